@@ -3,6 +3,10 @@
 //! Data flows one way; a module uses only what stands left of it (ARCHITECTURE.md, enforced by a test):
 //! `error, config, weights, tokenizer -> backend + kernels -> models -> reduce, prune -> eval -> session -> web, cli`
 
+pub mod backend;
 pub mod error;
+pub mod kernels;
+mod rng;
 
 pub use error::{Error, Result};
+pub use rng::Rng;

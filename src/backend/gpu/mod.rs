@@ -1,0 +1,214 @@
+//! WebGPU through wgpu: dispatches are recorded into one compute pass and submitted together.
+//!
+//! Invariants: no readback inside a forward pass; one submit from one read to the next (or when the parameter
+//! arena is full); every batch is inside error scopes, so that a validation error reaches the caller of
+//! [`Gpu::read`] as an error and never as zeros.
+
+mod open;
+mod pipelines;
+mod pool;
+
+pub use pipelines::{Dispatch, Shader};
+pub use pool::Buffer;
+
+use crate::{Error, Result};
+use pipelines::Pipelines;
+use pool::Pool;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+/// Bytes of one slot of the parameter arena: the alignment every adapter accepts for dynamic offsets.
+const SLOT: usize = 256;
+/// Dispatches one submit can hold.
+const SLOTS: usize = 4096;
+
+type PendingError = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
+
+/// An open device with its queue, caches and the batch that is being recorded.
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    pipelines: Pipelines,
+    pool: Rc<Pool>,
+    arena: wgpu::Buffer,
+    batch: RefCell<Option<Batch>>,
+    pending_errors: RefCell<Vec<PendingError>>,
+    lost: Arc<Mutex<Option<String>>>,
+    uncaptured: Arc<Mutex<Option<String>>>,
+    submits: Cell<u64>,
+}
+
+/// What is recorded between two submits.
+struct Batch {
+    // The pass is ended (dropped) before the encoder is finished.
+    pass: Option<wgpu::ComputePass<'static>>,
+    encoder: wgpu::CommandEncoder,
+    params: Vec<u8>,
+    memory: wgpu::ErrorScopeGuard,
+    validation: wgpu::ErrorScopeGuard,
+}
+
+impl Gpu {
+    /// Adapter name for people; a software adapter is named as such.
+    pub fn label(&self) -> String {
+        open::label(&self.info)
+    }
+
+    /// Whether the adapter is a program on the CPU (SwiftShader, lavapipe, WARP).
+    pub fn is_software(&self) -> bool {
+        open::is_software(&self.info)
+    }
+
+    /// Submits so far; a forward pass is meant to cost one.
+    pub fn submits(&self) -> u64 {
+        self.submits.get()
+    }
+
+    /// A buffer of `bytes` bytes with unspecified contents, from the pool.
+    pub fn alloc(&self, bytes: usize) -> Buffer {
+        self.pool.take(&self.device, bytes)
+    }
+
+    /// A new buffer with these contents.
+    pub fn upload(&self, bytes: &[u8]) -> Buffer {
+        let buffer = self.pool.take_unused(&self.device, bytes.len());
+        // write_buffer wants multiples of four; every caller sends u32, f32 or padded f16 rows.
+        assert_eq!(bytes.len() % 4, 0, "upload of {} bytes", bytes.len());
+        self.queue.write_buffer(buffer.raw(), 0, bytes);
+        buffer
+    }
+
+    /// Records one kernel launch.
+    pub fn dispatch(&self, dispatch: &Dispatch<'_>) {
+        assert!(
+            dispatch.params.len() <= SLOT,
+            "{}: parameters over {SLOT} bytes",
+            dispatch.shader.name
+        );
+        assert!(
+            dispatch.groups.iter().all(|&g| (1..=65_535).contains(&g)),
+            "{}: workgroups {:?}",
+            dispatch.shader.name,
+            dispatch.groups
+        );
+        if self.batch.borrow().as_ref().is_some_and(|b| b.params.len() == SLOT * SLOTS) {
+            self.submit();
+        }
+        let mut slot = self.batch.borrow_mut();
+        let batch = slot.get_or_insert_with(|| self.begin());
+        let offset = batch.params.len();
+        batch.params.extend_from_slice(dispatch.params);
+        batch.params.resize(offset + SLOT, 0);
+        let (pipeline, group) = self.pipelines.prepare(&self.device, &self.arena, dispatch);
+        let pass = batch.pass.as_mut().expect("the pass of an open batch is open");
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &group, &[offset as u32]);
+        let [x, y, z] = dispatch.groups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+
+    fn begin(&self) -> Batch {
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let pass = encoder.begin_compute_pass(&Default::default()).forget_lifetime();
+        Batch { pass: Some(pass), encoder, params: Vec::new(), memory, validation }
+    }
+
+    /// Sends what is recorded to the GPU.
+    pub fn submit(&self) {
+        self.submit_with(|_| ());
+    }
+
+    fn submit_with(&self, last: impl FnOnce(&mut wgpu::CommandEncoder)) {
+        let mut batch = match self.batch.borrow_mut().take() {
+            Some(batch) => batch,
+            None => self.begin(),
+        };
+        batch.pass = None;
+        last(&mut batch.encoder);
+        if !batch.params.is_empty() {
+            self.queue.write_buffer(&self.arena, 0, &batch.params);
+        }
+        self.queue.submit([batch.encoder.finish()]);
+        self.submits.set(self.submits.get() + 1);
+        // Scopes are a stack: the inner one (validation) is popped first.
+        let mut pending = self.pending_errors.borrow_mut();
+        pending.push(Box::pin(batch.validation.pop()));
+        pending.push(Box::pin(batch.memory.pop()));
+    }
+
+    /// Submits, then copies the first `len` bytes of `buffer` back.
+    pub async fn read(&self, buffer: &Buffer, len: usize) -> Result<Vec<u8>> {
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read"),
+            size: len as u64,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.submit_with(|encoder| {
+            encoder.copy_buffer_to_buffer(buffer.raw(), 0, &staging, 0, len as u64);
+        });
+        self.check_errors().await?;
+        let (send, receive) = futures_channel::oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The reader may have been cancelled; then nobody wants the answer.
+            let _ = send.send(result);
+        });
+        self.poll()?;
+        match receive.await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return Err(self.failure(format!("the result could not be mapped ({e})"))),
+            Err(_) => return Err(self.failure("the device went away".into())),
+        }
+        let mapped = staging.get_mapped_range(..).map_err(|e| self.failure(e.to_string()))?;
+        Ok(mapped.to_vec())
+    }
+
+    /// Submits and waits until the GPU is done.
+    pub async fn finish(&self) -> Result<()> {
+        let buffer = self.alloc(4);
+        self.read(&buffer, 4).await.map(|_| ())
+    }
+
+    /// Natively the callbacks run inside poll; on the web the browser runs them.
+    fn poll(&self) -> Result<()> {
+        match self.device.poll(wgpu::PollType::wait_indefinitely()) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(self.failure(e.to_string())),
+        }
+    }
+
+    async fn check_errors(&self) -> Result<()> {
+        let pending: Vec<PendingError> = self.pending_errors.borrow_mut().drain(..).collect();
+        let mut first = None;
+        for error in pending {
+            if let Some(error) = error.await {
+                first.get_or_insert(error.to_string());
+            }
+        }
+        if let Some(message) = self.uncaptured.lock().ok().and_then(|mut u| u.take()) {
+            first.get_or_insert(message);
+        }
+        if self.lost_reason().is_some() || first.is_some() {
+            return Err(self.failure(first.unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    /// Why the device was lost, if it was.
+    pub fn lost_reason(&self) -> Option<String> {
+        self.lost.lock().ok().and_then(|reason| reason.clone())
+    }
+
+    fn failure(&self, what: String) -> Error {
+        match self.lost_reason() {
+            Some(reason) => Error::Gpu(format!("the device was lost ({reason})")),
+            None => Error::Gpu(what),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Finding an adapter and opening a device on it.
+
+use super::{Gpu, Pipelines, SLOT, SLOTS};
+use crate::{Error, Result};
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Mutex};
+
+impl Gpu {
+    /// Opens the strongest adapter. Errors: none there, or it refused a device.
+    pub async fn open() -> Result<Gpu> {
+        let instance = wgpu::Instance::new(instance_descriptor());
+        let adapter = instance
+            .request_adapter(&wgpu::RequestAdapterOptions {
+                power_preference: wgpu::PowerPreference::HighPerformance,
+                ..Default::default()
+            })
+            .await
+            .map_err(|e| Error::Gpu(format!("no adapter ({e})")))?;
+        let info = adapter.get_info();
+        // The adapter's own limits: the defaults (128 MiB bindings) are too small for a 50k-word embedding.
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("whittle"),
+                required_limits: adapter.limits(),
+                ..Default::default()
+            })
+            .await
+            .map_err(|e| Error::Gpu(format!("{} gave no device ({e})", label(&info))))?;
+        Ok(Self::with_device(device, queue, info))
+    }
+
+    fn with_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Gpu {
+        let lost = Arc::new(Mutex::new(None));
+        let uncaptured = Arc::new(Mutex::new(None));
+        let note_lost = lost.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            if let Ok(mut slot) = note_lost.lock() {
+                *slot = Some(format!("{reason:?}: {message}"));
+            }
+        });
+        let note_error = uncaptured.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            if let Ok(mut slot) = note_error.lock() {
+                slot.get_or_insert_with(|| error.to_string());
+            }
+        }));
+        let arena = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("parameters"),
+            size: (SLOT * SLOTS) as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Gpu {
+            device,
+            queue,
+            info,
+            pipelines: Pipelines::default(),
+            pool: Default::default(),
+            arena,
+            batch: RefCell::new(None),
+            pending_errors: RefCell::new(Vec::new()),
+            lost,
+            uncaptured,
+            submits: Cell::new(0),
+        }
+    }
+}
+
+fn instance_descriptor() -> wgpu::InstanceDescriptor {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::BROWSER_WEBGPU;
+    descriptor
+}
+
+pub(super) fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    let text = format!("{} {} {}", info.name, info.driver, info.driver_info).to_lowercase();
+    info.device_type == wgpu::DeviceType::Cpu
+        || ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|s| text.contains(s))
+}
+
+pub(super) fn label(info: &wgpu::AdapterInfo) -> String {
+    let name = if info.name.is_empty() { "unnamed adapter" } else { &info.name };
+    let kind = if is_software(info) { "software, " } else { "" };
+    format!("{name} ({kind}{:?})", info.backend)
+}

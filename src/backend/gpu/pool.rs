@@ -1,0 +1,89 @@
+//! GPU memory that is used again: a dropped buffer goes back to the pool of its size.
+//!
+//! A buffer may be handed out again while work that reads it is only recorded: the GPU runs dispatches in the
+//! order of recording, so the new owner's writes come after. `queue.write_buffer` does not keep that order (it
+//! runs before the batch), therefore uploads take memory that no recorded work can still use: a fresh buffer.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+
+/// Free buffers kept per size; more are given back to the driver.
+const KEEP: usize = 64;
+
+/// A reference-counted GPU buffer.
+#[derive(Clone)]
+pub struct Buffer(Rc<Owned>);
+
+struct Owned {
+    raw: wgpu::Buffer,
+    id: u64,
+    pool: Weak<Pool>,
+}
+
+/// Free buffers by size in bytes.
+#[derive(Default)]
+pub struct Pool {
+    free: RefCell<HashMap<u64, Vec<(wgpu::Buffer, u64)>>>,
+    next_id: std::cell::Cell<u64>,
+}
+
+impl Pool {
+    /// A buffer of at least `bytes` bytes; contents unspecified.
+    pub fn take(self: &Rc<Self>, device: &wgpu::Device, bytes: usize) -> Buffer {
+        let size = size_class(bytes);
+        let reused = self.free.borrow_mut().get_mut(&size).and_then(Vec::pop);
+        let (raw, id) = reused.unwrap_or_else(|| self.create(device, size));
+        Buffer(Rc::new(Owned { raw, id, pool: Rc::downgrade(self) }))
+    }
+
+    /// A buffer that no recorded work uses; it is not kept when dropped.
+    pub fn take_unused(self: &Rc<Self>, device: &wgpu::Device, bytes: usize) -> Buffer {
+        let (raw, id) = self.create(device, (bytes as u64).next_multiple_of(16).max(16));
+        Buffer(Rc::new(Owned { raw, id, pool: Weak::new() }))
+    }
+
+    fn create(&self, device: &wgpu::Device, size: u64) -> (wgpu::Buffer, u64) {
+        let raw = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        (raw, id)
+    }
+}
+
+impl Buffer {
+    pub(super) fn raw(&self) -> &wgpu::Buffer {
+        &self.0.raw
+    }
+
+    /// Unique among all buffers of this device, used again only together with the memory.
+    pub(super) fn id(&self) -> u64 {
+        self.0.id
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            let mut free = pool.free.borrow_mut();
+            let list = free.entry(self.raw.size()).or_default();
+            if list.len() < KEEP {
+                list.push((self.raw.clone(), self.id));
+            }
+        }
+    }
+}
+
+/// Rounds up to one of four sizes an octave, so that at most a quarter is wasted.
+fn size_class(bytes: usize) -> u64 {
+    let bytes = (bytes as u64).max(256);
+    let step = (bytes.next_power_of_two() / 8).max(64);
+    bytes.next_multiple_of(step)
+}

@@ -1,0 +1,115 @@
+//! Weight matrices `[rows = outputs, cols = inputs]`.
+//!
+//! On the GPU every row is padded with zeros to [`Matrix::row_stride`] elements (a multiple of 8), so that a row
+//! starts on 16 bytes in f32 and in f16 (two values in one u32, low half first); shader-f16 is not needed.
+
+use super::Device;
+use super::gpu::Buffer;
+use half::f16;
+use std::rc::Rc;
+
+/// Values of a weight matrix as a checkpoint gives them, row-major.
+#[derive(Clone, Copy)]
+pub enum WeightValues<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+}
+
+/// A weight matrix on a device. Cloning shares the memory.
+#[derive(Clone)]
+pub struct Matrix {
+    rows: usize,
+    cols: usize,
+    data: MatrixData,
+}
+
+/// How the values are stored.
+#[derive(Clone)]
+pub enum MatrixData {
+    Cpu(Rc<HostMatrix>),
+    GpuF32(Buffer),
+    GpuF16(Buffer),
+}
+
+/// Row-major f32 values `[rows, cols]` in memory.
+pub struct HostMatrix {
+    pub rows: usize,
+    pub cols: usize,
+    pub values: Vec<f32>,
+}
+
+impl WeightValues<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(v) => v.len(),
+            Self::F16(v) => v.len(),
+        }
+    }
+
+    fn to_f32(self) -> Vec<f32> {
+        match self {
+            Self::F32(v) => v.to_vec(),
+            Self::F16(v) => v.iter().map(|x| x.to_f32()).collect(),
+        }
+    }
+}
+
+impl Matrix {
+    pub(super) fn upload(
+        device: &Device,
+        rows: usize,
+        cols: usize,
+        values: WeightValues<'_>,
+    ) -> Self {
+        assert_eq!(values.len(), rows * cols, "matrix [{rows}, {cols}]");
+        let data = match (device, values) {
+            (Device::Cpu, values) => {
+                MatrixData::Cpu(Rc::new(HostMatrix { rows, cols, values: values.to_f32() }))
+            }
+            (Device::Gpu(gpu), WeightValues::F32(v)) => {
+                let padded = pad_rows(v, rows, cols, 0.0);
+                MatrixData::GpuF32(gpu.upload(bytemuck::cast_slice(&padded)))
+            }
+            (Device::Gpu(gpu), WeightValues::F16(v)) => {
+                let padded = pad_rows(v, rows, cols, f16::ZERO);
+                MatrixData::GpuF16(gpu.upload(bytemuck::cast_slice(&padded)))
+            }
+        };
+        Self { rows, cols, data }
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Elements from one row to the next on the GPU.
+    pub fn row_stride(&self) -> usize {
+        self.cols.next_multiple_of(8)
+    }
+
+    pub fn data(&self) -> &MatrixData {
+        &self.data
+    }
+
+    /// Bytes the values take on the device.
+    pub fn bytes(&self) -> usize {
+        match &self.data {
+            MatrixData::Cpu(_) => self.rows * self.cols * 4,
+            MatrixData::GpuF32(_) => self.rows * self.row_stride() * 4,
+            MatrixData::GpuF16(_) => self.rows * self.row_stride() * 2,
+        }
+    }
+}
+
+fn pad_rows<T: Copy>(values: &[T], rows: usize, cols: usize, zero: T) -> Vec<T> {
+    let stride = cols.next_multiple_of(8);
+    let mut padded = vec![zero; rows * stride];
+    for (to, from) in padded.chunks_mut(stride).zip(values.chunks(cols)) {
+        to[..cols].copy_from_slice(from);
+    }
+    padded
+}

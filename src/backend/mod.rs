@@ -1,0 +1,113 @@
+//! Where numbers live and who computes on them: the CPU or one GPU.
+//!
+//! A [`Device`] makes three things: [`Tensor`] (f32 activations, `[rows, cols]`), [`Ids`] (u32 indices)
+//! and [`Matrix`] (weights, `[out, in]`, f32 or f16). Kernels (`crate::kernels`) are plain functions that take
+//! views and give new tensors; nothing is changed in place, so a saved state is a clone of a reference count.
+//! Work on the GPU is only recorded; it runs at the next [`Device::read`].
+
+pub mod gpu;
+mod matrix;
+mod tensor;
+
+pub use matrix::{HostMatrix, Matrix, MatrixData, WeightValues};
+pub use tensor::{Ids, Tensor, View};
+
+use crate::Result;
+use std::rc::Rc;
+
+/// The CPU, or an opened GPU. Cheap to clone.
+#[derive(Clone)]
+pub enum Device {
+    Cpu,
+    Gpu(Rc<gpu::Gpu>),
+}
+
+impl Device {
+    /// Opens the GPU. Errors: no adapter, or the device could not be created.
+    pub async fn open_gpu() -> Result<Device> {
+        Ok(Device::Gpu(Rc::new(gpu::Gpu::open().await?)))
+    }
+
+    /// "cpu", or "gpu".
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Device::Cpu => "cpu",
+            Device::Gpu(_) => "gpu",
+        }
+    }
+
+    /// Name for people, e.g. "CPU (wasm simd128)" or "Apple M2 (WebGPU)"; a software adapter is named as such.
+    pub fn label(&self) -> String {
+        match self {
+            Device::Cpu if cfg!(target_arch = "wasm32") => "CPU (wasm simd128)".into(),
+            Device::Cpu => "CPU (native)".into(),
+            Device::Gpu(gpu) => gpu.label(),
+        }
+    }
+
+    /// Copies `values` (row-major, rows * cols) to the device.
+    pub fn tensor(&self, rows: usize, cols: usize, values: &[f32]) -> Tensor {
+        assert_eq!(
+            values.len(),
+            rows * cols,
+            "tensor [{rows}, {cols}] from {} values",
+            values.len()
+        );
+        match self {
+            Device::Cpu => Tensor::on_cpu(rows, cols, values.to_vec()),
+            Device::Gpu(gpu) => {
+                Tensor::on_gpu(rows, cols, gpu.upload(bytemuck::cast_slice(values)))
+            }
+        }
+    }
+
+    /// A zeroed tensor.
+    pub fn zeros(&self, rows: usize, cols: usize) -> Tensor {
+        self.tensor(rows, cols, &vec![0.0; rows * cols])
+    }
+
+    /// Copies u32 indices to the device.
+    pub fn ids(&self, values: &[u32]) -> Ids {
+        match self {
+            Device::Cpu => Ids::on_cpu(values.to_vec()),
+            Device::Gpu(gpu) => Ids::on_gpu(values.len(), gpu.upload(bytemuck::cast_slice(values))),
+        }
+    }
+
+    /// Copies a weight matrix `[rows = outputs, cols = inputs]` to the device; f16 stays f16 on the GPU.
+    pub fn matrix(&self, rows: usize, cols: usize, values: WeightValues<'_>) -> Matrix {
+        Matrix::upload(self, rows, cols, values)
+    }
+
+    /// Runs everything recorded and copies `tensor` back (row-major).
+    ///
+    /// Errors: whatever the GPU reported since the last read (validation, memory, device loss).
+    pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        match self {
+            Device::Cpu => Ok(tensor.cpu().to_vec()),
+            Device::Gpu(gpu) => {
+                let bytes = gpu.read(tensor.gpu(), tensor.rows() * tensor.cols() * 4).await?;
+                Ok(bytemuck::pod_collect_to_vec(&bytes))
+            }
+        }
+    }
+
+    /// Runs everything recorded and copies indices back.
+    pub async fn read_ids(&self, ids: &Ids) -> Result<Vec<u32>> {
+        match self {
+            Device::Cpu => Ok(ids.cpu().to_vec()),
+            Device::Gpu(gpu) => {
+                let bytes = gpu.read(ids.gpu(), ids.len() * 4).await?;
+                Ok(bytemuck::pod_collect_to_vec(&bytes))
+            }
+        }
+    }
+
+    /// Runs everything recorded and waits until it is done.
+    pub async fn finish(&self) -> Result<()> {
+        match self {
+            Device::Cpu => Ok(()),
+            Device::Gpu(gpu) => gpu.finish().await,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Activations and index lists, on either device, and rectangular views of them.
+
+use super::gpu::Buffer;
+use std::rc::Rc;
+
+#[derive(Clone)]
+enum Data<T> {
+    Cpu(Rc<Vec<T>>),
+    Gpu(Buffer),
+}
+
+/// f32 values, row-major `[rows, cols]`. Immutable; cloning shares the memory.
+#[derive(Clone)]
+pub struct Tensor {
+    rows: usize,
+    cols: usize,
+    data: Data<f32>,
+}
+
+/// A list of u32 (token ids, positions, kept rows). Immutable; cloning shares the memory.
+#[derive(Clone)]
+pub struct Ids {
+    len: usize,
+    data: Data<u32>,
+}
+
+/// A rectangle of a tensor: rows `row..row + rows`, columns `col..col + cols`.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub tensor: &'a Tensor,
+    pub row: usize,
+    pub rows: usize,
+    pub col: usize,
+    pub cols: usize,
+}
+
+impl Tensor {
+    pub fn on_cpu(rows: usize, cols: usize, values: Vec<f32>) -> Self {
+        assert_eq!(values.len(), rows * cols, "tensor [{rows}, {cols}]");
+        Self { rows, cols, data: Data::Cpu(Rc::new(values)) }
+    }
+
+    pub fn on_gpu(rows: usize, cols: usize, buffer: Buffer) -> Self {
+        Self { rows, cols, data: Data::Gpu(buffer) }
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The values; only on the CPU device.
+    pub fn cpu(&self) -> &[f32] {
+        match &self.data {
+            Data::Cpu(values) => values,
+            Data::Gpu(_) => panic!("a GPU tensor was given to a CPU kernel"),
+        }
+    }
+
+    /// The buffer; only on the GPU device.
+    pub fn gpu(&self) -> &Buffer {
+        match &self.data {
+            Data::Gpu(buffer) => buffer,
+            Data::Cpu(_) => panic!("a CPU tensor was given to a GPU kernel"),
+        }
+    }
+
+    /// The same values seen with another shape of equal size.
+    pub fn reshape(&self, rows: usize, cols: usize) -> Tensor {
+        assert_eq!(rows * cols, self.rows * self.cols, "reshape to [{rows}, {cols}]");
+        Tensor { rows, cols, data: self.data.clone() }
+    }
+
+    /// The whole tensor as a view.
+    pub fn view(&self) -> View<'_> {
+        View { tensor: self, row: 0, rows: self.rows, col: 0, cols: self.cols }
+    }
+
+    /// Columns `col..col + cols` of every row.
+    pub fn columns(&self, col: usize, cols: usize) -> View<'_> {
+        assert!(col + cols <= self.cols, "columns {col}+{cols} of {}", self.cols);
+        View { tensor: self, row: 0, rows: self.rows, col, cols }
+    }
+
+    /// Rows `row..row + rows`.
+    pub fn row_range(&self, row: usize, rows: usize) -> View<'_> {
+        assert!(row + rows <= self.rows, "rows {row}+{rows} of {}", self.rows);
+        View { tensor: self, row, rows, col: 0, cols: self.cols }
+    }
+}
+
+impl<'a> From<&'a Tensor> for View<'a> {
+    fn from(tensor: &'a Tensor) -> Self {
+        tensor.view()
+    }
+}
+
+impl<'a> View<'a> {
+    /// Elements from one row to the next in memory.
+    pub fn stride(&self) -> usize {
+        self.tensor.cols
+    }
+
+    /// Elements from the start of the buffer to the first element of the view.
+    pub fn offset(&self) -> usize {
+        self.row * self.tensor.cols + self.col
+    }
+
+    /// Row `i` of the view; only on the CPU device.
+    pub fn cpu_row(&self, i: usize) -> &'a [f32] {
+        debug_assert!(i < self.rows);
+        let start = self.offset() + i * self.stride();
+        &self.tensor.cpu()[start..start + self.cols]
+    }
+}
+
+impl Ids {
+    pub fn on_cpu(values: Vec<u32>) -> Self {
+        Self { len: values.len(), data: Data::Cpu(Rc::new(values)) }
+    }
+
+    pub fn on_gpu(len: usize, buffer: Buffer) -> Self {
+        Self { len, data: Data::Gpu(buffer) }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The values; only on the CPU device.
+    pub fn cpu(&self) -> &[u32] {
+        match &self.data {
+            Data::Cpu(values) => values,
+            Data::Gpu(_) => panic!("a GPU index list was given to a CPU kernel"),
+        }
+    }
+
+    /// The buffer; only on the GPU device.
+    pub fn gpu(&self) -> &Buffer {
+        match &self.data {
+            Data::Gpu(buffer) => buffer,
+            Data::Cpu(_) => panic!("a CPU index list was given to a GPU kernel"),
+        }
+    }
+}

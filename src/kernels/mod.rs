@@ -1,0 +1,53 @@
+//! One kernel, one idea: `shaders/NAME.wgsl` and `src/kernels/NAME.rs` (equation, parameters, wrapper, CPU form,
+//! test cases). A kernel takes views on one device and gives new tensors on the same device.
+
+pub mod rmsnorm;
+
+use crate::Rng;
+use crate::backend::{Device, Tensor};
+
+/// A test of one kernel: the CPU form is compared with the shader on the same inputs.
+pub struct Case {
+    /// The kernel and the shape, e.g. "rmsnorm 5x30".
+    pub name: String,
+    /// Largest |gpu - cpu| / max(1, |cpu|) that is accepted, and why.
+    pub tolerance: f32,
+    pub why: &'static str,
+    /// Builds its inputs from a fixed seed on the device and gives the outputs.
+    pub run: Box<dyn Fn(&Device) -> Vec<Tensor>>,
+}
+
+/// Every kernel's cases.
+pub fn cases() -> Vec<Case> {
+    let mut all = Vec::new();
+    all.extend(rmsnorm::cases());
+    all
+}
+
+/// Largest |a - b| / max(1, |b|); infinite when lengths differ or either is not finite.
+pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    if a.len() != b.len() {
+        return f32::INFINITY;
+    }
+    let difference = |(x, y): (&f32, &f32)| {
+        let d = (x - y).abs() / y.abs().max(1.0);
+        if d.is_finite() { d } else { f32::INFINITY }
+    };
+    a.iter().zip(b).map(difference).fold(0.0, f32::max)
+}
+
+/// A random normal tensor, for cases.
+pub fn random(device: &Device, rng: &mut Rng, rows: usize, cols: usize) -> Tensor {
+    device.tensor(rows, cols, &rng.normals(rows * cols, 1.0))
+}
+
+/// Workgroups for `n` items, `size` items each.
+pub(crate) fn groups(n: usize, size: usize) -> u32 {
+    u32::try_from(n.div_ceil(size)).expect("a dispatch of fewer than 2^32 workgroups")
+}
+
+/// Spreads `n` workgroups over x and y, each at most 65,535; the shader tests its index against `n`.
+pub(crate) fn spread(n: usize) -> [u32; 3] {
+    let y = n.div_ceil(65_535);
+    [n.div_ceil(y) as u32, y as u32, 1]
+}

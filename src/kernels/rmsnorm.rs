@@ -1,0 +1,100 @@
+//! RMSNorm: y[t, j] = w[j] * x[t, j] / sqrt(mean_j x[t, j]^2 + eps).
+//!
+//! Shapes: x `[seq_len, d]`, w `[1, d]`, y `[seq_len, d]`. Source: Zhang & Sennrich 2019, equation 4.
+
+use super::{Case, groups, random};
+use crate::Rng;
+use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::{Device, Tensor, View};
+use bytemuck::{Pod, Zeroable};
+
+static SHADER: Shader = Shader {
+    name: "rmsnorm",
+    source: include_str!("../../shaders/rmsnorm.wgsl"),
+    reads: 2,
+    writes: 1,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+    x_offset: u32,
+    x_stride: u32,
+    eps: f32,
+}
+
+/// Normalises every row of `x` `[seq_len, d]` and scales it by `weight` `[1, d]`.
+pub fn rmsnorm<'a>(device: &Device, x: impl Into<View<'a>>, weight: &Tensor, eps: f32) -> Tensor {
+    let x = x.into();
+    assert_eq!(weight.cols(), x.cols, "rmsnorm weight");
+    match device {
+        Device::Cpu => Tensor::on_cpu(x.rows, x.cols, on_cpu(x, weight.cpu(), eps)),
+        Device::Gpu(gpu) => on_gpu(gpu, x, weight, eps),
+    }
+}
+
+fn on_cpu(x: View<'_>, weight: &[f32], eps: f32) -> Vec<f32> {
+    let mut y = Vec::with_capacity(x.rows * x.cols);
+    for t in 0..x.rows {
+        let row = x.cpu_row(t);
+        let mean_square = row.iter().map(|v| v * v).sum::<f32>() / x.cols as f32;
+        let scale = 1.0 / (mean_square + eps).sqrt();
+        y.extend(row.iter().zip(weight).map(|(v, w)| v * scale * w));
+    }
+    y
+}
+
+fn on_gpu(gpu: &Gpu, x: View<'_>, weight: &Tensor, eps: f32) -> Tensor {
+    let y = gpu.alloc(x.rows * x.cols * 4);
+    let params = Params {
+        rows: x.rows as u32,
+        cols: x.cols as u32,
+        x_offset: x.offset() as u32,
+        x_stride: x.stride() as u32,
+        eps,
+    };
+    gpu.dispatch(&Dispatch {
+        shader: &SHADER,
+        entry: "main",
+        constants: &[],
+        params: bytemuck::bytes_of(&params),
+        reads: &[x.tensor.gpu(), weight.gpu()],
+        writes: &[&y],
+        groups: [groups(x.rows, 4), 1, 1],
+    });
+    Tensor::on_gpu(x.rows, x.cols, y)
+}
+
+/// Sizes 1, around the tile of 16 lanes, and one that divides nothing; one case on a view.
+pub fn cases() -> Vec<Case> {
+    let sizes = [(1, 1), (3, 15), (4, 16), (5, 17), (7, 130)];
+    let why = "sums of up to 130 squares in another order";
+    let mut cases: Vec<Case> = sizes
+        .into_iter()
+        .map(|(rows, cols)| Case {
+            name: format!("rmsnorm {rows}x{cols}"),
+            tolerance: 1e-5,
+            why,
+            run: Box::new(move |device| {
+                let mut rng = Rng::new(1);
+                let x = random(device, &mut rng, rows, cols);
+                let w = random(device, &mut rng, 1, cols);
+                vec![rmsnorm(device, &x, &w, 1e-5)]
+            }),
+        })
+        .collect();
+    cases.push(Case {
+        name: "rmsnorm of columns 3..20 of 5x33".into(),
+        tolerance: 1e-5,
+        why,
+        run: Box::new(|device| {
+            let mut rng = Rng::new(2);
+            let x = random(device, &mut rng, 5, 33);
+            let w = random(device, &mut rng, 1, 17);
+            vec![rmsnorm(device, x.columns(3, 17), &w, 1e-5)]
+        }),
+    });
+    cases
+}
