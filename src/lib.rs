@@ -3,6 +3,7 @@
 //! Data flows one way; a module uses only what stands left of it (ARCHITECTURE.md, enforced by a test):
 //! `error, config, weights, tokenizer -> backend + kernels -> models -> reduce, prune -> eval -> session -> web, cli`
 
+pub mod config;
 pub mod error;
 
 pub use error::{Error, Result};
