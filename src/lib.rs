@@ -5,5 +5,7 @@
 
 pub mod config;
 pub mod error;
+mod sniff;
+pub mod weights;
 
 pub use error::{Error, Result};

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::sniff;
 
 /// Largest number of elements in one tensor: 2 GiB of f32, so that a byte count fits 32-bit `usize`.
 const MAX_ELEMENTS: u64 = 1 << 29;
@@ -21,6 +22,9 @@ pub(super) struct Fields {
 
 impl Fields {
     pub fn parse(json: &[u8]) -> Result<Self> {
+        if let Some(problem) = sniff::foreign(json) {
+            return Err(Error::file("config.json", problem));
+        }
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let value: Value = serde_json::from_slice(&quote_bare_floats(json))
             .map_err(|e| Error::file("config.json", format!("is not valid JSON: {e}")))?;
