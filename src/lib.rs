@@ -4,9 +4,14 @@
 //! `error, config, weights, tokenizer -> backend + kernels -> models -> reduce, prune -> eval -> session -> web, cli`
 
 pub mod backend;
+pub mod config;
 pub mod error;
 pub mod kernels;
+pub mod method;
+pub mod models;
 mod rng;
+mod sniff;
+pub mod weights;
 
 pub use error::{Error, Result};
 pub use rng::Rng;

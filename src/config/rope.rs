@@ -1,0 +1,156 @@
+//! Rotary position embedding: the inverse frequencies from config.json.
+//!
+//! `inv_freq[i] = theta^(-2i / dim)`, i = 0..dim/2; llama3 scaling slows the long wavelengths.
+//! Shapes: inv_freq `[dim / 2]`.
+//! Source: RoFormer (arXiv 2104.09864) eq. 15; Llama 3.1 scaling as in transformers 5.23
+//! `modeling_rope_utils`. Computed in f64 and rounded once; transformers works in f32.
+
+use std::f64::consts::TAU;
+
+use super::fields::Fields;
+use crate::error::{Error, Result};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rope {
+    /// Rotated leading dimensions of each head; even.
+    pub dim: usize,
+    pub theta: f64,
+    pub scaling: RopeScaling,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum RopeScaling {
+    Default,
+    Llama3 { factor: f64, low_freq_factor: f64, high_freq_factor: f64, original_max: f64 },
+}
+
+impl Rope {
+    pub fn inv_freq(&self) -> Vec<f32> {
+        (0..self.dim / 2)
+            .map(|i| self.theta.powf(-((2 * i) as f64) / self.dim as f64))
+            .map(|freq| self.scaling.scale(freq) as f32)
+            .collect()
+    }
+}
+
+impl RopeScaling {
+    /// llama3: wavelengths over original_max / low_freq_factor are divided by `factor`, those under
+    /// original_max / high_freq_factor stay, and between them the two blend linearly in 1/wavelength.
+    fn scale(&self, freq: f64) -> f64 {
+        let Self::Llama3 { factor, low_freq_factor, high_freq_factor, original_max } = self else {
+            return freq;
+        };
+        let turns = original_max * freq / TAU; // full rotations within the original context
+        let kept =
+            ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
+        freq * (kept + (1.0 - kept) / factor)
+    }
+}
+
+/// What one architecture calls its rotary fields outside the nested object.
+pub(super) struct RopeNames {
+    pub theta: &'static [&'static str],
+    pub partial: &'static [&'static str],
+    pub default_partial: f64,
+}
+
+/// Reads both spellings: `rope_parameters` (transformers 5) and top-level fields plus
+/// `rope_scaling` (transformers 4). Two spellings that disagree are an error.
+/// `ignored` receives fields of the nested object that nobody knows.
+pub(super) fn read(
+    fields: &mut Fields,
+    names: &RopeNames,
+    headdim: usize,
+    max_seq_len: usize,
+    ignored: &mut Vec<String>,
+) -> Result<Rope> {
+    let scaling = fields.object("rope_scaling")?;
+    let parameters = fields.object("rope_parameters")?;
+    let mut nested = Vec::new();
+    for mut object in [scaling, parameters].into_iter().flatten() {
+        nested.push(read_object(&mut object, max_seq_len)?);
+        ignored.extend(object.leftover(|_| false));
+    }
+    if let [a, b] = nested.as_slice()
+        && a.scaling != b.scaling
+    {
+        return Err(Error::config(
+            "rope_scaling",
+            format!("{:?}", a.scaling),
+            "the same as in rope_parameters",
+        ));
+    }
+    let thetas = nested.iter().map(|o| ("rope_theta", o.theta));
+    let theta = agree(fields, thetas.collect(), names.theta)?.unwrap_or(10_000.0);
+    let partials = nested.iter().map(|o| ("partial_rotary_factor", o.partial));
+    let partial =
+        agree(fields, partials.collect(), names.partial)?.unwrap_or(names.default_partial);
+    // Truncated like Python's int().
+    let dim = (headdim as f64 * partial) as usize;
+    if partial > 1.0 || dim == 0 || !dim.is_multiple_of(2) {
+        return Err(Error::config(
+            names.partial.first().copied().unwrap_or("head_dim"),
+            format!("{partial} of a head of {headdim}"),
+            "an even number of rotated dimensions, at most the whole head",
+        ));
+    }
+    let scaling = nested.into_iter().next().map_or(RopeScaling::Default, |o| o.scaling);
+    Ok(Rope { dim, theta, scaling })
+}
+
+struct Nested {
+    scaling: RopeScaling,
+    theta: Option<f64>,
+    partial: Option<f64>,
+}
+
+fn read_object(object: &mut Fields, max_seq_len: usize) -> Result<Nested> {
+    let theta = object.positive("rope_theta")?;
+    let partial = object.positive("partial_rotary_factor")?;
+    let old_type = object.text("type")?;
+    let rope_type = object.text("rope_type")?.or(old_type).unwrap_or_else(|| "default".into());
+    let scaling = match rope_type.as_str() {
+        "default" => RopeScaling::Default,
+        "llama3" => read_llama3(object, max_seq_len)?,
+        other => return Err(object.error("rope_type", &other.into(), "default or llama3")),
+    };
+    Ok(Nested { scaling, theta, partial })
+}
+
+fn read_llama3(object: &mut Fields, max_seq_len: usize) -> Result<RopeScaling> {
+    let mut need = |name: &str| {
+        let value = object.positive(name)?;
+        value.ok_or_else(|| {
+            object.error(name, &serde_json::Value::Null, "a number (rope type llama3)")
+        })
+    };
+    let factor = need("factor")?;
+    let low_freq_factor = need("low_freq_factor")?;
+    let high_freq_factor = need("high_freq_factor")?;
+    let original_max =
+        object.positive("original_max_position_embeddings")?.unwrap_or(max_seq_len as f64);
+    if high_freq_factor <= low_freq_factor {
+        let expected = format!("above low_freq_factor {low_freq_factor}");
+        return Err(object.error("high_freq_factor", &high_freq_factor.into(), expected));
+    }
+    Ok(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max })
+}
+
+/// One value from several places it may be written in; those that are present must be equal.
+fn agree(
+    fields: &mut Fields,
+    mut found: Vec<(&'static str, Option<f64>)>,
+    names: &'static [&'static str],
+) -> Result<Option<f64>> {
+    for name in names {
+        found.push((name, fields.positive(name)?));
+    }
+    let mut present = found.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let Some((first_name, first)) = present.next() else { return Ok(None) };
+    match present.find(|(_, value)| *value != first) {
+        None => Ok(Some(first)),
+        Some((name, value)) => {
+            Err(Error::config(name, value, format!("{first}, as {first_name} says elsewhere")))
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Quality and speed, measured on the same items for two models.
+
+mod stats;
+
+pub use stats::{Estimate, paired_bootstrap, wilson};
+
+use serde::Serialize;
+
+/// One quality metric of a baseline and a compressed model on the same items.
+#[derive(Debug, Clone, Serialize)]
+pub struct Quality {
+    /// "accuracy", "perplexity", "bits_per_byte"
+    pub metric: &'static str,
+    pub label: &'static str,
+    /// How it is defined, on which data; one sentence.
+    pub definition: String,
+    /// "share" (0..=1), "" for plain numbers, "bits"
+    pub unit: &'static str,
+    pub higher_is_better: bool,
+    pub baseline: Estimate,
+    pub compressed: Estimate,
+    /// compressed - baseline, paired over items.
+    pub change: Estimate,
+    /// Items scored so far and in all.
+    pub items: usize,
+    pub items_total: usize,
+}
+
+/// Speed of the two, measured in turns in one process.
+#[derive(Debug, Clone, Serialize)]
+pub struct Speed {
+    pub prompt_tokens: usize,
+    pub decode_tokens: usize,
+    pub baseline: SpeedSide,
+    pub compressed: SpeedSide,
+    /// compressed / baseline, from runs made in turns; median and the middle half.
+    pub prefill_ratio: Estimate,
+    pub decode_ratio: Estimate,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct SpeedSide {
+    pub prefill_tokens_per_s: Estimate,
+    pub decode_tokens_per_s: Estimate,
+    /// Prefill of the prompt and the first token.
+    pub first_token_ms: Estimate,
+}

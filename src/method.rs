@@ -1,0 +1,272 @@
+//! What a compression method says about itself, and the SPEC text that selects one.
+//!
+//! A method's [`About`] is the only description of it: the page's controls, `whittle methods`, the parser of
+//! SPECs and links, and the tests all read it.
+//!
+//! SPEC grammar: `off`, or `ID`, or `ID:KEY=VALUE,KEY=VALUE`, e.g. `wanda:sparsity=0.6,pattern=2:4`.
+//! A list of layers is written with plus signs: `layers=1+3`. Keys that are left out take their defaults.
+
+use crate::{Error, Result};
+use serde::Serialize;
+use std::fmt;
+
+/// Longest SPEC that is read.
+const MAX_SPEC: usize = 512;
+
+/// A method's description of itself.
+#[derive(Debug, Serialize)]
+pub struct About {
+    /// Short name used in SPECs and links.
+    pub id: &'static str,
+    /// Name for people.
+    pub label: &'static str,
+    /// One or two plain sentences.
+    pub summary: &'static str,
+    /// Paper and equation, and where we differ.
+    pub source: &'static str,
+    pub knobs: &'static [Knob],
+    /// model_type values it can run on.
+    pub families: &'static [&'static str],
+}
+
+/// One setting of a method.
+#[derive(Debug, Serialize)]
+pub struct Knob {
+    pub id: &'static str,
+    pub label: &'static str,
+    /// What the value means, with its unit.
+    pub help: &'static str,
+    pub kind: KnobKind,
+}
+
+/// The values a knob takes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum KnobKind {
+    /// A number; `step` is what a slider moves by.
+    Number { min: f64, max: f64, step: f64, default: f64 },
+    /// One of (id, label).
+    Choice { options: &'static [(&'static str, &'static str)], default: &'static str },
+    /// Layer indices; empty means that the method's own rule chooses.
+    Layers,
+}
+
+/// A knob's value, already checked against its kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    Number(f64),
+    Choice(&'static str),
+    Layers(Vec<usize>),
+}
+
+/// A chosen method with every knob set. Built only by [`Setting::parse`], so its values are valid.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    pub about: &'static About,
+    values: Vec<Value>,
+}
+
+impl Setting {
+    /// Reads a SPEC. `None` is "off".
+    ///
+    /// Errors: an unknown method, key or value, naming what was found and what is possible.
+    pub fn parse(spec: &str, methods: &[&'static About]) -> Result<Option<Setting>> {
+        let spec = spec.trim();
+        if spec.len() > MAX_SPEC {
+            let expected = format!("at most {MAX_SPEC} characters");
+            return Err(Error::input("SPEC", format!("{} characters", spec.len()), expected));
+        }
+        if spec == "off" || spec.is_empty() {
+            return Ok(None);
+        }
+        let (id, rest) = spec.split_once(':').unwrap_or((spec, ""));
+        let known = || methods.iter().map(|m| m.id).collect::<Vec<_>>().join(", ");
+        let about = *methods
+            .iter()
+            .find(|m| m.id == id)
+            .ok_or_else(|| Error::input("method", id, format!("off, or one of {}", known())))?;
+        let mut setting = Setting::default_of(about);
+        for pair in rest.split(',').filter(|pair| !pair.is_empty()) {
+            setting.set(pair)?;
+        }
+        Ok(Some(setting))
+    }
+
+    /// The method with every knob at its default.
+    pub fn default_of(about: &'static About) -> Setting {
+        Setting { about, values: about.knobs.iter().map(|knob| knob.kind.default()).collect() }
+    }
+
+    fn set(&mut self, pair: &str) -> Result<()> {
+        let about = self.about;
+        let expected = || about.knobs.iter().map(|k| k.id).collect::<Vec<_>>().join(", ");
+        let (key, text) = pair
+            .split_once('=')
+            .ok_or_else(|| Error::input(format!("{} setting", about.id), pair, "KEY=VALUE"))?;
+        let index = about
+            .knobs
+            .iter()
+            .position(|knob| knob.id == key)
+            .ok_or_else(|| Error::input(format!("{} setting", about.id), key, expected()))?;
+        self.values[index] = about.knobs[index].parse(text)?;
+        Ok(())
+    }
+
+    fn value(&self, id: &str) -> &Value {
+        let index = self.about.knobs.iter().position(|knob| knob.id == id);
+        &self.values[index.unwrap_or_else(|| panic!("{} has no knob {id}", self.about.id))]
+    }
+
+    /// The value of a number knob; asking for a knob that the method does not have is our mistake.
+    pub fn number(&self, id: &str) -> f64 {
+        match self.value(id) {
+            Value::Number(x) => *x,
+            other => panic!("knob {id} is {other:?}, not a number"),
+        }
+    }
+
+    /// The value of a choice knob.
+    pub fn choice(&self, id: &str) -> &'static str {
+        match self.value(id) {
+            Value::Choice(x) => x,
+            other => panic!("knob {id} is {other:?}, not a choice"),
+        }
+    }
+
+    /// The value of a layer list.
+    pub fn layers(&self, id: &str) -> &[usize] {
+        match self.value(id) {
+            Value::Layers(x) => x,
+            other => panic!("knob {id} is {other:?}, not a list of layers"),
+        }
+    }
+}
+
+/// The canonical SPEC: knobs in their order, defaults left out, so that equal settings give equal text.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.about.id)?;
+        let mut mark = ':';
+        for (knob, value) in self.about.knobs.iter().zip(&self.values) {
+            if *value != knob.kind.default() {
+                write!(f, "{mark}{}={value}", knob.id)?;
+                mark = ',';
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Number(x) => write!(f, "{x}"),
+            Value::Choice(x) => write!(f, "{x}"),
+            Value::Layers(x) => {
+                let list: Vec<String> = x.iter().map(usize::to_string).collect();
+                write!(f, "{}", list.join("+"))
+            }
+        }
+    }
+}
+
+impl KnobKind {
+    fn default(&self) -> Value {
+        match self {
+            Self::Number { default, .. } => Value::Number(*default),
+            Self::Choice { default, .. } => Value::Choice(default),
+            Self::Layers => Value::Layers(Vec::new()),
+        }
+    }
+}
+
+impl Knob {
+    fn parse(&self, text: &str) -> Result<Value> {
+        match &self.kind {
+            KnobKind::Number { min, max, .. } => {
+                let number = text.parse::<f64>().ok().filter(|x| (*min..=*max).contains(x));
+                number.map(Value::Number).ok_or_else(|| {
+                    Error::input(self.id, text, format!("a number from {min} to {max}"))
+                })
+            }
+            KnobKind::Choice { options, .. } => {
+                let found = options.iter().find(|(id, _)| *id == text);
+                found.map(|(id, _)| Value::Choice(id)).ok_or_else(|| {
+                    let ids: Vec<&str> = options.iter().map(|(id, _)| *id).collect();
+                    Error::input(self.id, text, format!("one of {}", ids.join(", ")))
+                })
+            }
+            KnobKind::Layers => parse_layers(self.id, text),
+        }
+    }
+}
+
+fn parse_layers(id: &str, text: &str) -> Result<Value> {
+    let expected = "increasing layer numbers joined by plus signs, e.g. 1+3";
+    let numbers: Option<Vec<usize>> = match text {
+        "" => Some(Vec::new()),
+        _ => text.split('+').map(|n| n.parse().ok().filter(|&n: &usize| n < 1024)).collect(),
+    };
+    numbers
+        .filter(|list| list.windows(2).all(|w| w[0] < w[1]))
+        .map(Value::Layers)
+        .ok_or_else(|| Error::input(id, text, expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static DEMO: About = About {
+        id: "demo",
+        label: "Demo",
+        summary: "",
+        source: "",
+        knobs: &[
+            Knob {
+                id: "p",
+                label: "",
+                help: "",
+                kind: KnobKind::Number { min: 0.0, max: 1.0, step: 0.1, default: 0.5 },
+            },
+            Knob {
+                id: "pattern",
+                label: "",
+                help: "",
+                kind: KnobKind::Choice { options: &[("free", ""), ("2:4", "")], default: "free" },
+            },
+            Knob { id: "layers", label: "", help: "", kind: KnobKind::Layers },
+        ],
+        families: &[],
+    };
+
+    #[test]
+    fn a_spec_comes_back_in_canonical_form() {
+        for (spec, canonical) in [
+            ("demo", "demo"),
+            ("demo:p=0.5", "demo"),
+            ("demo:layers=1+3,pattern=2:4,p=0.25", "demo:p=0.25,pattern=2:4,layers=1+3"),
+        ] {
+            let setting = Setting::parse(spec, &[&DEMO]).unwrap().unwrap();
+            assert_eq!(setting.to_string(), canonical);
+        }
+        assert!(Setting::parse("off", &[&DEMO]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_bad_spec_names_what_is_possible() {
+        for (spec, part) in [
+            ("nope", "one of demo"),
+            ("demo:q=1", "p, pattern, layers"),
+            ("demo:p=2", "a number from 0 to 1"),
+            ("demo:p=NaN", "a number from 0 to 1"),
+            ("demo:pattern=3:4", "one of free, 2:4"),
+            ("demo:layers=3+1", "increasing layer numbers"),
+            ("demo:p", "KEY=VALUE"),
+        ] {
+            let error = Setting::parse(spec, &[&DEMO]).unwrap_err().to_string();
+            assert!(error.contains(part), "{spec}: {error}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Named places in a forward pass where something else may look on or take over.
+
+use crate::backend::{Device, Ids, Tensor, View};
+
+/// What a layer hands over when a hook asked for it.
+pub struct LayerOutput<'a> {
+    pub layer: usize,
+    /// The layer's own contribution `[tokens, d_model]` (mixer output; attention plus MLP in a transformer).
+    pub hidden: &'a Tensor,
+    /// The stream before that contribution `[tokens, d_model]`; the next layer reads hidden + residual.
+    pub residual: &'a Tensor,
+    /// SSM output with the D skip, before the gate `[tokens, d_inner]`; in a transformer the attention output
+    /// before o_proj `[tokens, n_head * headdim]`.
+    pub mixer: &'a Tensor,
+}
+
+/// What goes on to the next layer. All three have the same number of rows.
+pub struct Reduced {
+    pub hidden: Tensor,
+    pub residual: Tensor,
+    /// Rows of the layer output that were kept, increasing.
+    pub keep: Ids,
+}
+
+/// Callbacks of a forward pass.
+pub trait Hooks {
+    /// `x` is about to be multiplied by the weight of this checkpoint name.
+    fn linear_input(&mut self, _device: &Device, _weight: &str, _x: View<'_>) {}
+
+    /// Whether [`Hooks::reduce`] wants this layer, which runs on `tokens` tokens.
+    fn wants_layer(&self, _layer: usize, _tokens: usize) -> bool {
+        false
+    }
+
+    /// Shortens the sequence after a layer; called only where `wants_layer` said so. `None` keeps everything.
+    fn reduce(&mut self, _device: &Device, _output: LayerOutput<'_>) -> Option<Reduced> {
+        None
+    }
+}
+
+/// Nobody looks on.
+pub struct NoHooks;
+
+impl Hooks for NoHooks {}

@@ -1,0 +1,129 @@
+//! From a checkpoint, with edits laid over it, to matrices on a device.
+
+use crate::backend::{Device, Matrix, Tensor, WeightValues};
+use crate::weights::Checkpoint;
+use crate::{Error, Result};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Weights that replace those of the checkpoint, by name; row-major f32.
+pub type Edits = HashMap<String, Vec<f32>>;
+
+/// A checkpoint whose untouched matrices are uploaded to a device once and shared by all models made from it.
+pub struct Weights {
+    checkpoint: Rc<Checkpoint>,
+    edits: Rc<Edits>,
+    uploaded: Rc<RefCell<HashMap<String, Matrix>>>,
+}
+
+impl Weights {
+    pub fn new(checkpoint: Rc<Checkpoint>) -> Self {
+        Self { checkpoint, edits: Rc::default(), uploaded: Rc::default() }
+    }
+
+    /// The same checkpoint with some matrices replaced.
+    pub fn with_edits(&self, edits: Edits) -> Self {
+        Self {
+            checkpoint: self.checkpoint.clone(),
+            edits: Rc::new(edits),
+            uploaded: self.uploaded.clone(),
+        }
+    }
+
+    /// The same checkpoint and edits for another device.
+    pub fn for_new_device(&self) -> Self {
+        Self {
+            checkpoint: self.checkpoint.clone(),
+            edits: self.edits.clone(),
+            uploaded: Rc::default(),
+        }
+    }
+
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// f32 values of a tensor of this shape, edits applied. Errors: missing, or another shape.
+    pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        if let Some(edited) = self.edits.get(name) {
+            return Ok(edited.clone());
+        }
+        Ok(self.checkpoint.tensor(name, shape)?.to_f32())
+    }
+
+    /// A `[rows, cols]` weight on the device. An edited weight keeps the checkpoint's precision.
+    pub fn matrix(&self, device: &Device, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
+        if !self.edits.contains_key(name)
+            && let Some(matrix) = self.uploaded.borrow().get(name)
+        {
+            return Ok(matrix.clone());
+        }
+        let raw = self.checkpoint.tensor(name, &[rows, cols])?;
+        let matrix = match (self.edits.get(name), raw.to_f16_bits()) {
+            (Some(edited), Some(_)) => {
+                let halves: Vec<half::f16> =
+                    edited.iter().map(|&x| half::f16::from_f32(x)).collect();
+                device.matrix(rows, cols, WeightValues::F16(&halves))
+            }
+            (Some(edited), None) => device.matrix(rows, cols, WeightValues::F32(edited)),
+            (None, Some(bits)) => {
+                device.matrix(rows, cols, WeightValues::F16(bytemuck::cast_slice(&bits)))
+            }
+            (None, None) => device.matrix(rows, cols, WeightValues::F32(&raw.to_f32())),
+        };
+        if !self.edits.contains_key(name) {
+            self.uploaded.borrow_mut().insert(name.to_string(), matrix.clone());
+        }
+        Ok(matrix)
+    }
+
+    /// A vector `[1, n]` on the device (norm weights, biases, D).
+    pub fn vector(&self, device: &Device, name: &str, n: usize) -> Result<Tensor> {
+        Ok(device.tensor(1, n, &self.values(name, &[n])?))
+    }
+
+    /// A vector that is there only when the configuration says so.
+    pub fn vector_if(
+        &self,
+        wanted: bool,
+        device: &Device,
+        name: &str,
+        n: usize,
+    ) -> Result<Option<Tensor>> {
+        wanted.then(|| self.vector(device, name, n)).transpose()
+    }
+
+    /// A depthwise convolution weight `[channels, 1, k]` as `[channels, k]`.
+    pub fn conv(&self, device: &Device, name: &str, channels: usize, k: usize) -> Result<Tensor> {
+        Ok(device.tensor(channels, k, &self.values(name, &[channels, 1, k])?))
+    }
+
+    /// The output head: its own matrix, or the embedding when they are tied.
+    pub fn head(
+        &self,
+        device: &Device,
+        tied: bool,
+        name: &str,
+        embedding: &Matrix,
+    ) -> Result<Matrix> {
+        match tied {
+            true => Ok(embedding.clone()),
+            false => self.matrix(device, name, embedding.rows(), embedding.cols()),
+        }
+    }
+
+    /// -exp(A_log), `[rows, cols]`. Errors: a value that is not finite.
+    pub fn negative_exp(&self, device: &Device, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let a: Vec<f32> = self.values(name, shape)?.iter().map(|x| -x.exp()).collect();
+        if a.iter().any(|x| !x.is_finite()) {
+            return Err(Error::tensor(
+                "model.safetensors",
+                name,
+                "holds values that are not finite",
+            ));
+        }
+        let cols = shape.last().copied().unwrap_or(1);
+        Ok(device.tensor(a.len() / cols, cols, &a))
+    }
+}

@@ -1,0 +1,193 @@
+//! The whole conversation between a page and the engine: [`Request`] in, [`Event`] out.
+//!
+//! The page sends what a person did; the engine answers with a complete picture of what is to be shown. A page
+//! that draws the newest [`View`] can never show a stale number: a superseded run is simply not in it.
+//! Controls have names: `model`, `eval`, `n`, `seed`, `prompt`, `tokens`, `temperature`, `backend`,
+//! `reduce` and `prune` (a method id or "off"), and `reduce.KNOB` / `prune.KNOB` for the knobs of the chosen method.
+
+use crate::eval::{Quality, Speed};
+use crate::method::About;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Raised whenever a message changes its meaning; the page refuses to talk to another version.
+pub const VERSION: u32 = 1;
+
+/// What a person did.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Request {
+    /// First message. `fragment` is location.hash (hostile), `base` is document.baseURI.
+    Hello { fragment: String, base: String },
+    /// A control changed. Supersedes a run that is on and starts a new one.
+    Set { name: String, value: String },
+    /// Start a run with the settings as they are.
+    Run,
+    /// Stop the run that is on; what it measured so far is dropped.
+    Cancel,
+    /// The address changed by hand or by the back button.
+    Link { fragment: String },
+    /// Back to the defaults of the chosen model.
+    Reset,
+    /// A model of the user's own: config.json, model.safetensors (or shards and their index), tokenizer.json.
+    Open { files: Vec<File> },
+}
+
+/// A file that the user opened.
+#[derive(Deserialize)]
+pub struct File {
+    pub name: String,
+    #[serde(with = "serde_bytes")]
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({} bytes)", self.name, self.bytes.len())
+    }
+}
+
+/// What the engine says.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// Once, before anything else: everything that can be chosen.
+    Catalog(Catalog),
+    /// Everything that is to be shown now. At most about 20 a second.
+    View(Box<View>),
+}
+
+#[derive(Debug, Serialize)]
+pub struct Catalog {
+    pub version: u32,
+    pub models: Vec<ModelChoice>,
+    pub reductions: Vec<&'static About>,
+    pub prunings: Vec<&'static About>,
+    pub evaluations: Vec<EvalChoice>,
+    pub backends: Vec<(&'static str, &'static str)>,
+}
+
+/// A bundled model before it is loaded.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelChoice {
+    pub id: String,
+    pub label: String,
+    /// model_type
+    pub family: String,
+    pub parameters: u64,
+    pub bytes: u64,
+    /// Evaluations that make sense for it.
+    pub evaluations: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct EvalChoice {
+    pub id: &'static str,
+    pub label: &'static str,
+    pub help: &'static str,
+}
+
+/// The page as it should look now.
+#[derive(Debug, Clone, Serialize, Default)]
+pub struct View {
+    /// Control name -> value, as the engine understood it.
+    pub settings: BTreeMap<String, String>,
+    /// The address fragment that reproduces these settings, starting with '#'.
+    pub fragment: String,
+    /// "CPU (wasm simd128)" and why it was chosen.
+    pub backend: String,
+    pub backend_why: String,
+    pub model: Option<ModelView>,
+    pub status: Status,
+    /// Messages that need reading: what happened, what was done, what one can do.
+    pub notices: Vec<Notice>,
+    /// The run that belongs to these settings; absent when there is none yet.
+    pub run: Option<RunView>,
+}
+
+#[derive(Debug, Clone, Serialize, Default)]
+pub struct Status {
+    pub running: bool,
+    /// "Loading model", "Pruning layer 2 of 6", "Run complete", "Cancelled"...
+    pub text: String,
+    /// Share done, 0..=1; absent when unknown.
+    pub progress: Option<f64>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Notice {
+    /// "error", "warning" or "info".
+    pub level: &'static str,
+    pub text: String,
+}
+
+/// The loaded model.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelView {
+    pub id: String,
+    pub label: String,
+    pub family: String,
+    pub parameters: u64,
+    pub bytes: u64,
+    pub sha256: String,
+    /// The model card (Markdown, shown as plain text).
+    pub card: String,
+    /// config.json fields that nobody here knows.
+    pub ignored: Vec<String>,
+}
+
+/// What a run has measured so far. The same structure is printed by `whittle run --json`.
+#[derive(Debug, Clone, Serialize, Default)]
+pub struct RunView {
+    /// Rises with every run of this page.
+    pub number: u64,
+    pub finished: bool,
+    /// Canonical link of the run.
+    pub link: String,
+    pub backend: String,
+    pub baseline: Side,
+    pub compressed: Side,
+    pub quality: Vec<Quality>,
+    pub speed: Option<Speed>,
+    pub cost: Cost,
+    /// Milliseconds from the start of the run to its first baseline number.
+    pub first_number_ms: Option<f64>,
+}
+
+/// Generated text of one side; the prompt is not repeated.
+#[derive(Debug, Clone, Serialize, Default)]
+pub struct Side {
+    pub text: String,
+    pub tokens: usize,
+    /// Characters (not bytes) until the two texts part; absent while they agree.
+    pub differs_at: Option<usize>,
+    pub done: bool,
+}
+
+/// What the settings save on paper. Counted, not measured; the page says so.
+#[derive(Debug, Clone, Serialize, Default)]
+pub struct Cost {
+    /// Share of the layers' FLOPs saved in a prefill of the context, 0..=1.
+    pub flops_saved_layers: f64,
+    /// The same with embedding and output head.
+    pub flops_saved_total: f64,
+    /// Context tokens that enter each layer.
+    pub lengths: Vec<usize>,
+    /// Zeros among the weights of the pruned matrices, 0..=1.
+    pub sparsity: f64,
+    /// Zeros among all weights of the model, 0..=1.
+    pub sparsity_of_model: f64,
+    /// Per matrix: checkpoint name, share of zeros asked for and reached.
+    pub matrices: Vec<MatrixCost>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct MatrixCost {
+    pub name: String,
+    pub rows: usize,
+    pub cols: usize,
+    pub requested: f64,
+    pub achieved: f64,
+    /// Relative squared error of the layer's output on the calibration tokens, 0..=1 or more.
+    pub error: f64,
+}
