@@ -6,9 +6,12 @@
 pub mod backend;
 pub mod config;
 pub mod error;
+pub mod eval;
 pub mod kernels;
 pub mod method;
 pub mod models;
+pub mod pace;
+pub mod prune;
 mod rng;
 mod sniff;
 pub mod weights;

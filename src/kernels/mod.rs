@@ -1,6 +1,7 @@
 //! One kernel, one idea: `shaders/NAME.wgsl` and `src/kernels/NAME.rs` (equation, parameters, wrapper, CPU form,
 //! test cases). A kernel takes views on one device and gives new tensors on the same device.
 
+pub mod column_squares;
 pub mod rmsnorm;
 
 use crate::Rng;
@@ -20,6 +21,7 @@ pub struct Case {
 /// Every kernel's cases.
 pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
+    all.extend(column_squares::cases());
     all.extend(rmsnorm::cases());
     all
 }

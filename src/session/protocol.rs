@@ -7,6 +7,7 @@
 
 use crate::eval::{Quality, Speed};
 use crate::method::About;
+use crate::prune::MatrixReport;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -177,17 +178,6 @@ pub struct Cost {
     pub sparsity: f64,
     /// Zeros among all weights of the model, 0..=1.
     pub sparsity_of_model: f64,
-    /// Per matrix: checkpoint name, share of zeros asked for and reached.
-    pub matrices: Vec<MatrixCost>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct MatrixCost {
-    pub name: String,
-    pub rows: usize,
-    pub cols: usize,
-    pub requested: f64,
-    pub achieved: f64,
-    /// Relative squared error of the layer's output on the calibration tokens, 0..=1 or more.
-    pub error: f64,
+    /// Per matrix: name, shape, share of zeros asked for and reached, output error.
+    pub matrices: Vec<MatrixReport>,
 }
