@@ -1,8 +1,16 @@
 //! Quality and speed, measured on the same items for two models.
 
+mod arm;
+mod generate;
+mod speed;
 mod stats;
+mod tasks;
 
+pub use arm::{Arm, Context};
+pub use generate::{Sampling, choose, generate};
+pub use speed::speed;
 pub use stats::{Estimate, paired_bootstrap, wilson};
+pub use tasks::{Score, Task, abouts, files, no_context};
 
 use serde::Serialize;
 

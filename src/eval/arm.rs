@@ -1,0 +1,84 @@
+//! One side of a comparison: a model, and the reduction its contexts go through.
+//!
+//! The protocol (token-reduction.md, section 6): only the context is reduced; everything that is scored runs
+//! unreduced from the saved state, so no decision can see a scored token and labels cannot slip.
+
+use crate::backend::{Device, Tensor};
+use crate::config::ModelConfig;
+use crate::kernels::rows::{concat_rows, copy};
+use crate::method::Setting;
+use crate::models::{Model, NoHooks, State};
+use crate::reduce::{Reducer, reduces};
+use crate::{Error, Result};
+
+/// A model with the token reduction that belongs to it.
+pub struct Arm<'a> {
+    pub device: &'a Device,
+    pub config: &'a ModelConfig,
+    pub model: &'a Model,
+    pub reduction: Option<&'a Setting>,
+}
+
+/// A context that has been read: the state after it and the last hidden row, which predicts what follows.
+#[derive(Clone)]
+pub struct Context {
+    pub state: State,
+    last: Tensor, // [1, d_model]
+}
+
+impl Arm<'_> {
+    /// Reads a context (at least one token), reduced if this arm reduces. Only records work.
+    ///
+    /// Errors: a token that the vocabulary does not have, or a reduction that cannot run on this model.
+    pub fn read(&self, ids: &[u32]) -> Result<Context> {
+        let mut state = self.model.start(self.device);
+        self.check(ids)?;
+        let hidden = match self.reduction.filter(|s| reduces(self.config, s, ids.len())) {
+            Some(setting) => {
+                let mut reducer = Reducer::new(self.config, setting, ids.len())?;
+                self.model.forward(self.device, ids, &mut state, &mut reducer)
+            }
+            None => self.model.forward(self.device, ids, &mut state, &mut NoHooks),
+        };
+        Ok(Context { last: self.last_row(&hidden), state })
+    }
+
+    /// Adds tokens to a context, unreduced.
+    pub fn extend(&self, context: &mut Context, ids: &[u32]) -> Result<()> {
+        self.check(ids)?;
+        let hidden = self.model.forward(self.device, ids, &mut context.state, &mut NoHooks);
+        context.last = self.last_row(&hidden);
+        Ok(())
+    }
+
+    /// Scores `ids` after a context, which is not changed: `[ids, 2]`, see [`Model::nll`].
+    pub fn nll(&self, context: &Context, ids: &[u32]) -> Result<Tensor> {
+        self.check(ids)?;
+        let hidden = match ids.len() {
+            1 => context.last.clone(),
+            n => {
+                let mut state = context.state.clone();
+                let rows = self.model.forward(self.device, &ids[..n - 1], &mut state, &mut NoHooks);
+                concat_rows(self.device, &context.last, &rows)
+            }
+        };
+        Ok(self.model.nll(self.device, &hidden, &self.device.ids(ids)))
+    }
+
+    /// Logits of the next token `[1, vocab_size]`.
+    pub fn next_logits(&self, context: &Context) -> Tensor {
+        self.model.logits(self.device, &context.last)
+    }
+
+    fn last_row(&self, hidden: &Tensor) -> Tensor {
+        copy(self.device, hidden.row_range(hidden.rows() - 1, 1))
+    }
+
+    fn check(&self, ids: &[u32]) -> Result<()> {
+        let vocab = self.config.vocab_size();
+        match ids.iter().find(|&&id| id as usize >= vocab) {
+            Some(id) => Err(Error::input("token", id, format!("an id below vocab_size {vocab}"))),
+            None => Ok(()),
+        }
+    }
+}
