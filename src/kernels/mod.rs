@@ -1,8 +1,15 @@
 //! One kernel, one idea: `shaders/NAME.wgsl` and `src/kernels/NAME.rs` (equation, parameters, wrapper, CPU form,
 //! test cases). A kernel takes views on one device and gives new tensors on the same device.
 
+pub mod add;
+pub mod attention;
 pub mod column_squares;
+pub mod gelu;
+pub mod layernorm;
 pub mod rmsnorm;
+pub mod rotary;
+pub mod rows;
+pub mod swiglu;
 
 use crate::Rng;
 use crate::backend::{Device, Tensor};
@@ -21,8 +28,15 @@ pub struct Case {
 /// Every kernel's cases.
 pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
+    all.extend(add::cases());
+    all.extend(attention::cases());
     all.extend(column_squares::cases());
+    all.extend(gelu::cases());
+    all.extend(layernorm::cases());
     all.extend(rmsnorm::cases());
+    all.extend(rotary::cases());
+    all.extend(rows::cases());
+    all.extend(swiglu::cases());
     all
 }
 

@@ -1,0 +1,165 @@
+// Causal attention with an online softmax; see src/kernels/attention.rs for the two forms and when each runs.
+// No barrier in the form for many queries: software adapters pay dearly for them.
+
+struct Params {
+    seq_len: u32, n_past: u32, n_head: u32, group: u32,       // group: query heads that share a key head
+    headdim: u32, head4: u32, tiles: u32, splits: u32,        // head4: vec4s a head
+    q_offset: u32, q_stride: u32, k_offset: u32, k_stride: u32, // in vec4s
+    v_offset: u32, v_stride: u32, scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;     // [seq_len, n_head * head4]
+@group(0) @binding(1) var<storage, read> x: array<f32>;       // partial: [seq_len * n_head, splits, headdim + 2]
+@group(0) @binding(2) var<storage, read> k: array<vec4f>;     // [n_past + seq_len, n_kv_head * head4]
+@group(0) @binding(3) var<storage, read> v: array<vec4f>;     // as k
+@group(0) @binding(3) var<storage, read> v1: array<f32>;      // the same values one by one
+@group(0) @binding(4) var<storage, read_write> y: array<f32>; // [seq_len, n_head * headdim], or partial
+
+const MASKED = -1e30;
+
+// vec4s of the output one lane holds in registers; a wider head is shared by `tiles` lanes, which repeat the scores.
+override TILE4 = 16u;
+
+// Many queries: a lane per (query, head, tile), 8 keys at a time. Lanes of a workgroup share a key head.
+@compute @workgroup_size(64)
+fn queries(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) wg: vec3u) {
+    if id.x >= p.seq_len * p.group { return; }
+    let t = id.x / p.group;
+    let kv = wg.y / p.tiles;
+    let first = (wg.y - kv * p.tiles) * TILE4;
+    let head = kv * p.group + id.x - t * p.group;
+    let q0 = p.q_offset + t * p.q_stride + head * p.head4;
+    let k_head = p.k_offset + kv * p.head4;
+    let v_head = p.v_offset + kv * p.head4;
+    let keys = p.n_past + t + 1u;
+    var acc: array<vec4f, 16>;
+    var largest = MASKED;
+    var sum = 0.0;
+    for (var j = 0u; j < keys; j += 8u) {
+        let lo = min(vec4u(j, j + 1u, j + 2u, j + 3u), vec4u(keys - 1u));
+        let hi = min(vec4u(j + 4u, j + 5u, j + 6u, j + 7u), vec4u(keys - 1u));
+        let kl = k_head + lo * p.k_stride;
+        let kh = k_head + hi * p.k_stride;
+        var a = vec4f();
+        var b = vec4f();
+        for (var d = 0u; d < p.head4; d++) {
+            let qd = q[q0 + d];
+            a += vec4f(dot(qd, k[kl.x + d]), dot(qd, k[kl.y + d]), dot(qd, k[kl.z + d]), dot(qd, k[kl.w + d]));
+            b += vec4f(dot(qd, k[kh.x + d]), dot(qd, k[kh.y + d]), dot(qd, k[kh.z + d]), dot(qd, k[kh.w + d]));
+        }
+        let left = keys - j;
+        a = select(vec4f(MASKED), a * p.scale, vec4u(0u, 1u, 2u, 3u) < vec4u(left));
+        b = select(vec4f(MASKED), b * p.scale, vec4u(4u, 5u, 6u, 7u) < vec4u(left));
+        let m4 = max(a, b);
+        let m = max(largest, max(max(m4.x, m4.y), max(m4.z, m4.w)));
+        let shrink = exp(largest - m);
+        largest = m;
+        a = exp(a - m);
+        b = exp(b - m);
+        sum = sum * shrink + dot(a + b, vec4f(1.0));
+        let vl = v_head + lo * p.v_stride;
+        let vh = v_head + hi * p.v_stride;
+        for (var c = 0u; c < TILE4; c++) {
+            let d = min(first + c, p.head4 - 1u);
+            acc[c] = acc[c] * shrink
+                + a.x * v[vl.x + d] + a.y * v[vl.y + d] + a.z * v[vl.z + d] + a.w * v[vl.w + d]
+                + b.x * v[vh.x + d] + b.y * v[vh.y + d] + b.z * v[vh.z + d] + b.w * v[vh.w + d];
+        }
+    }
+    let y0 = (t * p.n_head + head) * p.headdim;
+    for (var i = first * 4u; i < min((first + TILE4) * 4u, p.headdim); i++) {
+        y[y0 + i] = acc[i / 4u - first][i % 4u] / sum;
+    }
+}
+
+var<workgroup> lane_max: array<f32, 64>;
+var<workgroup> weight: array<f32, 256>;
+
+// Few queries: a workgroup per (query, head) and 256 keys; first a lane per key, then a lane per dimension.
+@compute @workgroup_size(64)
+fn keys(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {
+    let lane = local.x;
+    let t = wg.x / p.n_head;
+    let head = wg.x - t * p.n_head;
+    let kv = head / p.group;
+    let q0 = p.q_offset + t * p.q_stride + head * p.head4;
+    let start = wg.y * 256u;
+    let total = p.n_past + t + 1u;
+    let key = start + lane + vec4u(0u, 64u, 128u, 192u);
+    let seen = key < vec4u(total);
+    let at = p.k_offset + kv * p.head4 + min(key, vec4u(total - 1u)) * p.k_stride;
+    var s = vec4f();
+    for (var d = 0u; d < p.head4; d++) {
+        let qd = q[q0 + d];
+        s += vec4f(dot(qd, k[at.x + d]), dot(qd, k[at.y + d]), dot(qd, k[at.z + d]), dot(qd, k[at.w + d]));
+    }
+    s = select(vec4f(MASKED), s * p.scale, seen);
+    lane_max[lane] = max(max(s.x, s.y), max(s.z, s.w));
+    workgroupBarrier();
+    var m = MASKED;
+    for (var i = 0u; i < 64u; i++) { m = max(m, lane_max[i]); }
+    // A split may lie behind what an early query of the chunk sees: then every weight is 0.
+    let e = select(vec4f(), exp(s - m), seen);
+    for (var i = 0u; i < 4u; i++) { weight[lane + 64u * i] = e[i]; }
+    workgroupBarrier();
+    let count = clamp(total, start, start + 256u) - start;
+    for (var d = lane; d < p.headdim; d += 64u) {
+        var from_value = (p.v_offset + kv * p.head4 + start * p.v_stride) * 4u + d;
+        var acc = 0.0;
+        var sum = 0.0;
+        for (var j = 0u; j < count; j++) {
+            acc += weight[j] * v1[from_value];
+            sum += weight[j];
+            from_value += p.v_stride * 4u;
+        }
+        if p.splits == 1u {
+            y[wg.x * p.headdim + d] = acc / sum;
+        } else {
+            let to = (wg.x * p.splits + wg.y) * (p.headdim + 2u);
+            y[to + d] = acc;
+            if d == 0u {
+                y[to + p.headdim] = m;
+                y[to + p.headdim + 1u] = sum;
+            }
+        }
+    }
+}
+
+// Heads of x padded with zeros to whole vec4s; q_offset and q_stride count elements here.
+@compute @workgroup_size(64)
+fn pad(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+) {
+    let i = (group.y * groups.x + group.x) * 64u + local.x;
+    let width = p.head4 * 4u;
+    if i >= p.seq_len * p.n_head * width { return; }
+    let d = i % width;
+    let head = i / width % p.n_head;
+    let t = i / width / p.n_head;
+    y[i] = 0.0;
+    if d < p.headdim { y[i] = x[p.q_offset + t * p.q_stride + head * p.headdim + d]; }
+}
+
+// y = the splits' sums weighed by exp(their maximum - the maximum). A lane per (query, head, dimension).
+@compute @workgroup_size(64)
+fn merge(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= p.seq_len * p.n_head * p.headdim { return; }
+    let row = id.x / p.headdim;
+    let d = id.x - row * p.headdim;
+    let width = p.headdim + 2u;
+    let start = row * p.splits * width;
+    var m = MASKED;
+    for (var i = 0u; i < p.splits; i++) { m = max(m, x[start + i * width + p.headdim]); }
+    var acc = 0.0;
+    var sum = 0.0;
+    for (var i = 0u; i < p.splits; i++) {
+        let from_split = start + i * width;
+        let w = exp(x[from_split + p.headdim] - m);
+        acc += w * x[from_split + d];
+        sum += w * x[from_split + p.headdim + 1u];
+    }
+    y[id.x] = acc / sum;
+}

@@ -1,0 +1,174 @@
+//! Rotary position embedding: pairs (i, i + rot/2) of every head are turned by the angle positions[t] * inv_freq[i].
+//!
+//! y[i] = x[i] cos - x[i + rot/2] sin;  y[i + rot/2] = x[i + rot/2] cos + x[i] sin;  i < rot/2 = inv_freq.cols().
+//! Dimensions from rot on pass through.
+//!
+//! Shapes: x, y `[seq_len, n_head * headdim]`, positions `[seq_len]`, inv_freq `[1, rot/2]`. Source: Su et al. 2021,
+//! equation 34, in the half-split pairing of GPT-NeoX and HF's Llama. As there, the angle is the f32 product and
+//! its cos and sin are exact to rounding; on the GPU for angles below 2^24 (positions are at most 131,072).
+
+use super::{Case, random, spread};
+use crate::Rng;
+use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::{Device, Ids, Tensor, View};
+use bytemuck::{Pod, Zeroable};
+
+static SHADER: Shader = Shader {
+    name: "rotary",
+    source: include_str!("../../shaders/rotary.wgsl"),
+    reads: 3,
+    writes: 1,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    n: u32,
+    seq_width: u32,
+    head_width: u32,
+    headdim: u32,
+    half_rot: u32,
+    x_offset: u32,
+    x_stride: u32,
+}
+
+/// Turns every head of `x` `[seq_len, n_head * headdim]` by its position; `inv_freq` `[1, rot/2]` is not negative.
+pub fn rotary<'a>(
+    device: &Device,
+    x: impl Into<View<'a>>,
+    positions: &Ids,
+    inv_freq: &Tensor,
+    headdim: usize,
+) -> Tensor {
+    let x = x.into();
+    assert_eq!(positions.len(), x.rows, "rotary positions");
+    assert!(x.cols.is_multiple_of(headdim), "rotary: {} columns, headdim {headdim}", x.cols);
+    assert!(2 * inv_freq.cols() <= headdim, "rotary: 2 * {} of {headdim}", inv_freq.cols());
+    match device {
+        Device::Cpu => {
+            let y = on_cpu(x, positions.cpu(), inv_freq.cpu(), headdim);
+            Tensor::on_cpu(x.rows, x.cols, y)
+        }
+        Device::Gpu(gpu) => on_gpu(gpu, x, positions, inv_freq, headdim),
+    }
+}
+
+fn on_cpu(x: View<'_>, positions: &[u32], inv_freq: &[f32], headdim: usize) -> Vec<f32> {
+    let half = inv_freq.len();
+    let mut y = Vec::with_capacity(x.rows * x.cols);
+    let (mut sin, mut cos) = (vec![0.0; half], vec![0.0; half]);
+    for (t, &position) in positions.iter().enumerate() {
+        for ((s, c), f) in sin.iter_mut().zip(&mut cos).zip(inv_freq) {
+            (*s, *c) = (position as f32 * f).sin_cos();
+        }
+        for head in x.cpu_row(t).chunks_exact(headdim) {
+            let (low, rest) = head.split_at(half);
+            let (high, passed) = rest.split_at(half);
+            let turn = sin.iter().zip(&cos);
+            let pairs = || low.iter().zip(high);
+            y.extend(pairs().zip(turn.clone()).map(|((u, v), (s, c))| u * c - v * s));
+            y.extend(pairs().zip(turn).map(|((u, v), (s, c))| v * c + u * s));
+            y.extend_from_slice(passed);
+        }
+    }
+    y
+}
+
+fn on_gpu(gpu: &Gpu, x: View<'_>, positions: &Ids, inv_freq: &Tensor, headdim: usize) -> Tensor {
+    let y = gpu.alloc(x.rows * x.cols * 4);
+    let head_width = headdim - inv_freq.cols();
+    let seq_width = x.cols / headdim * head_width;
+    let n = x.rows * seq_width;
+    let params = Params {
+        n: n as u32,
+        seq_width: seq_width as u32,
+        head_width: head_width as u32,
+        headdim: headdim as u32,
+        half_rot: inv_freq.cols() as u32,
+        x_offset: x.offset() as u32,
+        x_stride: x.stride() as u32,
+    };
+    gpu.dispatch(&Dispatch {
+        shader: &SHADER,
+        entry: "main",
+        constants: &[],
+        params: bytemuck::bytes_of(&params),
+        reads: &[x.tensor.gpu(), positions.gpu(), inv_freq.gpu()],
+        writes: &[&y],
+        groups: spread(n.div_ceil(64)),
+    });
+    Tensor::on_gpu(x.rows, x.cols, y)
+}
+
+/// inv_freq of `rot` dimensions at base 10,000.
+fn frequencies(rot: usize) -> Vec<f32> {
+    (0..rot / 2).map(|i| 1.0 / 10_000f32.powf(2.0 * i as f32 / rot as f32)).collect()
+}
+
+/// (seq_len, n_head, headdim, rot): one pair, around a workgroup of 64 pairs, partial and odd; positions to 131,071.
+pub fn cases() -> Vec<Case> {
+    let shapes = [
+        (1, 1, 2, 2),
+        (1, 1, 126, 126),
+        (2, 1, 64, 64),
+        (1, 5, 26, 26),
+        (5, 3, 64, 16),
+        (7, 2, 33, 32),
+    ];
+    let case = |(seq_len, n_head, headdim, rot): (usize, usize, usize, usize)| Case {
+        name: format!("rotary {seq_len}x{n_head}x{headdim} of {rot}"),
+        tolerance: 2e-6,
+        why: "sin and cos to about 1e-7 times values up to 4, whatever the position",
+        run: Box::new(move |device| {
+            let mut rng = Rng::new(61);
+            let x = random(device, &mut rng, seq_len, n_head * headdim + 3);
+            let view = x.columns(2, n_head * headdim);
+            let inv_freq = device.tensor(1, rot / 2, &frequencies(rot));
+            let mut run = |limit: usize| {
+                let at: Vec<u32> = (0..seq_len).map(|_| rng.below(limit) as u32).collect();
+                rotary(device, view, &device.ids(&at), &inv_freq, headdim)
+            };
+            vec![run(2), run(2048), run(131_072)]
+        }),
+    };
+    shapes.into_iter().map(case).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotary_equals_its_equation_in_f64() {
+        let device = Device::Cpu;
+        let (headdim, n_head) = (7, 2);
+        let (x, inv_freq) = (Rng::new(6).normals(3 * 14, 1.0), frequencies(4));
+        let at = [0u32, 5, 131_071];
+        let input = device.tensor(3, 14, &x);
+        let y = rotary(&device, &input, &device.ids(&at), &device.tensor(1, 2, &inv_freq), headdim);
+        for t in 0..3 {
+            for head in 0..n_head {
+                let base = t * 14 + head * headdim;
+                let mut expected: Vec<f64> = x[base..base + 7].iter().map(|&v| v as f64).collect();
+                for i in 0..2 {
+                    let angle = (at[t] as f32 * inv_freq[i]) as f64;
+                    let (u, v) = (x[base + i] as f64, x[base + i + 2] as f64);
+                    expected[i] = u * angle.cos() - v * angle.sin();
+                    expected[i + 2] = v * angle.cos() + u * angle.sin();
+                }
+                for (i, e) in expected.iter().enumerate() {
+                    assert!((y.cpu()[base + i] as f64 - e).abs() <= 5e-7, "[{t}, {head}, {i}]");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn position_0_is_the_identity() {
+        let device = Device::Cpu;
+        let x = random(&device, &mut Rng::new(7), 1, 12);
+        let inv_freq = device.tensor(1, 2, &frequencies(4));
+        let y = rotary(&device, &x, &device.ids(&[0]), &inv_freq, 6);
+        assert_eq!(y.cpu(), x.cpu());
+    }
+}
