@@ -1,6 +1,9 @@
 //! One kernel, one idea: `shaders/NAME.wgsl` and `src/kernels/NAME.rs` (equation, parameters, wrapper, CPU form,
 //! test cases). A kernel takes views on one device and gives new tensors on the same device.
 
+mod cpu_gemm;
+pub mod embedding;
+pub mod matmul;
 pub mod rmsnorm;
 
 use crate::Rng;
@@ -20,6 +23,8 @@ pub struct Case {
 /// Every kernel's cases.
 pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
+    all.extend(embedding::cases());
+    all.extend(matmul::cases());
     all.extend(rmsnorm::cases());
     all
 }
