@@ -1,21 +1,11 @@
-// Parameters and activations of every matmul shader. This text stands after matmul_weights.wgsl and before them.
-
-struct Params {
-    rows: u32, outs: u32, depth: u32,
-    x_offset: u32, x_stride: u32, w_stride: u32,
-    has_bias: u32, has_residual: u32,
-}
+// Activations x at bindings 2 and 3, for shaders that multiply them with weights. This text stands after
+// matmul_weights.wgsl and before such a shader, whose Params have rows, outs, depth, x_offset, x_stride, w_stride.
 
 // Offset, stride and depth of x are multiples of four: read it as vectors.
 override X_VECTORS: bool = false;
 
-@group(0) @binding(0) var<uniform> p: Params;
-// binding 1: weights [outs, w_stride]
 @group(0) @binding(2) var<storage, read> x: array<f32>;          // [rows, x_stride], from x_offset
 @group(0) @binding(3) var<storage, read> x_vectors: array<vec4f>; // the same memory
-@group(0) @binding(4) var<storage, read> bias: array<f32>;       // [1, outs]
-@group(0) @binding(5) var<storage, read> residual: array<f32>;   // [rows, outs]
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;    // [rows, outs]
 
 // x[row, k..k + 4] with zeros from `depth` on; the last row stands for rows that are not there.
 fn x4(row: u32, k: u32) -> vec4f {
@@ -39,20 +29,4 @@ fn w8(o: u32, k: u32) -> Eight {
 
 fn dots(v: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f) -> vec4f {
     return vec4f(dot(v, a), dot(v, b), dot(v, c), dot(v, d));
-}
-
-fn put(row: u32, o: u32, sum: f32) {
-    if row >= p.rows || o >= p.outs { return; }
-    let i = row * p.outs + o;
-    var v = sum;
-    if p.has_bias != 0u { v += bias[o]; }
-    if p.has_residual != 0u { v += residual[i]; }
-    y[i] = v;
-}
-
-fn put4(row: u32, o: u32, sums: vec4f) {
-    put(row, o, sums.x);
-    put(row, o + 1u, sums.y);
-    put(row, o + 2u, sums.z);
-    put(row, o + 3u, sums.w);
 }

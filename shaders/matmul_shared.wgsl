@@ -1,73 +1,20 @@
 // y = x Wᵀ + bias + residual; see src/kernels/matmul.rs. For real GPUs: a workgroup of 64 computes 64 rows by
-// 64 outputs, 16 inputs at a time through workgroup memory; an invocation keeps 8 rows by 8 outputs in registers.
-
-const DEPTH = 16u;
-const SIDE = 16u; // vectors of four rows (or outputs) in a tile
-
-// Inputs outermost, so that four neighbouring rows are one vector: [DEPTH, SIDE]
-var<workgroup> x_tile: array<vec4f, 256>;
-var<workgroup> w_tile: array<vec4f, 256>;
-
-// Each invocation brings 4 rows by 4 inputs of x: a column of four invocations covers the depth.
-fn bring_x(row: u32, k: u32, at: u32) {
-    let v = transpose(mat4x4f(x4(row, k), x4(row + 1u, k), x4(row + 2u, k), x4(row + 3u, k)));
-    x_tile[at] = v[0];
-    x_tile[at + SIDE] = v[1];
-    x_tile[at + 2u * SIDE] = v[2];
-    x_tile[at + 3u * SIDE] = v[3];
-}
-
-// The weights in halves of eight inputs: 2 outputs by 8 inputs each.
-fn bring_w(o: u32, k: u32, at: u32) {
-    let a = w8(o, k);
-    let b = w8(o + 1u, k);
-    let c = w8(o + 2u, k);
-    let d = w8(o + 3u, k);
-    let low = transpose(mat4x4f(a.low, b.low, c.low, d.low));
-    let high = transpose(mat4x4f(a.high, b.high, c.high, d.high));
-    for (var i = 0u; i < 4u; i++) {
-        w_tile[at + i * SIDE] = low[i];
-        w_tile[at + (i + 4u) * SIDE] = high[i];
-    }
-}
+// 64 outputs, 16 inputs at a time through workgroup memory (matmul_tiles.wgsl).
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let o = group.x * 64u;
     let r = group.y * 64u;
-    let tx = local % 8u;
-    let ty = local / 8u;
-    var s: array<vec4f, 16>;
-    for (var i = 0u; i < 16u; i++) { s[i] = vec4f(0.0); }
-    for (var k = 0u; k < p.depth; k += DEPTH) {
-        let q = local % 4u;
-        let four = local / 4u;
-        bring_x(r + four * 4u, k + q * 4u, q * 4u * SIDE + four);
-        // Half of the invocations suffice for the weights; the rows of W end at w_stride, a multiple of 8.
-        if local < 32u {
-            let half = local % 2u;
-            let outs = local / 2u;
-            bring_w(o + outs * 4u, k + half * 8u, half * 8u * SIDE + outs);
-        }
-        workgroupBarrier();
-        for (var i = 0u; i < DEPTH; i++) {
-            let a = x_tile[i * SIDE + ty * 2u];
-            let b = x_tile[i * SIDE + ty * 2u + 1u];
-            let v = w_tile[i * SIDE + tx * 2u];
-            let w = w_tile[i * SIDE + tx * 2u + 1u];
-            s[0] += a.x * v; s[1] += a.x * w;
-            s[2] += a.y * v; s[3] += a.y * w;
-            s[4] += a.z * v; s[5] += a.z * w;
-            s[6] += a.w * v; s[7] += a.w * w;
-            s[8] += b.x * v; s[9] += b.x * w;
-            s[10] += b.y * v; s[11] += b.y * w;
-            s[12] += b.z * v; s[13] += b.z * w;
-            s[14] += b.w * v; s[15] += b.w * w;
-        }
-        workgroupBarrier();
-    }
-    for (var i = 0u; i < 8u; i++) {
-        put4(r + ty * 8u + i, o + tx * 8u, s[i * 2u]);
-        put4(r + ty * 8u + i, o + tx * 8u + 4u, s[i * 2u + 1u]);
-    }
+    let s = tile_sums(r, o, local);
+    let row = r + (local / 8u) * 8u;
+    let out = o + (local % 8u) * 8u;
+    // Written out: an index that varies would push the sums out of the registers.
+    put4(row + 0u, out, s[0]); put4(row + 0u, out + 4u, s[1]);
+    put4(row + 1u, out, s[2]); put4(row + 1u, out + 4u, s[3]);
+    put4(row + 2u, out, s[4]); put4(row + 2u, out + 4u, s[5]);
+    put4(row + 3u, out, s[6]); put4(row + 3u, out + 4u, s[7]);
+    put4(row + 4u, out, s[8]); put4(row + 4u, out + 4u, s[9]);
+    put4(row + 5u, out, s[10]); put4(row + 5u, out + 4u, s[11]);
+    put4(row + 6u, out, s[12]); put4(row + 6u, out + 4u, s[13]);
+    put4(row + 7u, out, s[14]); put4(row + 7u, out + 4u, s[15]);
 }

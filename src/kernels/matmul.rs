@@ -17,6 +17,8 @@ macro_rules! shader {
             source: concat!(
                 include_str!("../../shaders/matmul_weights.wgsl"),
                 include_str!("../../shaders/matmul_input.wgsl"),
+                include_str!("../../shaders/matmul_tiles.wgsl"),
+                include_str!("../../shaders/matmul_output.wgsl"),
                 include_str!(concat!("../../shaders/", $name, ".wgsl"))
             ),
             reads: 5,

@@ -3,6 +3,7 @@
 
 mod cpu_gemm;
 pub mod embedding;
+pub mod lm_head_nll;
 pub mod matmul;
 pub mod rmsnorm;
 
@@ -24,6 +25,7 @@ pub struct Case {
 pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     all.extend(embedding::cases());
+    all.extend(lm_head_nll::cases());
     all.extend(matmul::cases());
     all.extend(rmsnorm::cases());
     all
