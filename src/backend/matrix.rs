@@ -5,6 +5,7 @@
 
 use super::Device;
 use super::gpu::Buffer;
+use super::host_matrix::HostMatrix;
 use half::f16;
 use std::rc::Rc;
 
@@ -29,13 +30,6 @@ pub enum MatrixData {
     Cpu(Rc<HostMatrix>),
     GpuF32(Buffer),
     GpuF16(Buffer),
-}
-
-/// Row-major f32 values `[rows, cols]` in memory.
-pub struct HostMatrix {
-    pub rows: usize,
-    pub cols: usize,
-    pub values: Vec<f32>,
 }
 
 impl WeightValues<'_> {
@@ -64,7 +58,7 @@ impl Matrix {
         assert_eq!(values.len(), rows * cols, "matrix [{rows}, {cols}]");
         let data = match (device, values) {
             (Device::Cpu, values) => {
-                MatrixData::Cpu(Rc::new(HostMatrix { rows, cols, values: values.to_f32() }))
+                MatrixData::Cpu(Rc::new(HostMatrix::new(rows, cols, values.to_f32())))
             }
             (Device::Gpu(gpu), WeightValues::F32(v)) => {
                 let padded = pad_rows(v, rows, cols, 0.0);
@@ -98,7 +92,7 @@ impl Matrix {
     /// Bytes the values take on the device.
     pub fn bytes(&self) -> usize {
         match &self.data {
-            MatrixData::Cpu(_) => self.rows * self.cols * 4,
+            MatrixData::Cpu(host) => host.bytes(),
             MatrixData::GpuF32(_) => self.rows * self.row_stride() * 4,
             MatrixData::GpuF16(_) => self.rows * self.row_stride() * 2,
         }

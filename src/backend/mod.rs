@@ -6,10 +6,12 @@
 //! Work on the GPU is only recorded; it runs at the next [`Device::read`].
 
 pub mod gpu;
+mod host_matrix;
 mod matrix;
 mod tensor;
 
-pub use matrix::{HostMatrix, Matrix, MatrixData, WeightValues};
+pub use host_matrix::{HostMatrix, Layout, PANEL};
+pub use matrix::{Matrix, MatrixData, WeightValues};
 pub use tensor::{Ids, Tensor, View};
 
 use crate::Result;

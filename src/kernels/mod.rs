@@ -4,8 +4,12 @@
 pub mod add;
 pub mod attention;
 pub mod column_squares;
+mod cpu_gemm;
+pub mod embedding;
 pub mod gelu;
 pub mod layernorm;
+pub mod lm_head_nll;
+pub mod matmul;
 pub mod rmsnorm;
 pub mod rotary;
 pub mod rows;
@@ -31,8 +35,11 @@ pub fn cases() -> Vec<Case> {
     all.extend(add::cases());
     all.extend(attention::cases());
     all.extend(column_squares::cases());
+    all.extend(embedding::cases());
     all.extend(gelu::cases());
     all.extend(layernorm::cases());
+    all.extend(lm_head_nll::cases());
+    all.extend(matmul::cases());
     all.extend(rmsnorm::cases());
     all.extend(rotary::cases());
     all.extend(rows::cases());

@@ -1,0 +1,109 @@
+//! y[t, o] += sum_i x[t, i] * W[o, i] on the CPU.
+//!
+//! Two ways, chosen by how the weights lie in memory: row-major goes to the `gemm` crate (native), panels go to
+//! our own microkernel (wasm simd128; it also compiles natively, so that plain tests cover it).
+
+mod lanes;
+mod panels;
+#[cfg(not(target_arch = "wasm32"))]
+mod rows;
+
+use crate::backend::{HostMatrix, Layout, PANEL, View};
+use std::ops::Range;
+
+/// Activations on the CPU: `rows` rows of `cols` values, `stride` apart, the first at the start of `values`.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    pub values: &'a [f32],
+    pub rows: usize,
+    pub cols: usize,
+    pub stride: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// A view of a CPU tensor.
+    pub fn of(view: View<'a>) -> Self {
+        let values = &view.tensor.cpu()[view.offset().min(view.tensor.cpu().len())..];
+        Self { values, rows: view.rows, cols: view.cols, stride: view.stride() }
+    }
+
+    /// Rows `range`.
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let start = (range.start * self.stride).min(self.values.len());
+        Self { values: &self.values[start..], rows: range.len(), ..*self }
+    }
+
+    fn check(&self) {
+        let needed = if self.rows == 0 { 0 } else { (self.rows - 1) * self.stride + self.cols };
+        assert!(self.values.len() >= needed, "activations: {} < {needed}", self.values.len());
+    }
+}
+
+/// Adds x Wᵀ for the outputs `outputs` to `y` `[x.rows, outputs.len()]`; `outputs` starts at a whole panel.
+pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
+    x.check();
+    assert_eq!(x.cols, w.cols(), "activations and weights");
+    assert!(outputs.end <= w.rows() && outputs.start.is_multiple_of(PANEL), "outputs {outputs:?}");
+    assert_eq!(y.len(), x.rows * outputs.len(), "results");
+    if y.is_empty() || x.cols == 0 {
+        return;
+    }
+    match w.layout() {
+        Layout::Panels => panels::accumulate(x, w, outputs, y),
+        #[cfg(not(target_arch = "wasm32"))]
+        Layout::Rows => rows::accumulate(x, w, outputs, y),
+        #[cfg(target_arch = "wasm32")]
+        Layout::Rows => unreachable!("wasm weights are packed in panels"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+
+    /// The equation, in f64.
+    fn plain(x: Rows<'_>, w: &[f32], outs: Range<usize>, y: &[f32]) -> Vec<f32> {
+        let mut result = Vec::new();
+        for t in 0..x.rows {
+            for (j, o) in outs.clone().enumerate() {
+                let mut sum = y[t * outs.len() + j] as f64;
+                for i in 0..x.cols {
+                    sum += x.values[t * x.stride + i] as f64 * w[o * x.cols + i] as f64;
+                }
+                result.push(sum as f32);
+            }
+        }
+        result
+    }
+
+    #[test]
+    fn both_layouts_compute_the_equation() {
+        let mut rng = Rng::new(7);
+        for rows in [1, 2, 3, 4, 5, 6, 7, 9, 13, 65] {
+            for (cols, outs, start) in [(1, 1, 0), (3, 7, 0), (37, 29, 16), (515, 8, 0)] {
+                let stride = cols + 3;
+                let values = rng.normals(rows * stride, 1.0);
+                let x = Rows { values: &values, rows, cols, stride };
+                let w = rng.normals(outs * cols, 1.0);
+                let y = rng.normals(rows * (outs - start), 1.0);
+                let expected = plain(x, &w, start..outs, &y);
+                for layout in layouts() {
+                    let matrix = HostMatrix::with_layout(outs, cols, w.clone(), layout);
+                    let mut found = y.clone();
+                    accumulate(x, &matrix, start..outs, &mut found);
+                    let d = crate::kernels::largest_difference(&found, &expected);
+                    assert!(d < 3e-5, "{layout:?} {rows}x{cols}x{outs}: {d}");
+                }
+            }
+        }
+    }
+
+    fn layouts() -> Vec<Layout> {
+        if cfg!(target_arch = "wasm32") {
+            vec![Layout::Panels]
+        } else {
+            vec![Layout::Panels, Layout::Rows]
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Linear layer: y = x Wᵀ + bias + residual.
+//!
+//! Shapes: x `[seq_len, in]`, W `[out, in]` (f32 or f16), bias `[1, out]`, residual and y `[seq_len, out]`.
+//! On the GPU three forms compute the same: see [`Form`]. On the CPU: `cpu_gemm`.
+
+use super::cpu_gemm::{self, Rows};
+use super::{Case, groups, random};
+use crate::Rng;
+use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
+use crate::backend::{Device, Matrix, MatrixData, Tensor, View};
+use bytemuck::{Pod, Zeroable};
+
+macro_rules! shader {
+    ($name:literal) => {
+        Shader {
+            name: $name,
+            source: concat!(
+                include_str!("../../shaders/matmul_weights.wgsl"),
+                include_str!("../../shaders/matmul_input.wgsl"),
+                include_str!("../../shaders/matmul_tiles.wgsl"),
+                include_str!("../../shaders/matmul_output.wgsl"),
+                include_str!(concat!("../../shaders/", $name, ".wgsl"))
+            ),
+            reads: 5,
+            writes: 1,
+        }
+    };
+}
+
+static DIRECT: Shader = shader!("matmul_direct");
+static SHARED: Shader = shader!("matmul_shared");
+static MATVEC: Shader = shader!("matvec");
+
+/// Most rows the matvec takes.
+const FEW_ROWS: usize = 4;
+
+/// How the GPU computes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Registers only; an invocation computes 8 rows by 8 outputs. Software adapters punish barriers.
+    Direct,
+    /// Tiles of 64 x 64 through workgroup memory, for real GPUs.
+    Shared,
+    /// At most four rows, an invocation an output.
+    MatvecDirect,
+    /// At most four rows, eight neighbours an output.
+    MatvecShared,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    outs: u32,
+    depth: u32,
+    x_offset: u32,
+    x_stride: u32,
+    w_stride: u32,
+    has_bias: u32,
+    has_residual: u32,
+}
+
+/// y = x Wᵀ + bias + residual, for x `[seq_len, in]`, w `[out, in]`, bias `[1, out]`, residual `[seq_len, out]`.
+pub fn matmul<'a>(
+    device: &Device,
+    x: impl Into<View<'a>>,
+    w: &Matrix,
+    bias: Option<&Tensor>,
+    residual: Option<&Tensor>,
+) -> Tensor {
+    let job = Job::new(x.into(), w, bias, residual);
+    match device {
+        Device::Cpu => job.on_cpu(),
+        Device::Gpu(gpu) => job.on_gpu(gpu, job.form(gpu)),
+    }
+}
+
+/// Checked arguments.
+struct Job<'a> {
+    x: View<'a>,
+    w: &'a Matrix,
+    bias: Option<&'a Tensor>,
+    residual: Option<&'a Tensor>,
+}
+
+impl<'a> Job<'a> {
+    fn new(
+        x: View<'a>,
+        w: &'a Matrix,
+        bias: Option<&'a Tensor>,
+        residual: Option<&'a Tensor>,
+    ) -> Self {
+        assert_eq!(x.cols, w.cols(), "matmul: inputs");
+        if let Some(bias) = bias {
+            assert_eq!(bias.rows() * bias.cols(), w.rows(), "matmul: bias");
+        }
+        if let Some(r) = residual {
+            assert_eq!((r.rows(), r.cols()), (x.rows, w.rows()), "matmul: residual");
+        }
+        Self { x, w, bias, residual }
+    }
+
+    fn on_cpu(&self) -> Tensor {
+        let (rows, outs) = (self.x.rows, self.w.rows());
+        let MatrixData::Cpu(host) = self.w.data() else {
+            panic!("matmul: the weights are on a GPU");
+        };
+        let mut y = match self.residual {
+            Some(residual) => residual.cpu().to_vec(),
+            None => vec![0.0; rows * outs],
+        };
+        if let Some(bias) = self.bias {
+            for row in y.chunks_exact_mut(outs.max(1)) {
+                row.iter_mut().zip(bias.cpu()).for_each(|(y, b)| *y += b);
+            }
+        }
+        cpu_gemm::accumulate(Rows::of(self.x), host, 0..outs, &mut y);
+        Tensor::on_cpu(rows, outs, y)
+    }
+
+    fn form(&self, gpu: &Gpu) -> Form {
+        match (self.x.rows <= FEW_ROWS, gpu.is_software()) {
+            (false, true) => Form::Direct,
+            (false, false) => Form::Shared,
+            (true, true) => Form::MatvecDirect,
+            (true, false) => Form::MatvecShared,
+        }
+    }
+
+    fn on_gpu(&self, gpu: &Gpu, form: Form) -> Tensor {
+        let (x, rows, outs) = (self.x, self.x.rows, self.w.rows());
+        let y = gpu.alloc(rows * outs * 4);
+        let (weights, f16) = weight_constants(self.w);
+        let buffer = x.tensor.gpu();
+        let params = Params {
+            rows: rows as u32,
+            outs: outs as u32,
+            depth: x.cols as u32,
+            x_offset: x.offset() as u32,
+            x_stride: x.stride() as u32,
+            w_stride: self.w.row_stride() as u32,
+            has_bias: self.bias.is_some().into(),
+            has_residual: self.residual.is_some().into(),
+        };
+        let (shader, entry, groups) = match form {
+            Form::Direct => (&DIRECT, "main", [groups(outs, 32 * 8), groups(rows, 8), 1]),
+            Form::Shared => (&SHARED, "main", [groups(outs, 64), groups(rows, 64), 1]),
+            Form::MatvecDirect => (&MATVEC, "direct", [groups(outs, 64), 1, 1]),
+            Form::MatvecShared => (&MATVEC, "shared_rows", [groups(outs, 8), 1, 1]),
+        };
+        gpu.dispatch(&Dispatch {
+            shader,
+            entry,
+            constants: &[f16, ("X_VECTORS", f64::from(u8::from(reads_vectors(x))))],
+            params: bytemuck::bytes_of(&params),
+            reads: &[
+                weights,
+                buffer,
+                buffer,
+                self.bias.map_or(buffer, Tensor::gpu),
+                self.residual.map_or(buffer, Tensor::gpu),
+            ],
+            writes: &[&y],
+            groups,
+        });
+        Tensor::on_gpu(rows, outs, y)
+    }
+}
+
+/// Whether every row of the view starts on a vector of four and is made of whole ones.
+pub(super) fn reads_vectors(x: View<'_>) -> bool {
+    [x.offset(), x.stride(), x.cols].iter().all(|n| n.is_multiple_of(4))
+}
+
+/// The buffer of a matrix on the GPU and the constant that tells the shader its type.
+pub(super) fn weight_constants(w: &Matrix) -> (&Buffer, (&'static str, f64)) {
+    match w.data() {
+        MatrixData::GpuF32(buffer) => (buffer, ("F16", 0.0)),
+        MatrixData::GpuF16(buffer) => (buffer, ("F16", 1.0)),
+        MatrixData::Cpu(_) => panic!("CPU weights were given to a GPU kernel"),
+    }
+}
+
+/// Every form at sizes 1, around its tiles and at one that divides nothing; f32 and f16; a view with offset.
+pub fn cases() -> Vec<Case> {
+    use Form::{Direct, MatvecDirect, MatvecShared, Shared};
+    let tiles = [(1, 1, 1), (7, 7, 7), (8, 8, 8), (9, 9, 9), (63, 65, 15), (65, 63, 17)];
+    let odd = [(64, 64, 16), (33, 267, 130)];
+    let rows = [(1, 1, 1), (1, 63, 8), (2, 64, 9), (3, 65, 63), (4, 7, 64), (4, 9, 130)];
+    let mut cases = Vec::new();
+    for form in [Direct, Shared] {
+        let sizes = tiles.iter().chain(&odd);
+        cases.extend(sizes.map(|&size| case(Some(form), size, Extras::of(size))));
+    }
+    for form in [MatvecDirect, MatvecShared] {
+        cases.extend(rows.iter().map(|&size| case(Some(form), size, Extras::of(size))));
+    }
+    cases.push(case(None, (1, 40, 24), Extras::default()));
+    cases.push(case(None, (5, 12, 36), Extras { bias: true, residual: true, half: false }));
+    cases
+}
+
+#[derive(Clone, Copy, Default)]
+struct Extras {
+    bias: bool,
+    residual: bool,
+    half: bool,
+}
+
+impl Extras {
+    /// Spreads the eight combinations over the sizes.
+    fn of((rows, outs, depth): (usize, usize, usize)) -> Self {
+        let pick = rows + outs / 2 + depth / 3;
+        Self { bias: pick % 2 == 0, residual: pick % 3 == 0, half: (pick / 2) % 2 == 0 }
+    }
+}
+
+/// One case; `None` is the form the adapter gets. Columns 4.. of a wider tensor are read when depth is a multiple
+/// of 4 (as vectors), columns 3.. otherwise (one by one).
+fn case(form: Option<Form>, (rows, outs, depth): (usize, usize, usize), extras: Extras) -> Case {
+    let name = form.map_or("chosen".into(), |form| format!("{form:?}"));
+    let kind = if extras.half { "f16" } else { "f32" };
+    Case {
+        name: format!("matmul {name} {rows}x{depth} by {kind} {outs}x{depth}"),
+        tolerance: 5e-5,
+        why: "sums of up to 130 products of normals in another order",
+        run: Box::new(move |device| {
+            let mut rng = Rng::new(5);
+            let offset = if depth % 4 == 0 { 4 } else { 3 };
+            let x = random(device, &mut rng, rows, depth + 2 * offset);
+            let w = super::embedding::random_matrix(device, &mut rng, outs, depth, extras.half);
+            let bias = extras.bias.then(|| random(device, &mut rng, 1, outs));
+            let residual = extras.residual.then(|| random(device, &mut rng, rows, outs));
+            let x = x.columns(offset, depth);
+            let job = Job::new(x, &w, bias.as_ref(), residual.as_ref());
+            vec![match (device, form) {
+                (Device::Gpu(gpu), Some(form)) => job.on_gpu(gpu, form),
+                _ => matmul(device, x, &w, bias.as_ref(), residual.as_ref()),
+            }]
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::WeightValues;
+
+    #[test]
+    fn the_cpu_form_is_the_equation() {
+        let mut rng = Rng::new(11);
+        let (rows, outs, depth) = (5, 13, 37);
+        let values = [rows * depth, outs * depth, outs, rows * outs].map(|n| rng.normals(n, 1.0));
+        let [x, w, bias, residual] = &values;
+        let mut expected = Vec::new();
+        for t in 0..rows {
+            for o in 0..outs {
+                let mut sum = f64::from(bias[o]) + f64::from(residual[t * outs + o]);
+                for i in 0..depth {
+                    sum += f64::from(x[t * depth + i]) * f64::from(w[o * depth + i]);
+                }
+                expected.push(sum as f32);
+            }
+        }
+        let device = Device::Cpu;
+        let found = matmul(
+            &device,
+            &device.tensor(rows, depth, x),
+            &device.matrix(outs, depth, WeightValues::F32(w)),
+            Some(&device.tensor(1, outs, bias)),
+            Some(&device.tensor(rows, outs, residual)),
+        );
+        assert!(crate::kernels::largest_difference(found.cpu(), &expected) < 1e-5);
+    }
+}
