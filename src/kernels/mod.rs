@@ -1,7 +1,11 @@
 //! One kernel, one idea: `shaders/NAME.wgsl` and `src/kernels/NAME.rs` (equation, parameters, wrapper, CPU form,
 //! test cases). A kernel takes views on one device and gives new tensors on the same device.
 
+pub mod conv1d;
+pub mod gated_rmsnorm;
+pub mod math;
 pub mod rmsnorm;
+pub mod silu_gate;
 
 use crate::Rng;
 use crate::backend::{Device, Tensor};
@@ -20,7 +24,10 @@ pub struct Case {
 /// Every kernel's cases.
 pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
+    all.extend(conv1d::cases());
+    all.extend(gated_rmsnorm::cases());
     all.extend(rmsnorm::cases());
+    all.extend(silu_gate::cases());
     all
 }
 
