@@ -14,6 +14,11 @@ pub mod rmsnorm;
 pub mod rotary;
 pub mod rows;
 pub mod swiglu;
+pub mod conv1d;
+pub mod gated_rmsnorm;
+pub mod math;
+pub mod rmsnorm;
+pub mod silu_gate;
 
 use crate::Rng;
 use crate::backend::{Device, Tensor};
@@ -44,6 +49,10 @@ pub fn cases() -> Vec<Case> {
     all.extend(rotary::cases());
     all.extend(rows::cases());
     all.extend(swiglu::cases());
+    all.extend(conv1d::cases());
+    all.extend(gated_rmsnorm::cases());
+    all.extend(rmsnorm::cases());
+    all.extend(silu_gate::cases());
     all
 }
 
