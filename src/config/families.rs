@@ -187,7 +187,7 @@ fn dt_limit(fields: &mut Fields) -> Result<(f32, f32)> {
         _ => None,
     };
     match ends {
-        Some((low, high)) if low >= 0.0 && low.is_finite() && low <= high => {
+        Some((low, high)) if (0.0..1e30).contains(&low) && low <= high => {
             Ok((low as f32, high as f32))
         }
         _ => Err(fields.error("time_step_limit", &found, "[low, high] with 0 <= low <= high")),

@@ -1,11 +1,13 @@
 //! Rotary position embedding: the inverse frequencies from config.json.
 //!
-//! `inv_freq[i] = theta^(-2i / dim)`, i = 0..dim/2; llama3 scaling slows the long wavelengths.
+//! `inv_freq[i] = theta^(-2i / dim)`, i = 0..dim/2; linear scaling slows all of them, llama3 the long ones.
 //! Shapes: inv_freq `[dim / 2]`.
 //! Source: RoFormer (arXiv 2104.09864) eq. 15; Llama 3.1 scaling as in transformers 5.23
 //! `modeling_rope_utils`. Computed in f64 and rounded once; transformers works in f32.
 
 use std::f64::consts::TAU;
+
+use serde_json::Value;
 
 use super::fields::Fields;
 use crate::error::{Error, Result};
@@ -21,7 +23,16 @@ pub struct Rope {
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
     Default,
-    Llama3 { factor: f64, low_freq_factor: f64, high_freq_factor: f64, original_max: f64 },
+    /// Every frequency divided by `factor`.
+    Linear {
+        factor: f64,
+    },
+    Llama3 {
+        factor: f64,
+        low_freq_factor: f64,
+        high_freq_factor: f64,
+        original_max: f64,
+    },
 }
 
 impl Rope {
@@ -37,12 +48,15 @@ impl RopeScaling {
     /// llama3: wavelengths over original_max / low_freq_factor are divided by `factor`, those under
     /// original_max / high_freq_factor stay, and between them the two blend linearly in 1/wavelength.
     fn scale(&self, freq: f64) -> f64 {
-        let Self::Llama3 { factor, low_freq_factor, high_freq_factor, original_max } = self else {
-            return freq;
+        let (factor, low, high, original_max) = match self {
+            Self::Default => return freq,
+            Self::Linear { factor } => return freq / factor,
+            Self::Llama3 { factor, low_freq_factor, high_freq_factor, original_max } => {
+                (factor, low_freq_factor, high_freq_factor, original_max)
+            }
         };
         let turns = original_max * freq / TAU; // full rotations within the original context
-        let kept =
-            ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
+        let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
         freq * (kept + (1.0 - kept) / factor)
     }
 }
@@ -111,22 +125,22 @@ fn read_object(object: &mut Fields, max_seq_len: usize) -> Result<Nested> {
     let rope_type = object.text("rope_type")?.or(old_type).unwrap_or_else(|| "default".into());
     let scaling = match rope_type.as_str() {
         "default" => RopeScaling::Default,
+        "linear" => RopeScaling::Linear { factor: need(object, "factor")? },
         "llama3" => read_llama3(object, max_seq_len)?,
-        other => return Err(object.error("rope_type", &other.into(), "default or llama3")),
+        other => return Err(object.error("rope_type", &other.into(), "default, linear or llama3")),
     };
     Ok(Nested { scaling, theta, partial })
 }
 
+fn need(object: &mut Fields, name: &str) -> Result<f64> {
+    let value = object.positive(name)?;
+    value.ok_or_else(|| object.error(name, &Value::Null, "a number for this rope_type"))
+}
+
 fn read_llama3(object: &mut Fields, max_seq_len: usize) -> Result<RopeScaling> {
-    let mut need = |name: &str| {
-        let value = object.positive(name)?;
-        value.ok_or_else(|| {
-            object.error(name, &serde_json::Value::Null, "a number (rope type llama3)")
-        })
-    };
-    let factor = need("factor")?;
-    let low_freq_factor = need("low_freq_factor")?;
-    let high_freq_factor = need("high_freq_factor")?;
+    let factor = need(object, "factor")?;
+    let low_freq_factor = need(object, "low_freq_factor")?;
+    let high_freq_factor = need(object, "high_freq_factor")?;
     let original_max =
         object.positive("original_max_position_embeddings")?.unwrap_or(max_seq_len as f64);
     if high_freq_factor <= low_freq_factor {

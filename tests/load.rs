@@ -1,0 +1,7 @@
+//! Loading models: what is accepted, what is refused, and that the refusal names the culprit.
+
+mod load {
+    mod config;
+    mod corrupt;
+    mod weights;
+}
