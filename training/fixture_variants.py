@@ -86,8 +86,8 @@ VARIANTS = [
     Variant(
         "llama-f16-legacy", *LLAMA,
         dict(hidden_size=36, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40, max_position_embeddings=512,
-             rope_parameters=dict(rope_type="llama3", rope_theta=5000.0, factor=4.0, low_freq_factor=1.5, high_freq_factor=3.0,
-                                  original_max_position_embeddings=100)),
+             rope_parameters=dict(rope_type="llama3", rope_theta=5000.0, factor=4.0, low_freq_factor=1.0, high_freq_factor=5.0,
+                                  original_max_position_embeddings=130)),
         dtype=torch.float16, legacy={"dtype": "torch_dtype", "head_dim": None, "num_key_value_heads": None},
     ),
     # GPT-NeoX
