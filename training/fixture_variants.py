@@ -25,6 +25,8 @@ class Variant:
     shard_bytes: int | None = None
     # Old key names: {new: old}; a value of None drops the key. `rope_parameters` is handled by `legacy_rope`.
     legacy: dict = field(default_factory=dict)
+    # Tensors stored under another name than the class has: {name: stored name}.
+    stored_names: dict = field(default_factory=dict)
     weight_std: float = 0.3
 
 
@@ -109,5 +111,6 @@ VARIANTS = [
         dict(hidden_size=40, num_hidden_layers=3, num_attention_heads=2, intermediate_size=50, max_position_embeddings=256, bos_token_id=1,
              rope_parameters=dict(rope_type="default", rope_theta=2000.0, partial_rotary_factor=0.4)),
         dtype=torch.float16, shard_bytes=40_000, legacy={"dtype": "torch_dtype"},
+        stored_names={"lm_head.weight": "embed_out.weight"},
     ),
 ]

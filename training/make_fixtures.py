@@ -56,7 +56,7 @@ def stored_tensors(model: torch.nn.Module, variant: Variant) -> dict:
         if tied and name == "lm_head.weight":
             continue
         keep = name.endswith(variant.keep_f32) if variant.keep_f32 else False
-        out[name] = p.to(torch.float32 if keep else variant.dtype).contiguous()
+        out[variant.stored_names.get(name, name)] = p.to(torch.float32 if keep else variant.dtype).contiguous()
     return out
 
 
