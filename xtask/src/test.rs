@@ -105,9 +105,22 @@ fn documentation(_: &Toolbox) -> Result<()> {
 /// Only tests/web_*.rs: the others are native, and each test program starts a browser of its own.
 fn browser_tests(toolbox: &Toolbox) -> Result<()> {
     let mut wasm_pack = Command::new("wasm-pack");
-    wasm_pack.args(["test", "--headless", "--chrome", "--chromedriver", "/usr/bin/chromedriver"]);
-    wasm_pack.args(["--", "--locked", "--test", "web_*"]).env("PATH", &toolbox.path);
-    run(&mut wasm_pack)
+    // With the driver named and nothing to be installed, it downloads nothing.
+    wasm_pack.args([
+        "--log-level",
+        "error",
+        "test",
+        "--mode",
+        "no-install",
+        "--headless",
+        "--chrome",
+    ]);
+    wasm_pack.args(["--chromedriver", "/usr/bin/chromedriver"]);
+    wasm_pack.args(["--locked", "--test", "web_*"]);
+    // Seconds. The defaults, 20 and 5, are too few for a GPU that computes on busy cores.
+    wasm_pack.env("WASM_BINDGEN_TEST_TIMEOUT", "600");
+    wasm_pack.env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60");
+    run(wasm_pack.env("PATH", &toolbox.path))
 }
 
 fn page(toolbox: &Toolbox) -> Result<()> {

@@ -15,7 +15,14 @@ pub struct Tool {
     pub version: &'static str,
     /// What the others call; each answers `--version` with a line that ends in the version.
     programs: &'static [&'static str],
-    install_arguments: &'static [&'static str],
+    source: Source,
+}
+
+enum Source {
+    /// With the lock file published there, and these further arguments.
+    CratesIo(&'static [&'static str]),
+    /// A crate in this repository with a lock file of its own.
+    Folder(&'static str),
 }
 
 /// Newer versions ask for a newer Rust than 1.95. Without default features trunk has no TLS, so it
@@ -24,17 +31,22 @@ pub const TRUNK: Tool = Tool {
     name: "trunk",
     version: "0.21.14",
     programs: &["trunk"],
-    install_arguments: &["--no-default-features"],
+    source: Source::CratesIo(&["--no-default-features"]),
 };
-/// Must equal the wasm-bindgen library in Cargo.toml.
+/// Must equal the wasm-bindgen library in Cargo.toml. From crates.io it cannot be had with its lock
+/// file (xtask/bindgen/Cargo.toml says why).
 pub const WASM_BINDGEN: Tool = Tool {
     name: "wasm-bindgen-cli",
     version: "0.2.130",
     programs: &["wasm-bindgen", "wasm-bindgen-test-runner"],
-    install_arguments: &[],
+    source: Source::Folder("xtask/bindgen"),
 };
-pub const WASM_PACK: Tool =
-    Tool { name: "wasm-pack", version: "0.15.1", programs: &["wasm-pack"], install_arguments: &[] };
+pub const WASM_PACK: Tool = Tool {
+    name: "wasm-pack",
+    version: "0.15.1",
+    programs: &["wasm-pack"],
+    source: Source::CratesIo(&[]),
+};
 
 /// The tools run for seconds, so quick to build beats quick to run. The profiles they are published
 /// with (fat LTO, one codegen unit) take more than twice the time.
@@ -86,10 +98,8 @@ impl Tool {
         );
         let staging = cache.join(format!("staging-{}", self.name));
         remove_folder(&staging)?;
-        let mut install = cargo();
+        let mut install = self.source.install(self)?;
         install
-            .args(["install", "--locked", self.name, "--version", self.version])
-            .args(self.install_arguments)
             .arg("--root")
             .arg(&staging)
             // Outside the repository, so that its .cargo/config.toml does not apply.
@@ -114,6 +124,23 @@ impl Tool {
                 Err(format!("{} does not run or is not version {}", folder.display(), self.version))
             }
         }
+    }
+}
+
+impl Source {
+    fn install(&self, tool: &Tool) -> Result<Command> {
+        let mut install = cargo();
+        install.args(["install", "--locked"]);
+        match self {
+            Self::CratesIo(arguments) => {
+                install.args([tool.name, "--version", tool.version]).args(*arguments)
+            }
+            Self::Folder(folder) => {
+                let whole = std::path::absolute(folder);
+                install.arg("--path").arg(whole.map_err(|problem| format!("{folder}: {problem}"))?)
+            }
+        };
+        Ok(install)
     }
 }
 
@@ -146,8 +173,12 @@ mod tests {
 
     #[test]
     fn a_program_of_another_version_is_not_taken() {
-        let tool =
-            |version| Tool { name: "cargo", version, programs: &["cargo"], install_arguments: &[] };
+        let tool = |version| Tool {
+            name: "cargo",
+            version,
+            programs: &["cargo"],
+            source: Source::CratesIo(&[]),
+        };
         let told = answer(Command::new("cargo").arg("--version")).expect("cargo runs");
         let real: &'static str =
             told.split_whitespace().nth(1).expect("a version").to_owned().leak();
