@@ -4,21 +4,20 @@
 pub mod add;
 pub mod attention;
 pub mod column_squares;
+pub mod conv1d;
 mod cpu_gemm;
 pub mod embedding;
+pub mod gated_rmsnorm;
 pub mod gelu;
 pub mod layernorm;
 pub mod lm_head_nll;
+pub mod math;
 pub mod matmul;
 pub mod rmsnorm;
 pub mod rotary;
 pub mod rows;
-pub mod swiglu;
-pub mod conv1d;
-pub mod gated_rmsnorm;
-pub mod math;
-pub mod rmsnorm;
 pub mod silu_gate;
+pub mod swiglu;
 
 use crate::Rng;
 use crate::backend::{Device, Tensor};
@@ -40,7 +39,9 @@ pub fn cases() -> Vec<Case> {
     all.extend(add::cases());
     all.extend(attention::cases());
     all.extend(column_squares::cases());
+    all.extend(conv1d::cases());
     all.extend(embedding::cases());
+    all.extend(gated_rmsnorm::cases());
     all.extend(gelu::cases());
     all.extend(layernorm::cases());
     all.extend(lm_head_nll::cases());
@@ -48,11 +49,8 @@ pub fn cases() -> Vec<Case> {
     all.extend(rmsnorm::cases());
     all.extend(rotary::cases());
     all.extend(rows::cases());
-    all.extend(swiglu::cases());
-    all.extend(conv1d::cases());
-    all.extend(gated_rmsnorm::cases());
-    all.extend(rmsnorm::cases());
     all.extend(silu_gate::cases());
+    all.extend(swiglu::cases());
     all
 }
 
