@@ -12,8 +12,13 @@ pub mod method;
 pub mod models;
 pub mod pace;
 pub mod prune;
+pub mod reduce;
 mod rng;
+pub mod session;
 mod sniff;
+pub mod tokenizer;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
 pub mod weights;
 
 pub use error::{Error, Result};

@@ -99,11 +99,15 @@ impl Setting {
     }
 
     fn set(&mut self, pair: &str) -> Result<()> {
+        let bad = || Error::input(format!("{} setting", self.about.id), pair, "KEY=VALUE");
+        let (key, text) = pair.split_once('=').ok_or_else(bad)?;
+        self.set_knob(key, text)
+    }
+
+    /// Sets one knob. Errors: an unknown knob or a value out of range; nothing is changed then.
+    pub fn set_knob(&mut self, key: &str, text: &str) -> Result<()> {
         let about = self.about;
         let expected = || about.knobs.iter().map(|k| k.id).collect::<Vec<_>>().join(", ");
-        let (key, text) = pair
-            .split_once('=')
-            .ok_or_else(|| Error::input(format!("{} setting", about.id), pair, "KEY=VALUE"))?;
         let index = about
             .knobs
             .iter()
@@ -111,6 +115,11 @@ impl Setting {
             .ok_or_else(|| Error::input(format!("{} setting", about.id), key, expected()))?;
         self.values[index] = about.knobs[index].parse(text)?;
         Ok(())
+    }
+
+    /// Every knob with its value, in order.
+    pub fn knobs(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        self.about.knobs.iter().map(|knob| knob.id).zip(&self.values)
     }
 
     fn value(&self, id: &str) -> &Value {

@@ -11,7 +11,7 @@ static ABOUT: About = About {
     label: "Magnitude",
     summary: "Removes the smallest weights of every output row. Looks at no data: the control for every other method.",
     source: "Han et al. 2015 (arXiv 1506.02626). Per output row, so that all methods share one pattern; the usual baseline takes one threshold for a whole matrix.",
-    knobs: &[SPARSITY, PATTERN, super::MATRICES],
+    knobs: &[SPARSITY, PATTERN, super::MATRICES, super::SEQUENCES],
     families: &FAMILIES,
 };
 

@@ -58,6 +58,14 @@ pub const MATRICES: Knob = Knob {
     },
 };
 
+/// How much text the input statistics rest on.
+pub const SEQUENCES: Knob = Knob {
+    id: "sequences",
+    label: "Calibration",
+    help: "Calibration sequences (512 tokens of prose, or one line of recall text, each)",
+    kind: KnobKind::Number { min: 1.0, max: 128.0, step: 1.0, default: 16.0 },
+};
+
 /// What pruning did to one matrix.
 #[derive(Debug, Clone, Serialize)]
 pub struct MatrixReport {

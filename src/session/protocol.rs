@@ -2,8 +2,8 @@
 //!
 //! The page sends what a person did; the engine answers with a complete picture of what is to be shown. A page
 //! that draws the newest [`View`] can never show a stale number: a superseded run is simply not in it.
-//! Controls have names: `model`, `eval`, `n`, `seed`, `prompt`, `tokens`, `temperature`, `backend`,
-//! `reduce` and `prune` (a method id or "off"), and `reduce.KNOB` / `prune.KNOB` for the knobs of the chosen method.
+//! Controls have names: `model`, `seed`, `prompt`, `tokens`, `temperature`, `backend`; `eval`, `reduce` and `prune`
+//! (an id, or "off" for the last two); and `eval.KNOB`, `reduce.KNOB`, `prune.KNOB` for the knobs of what is chosen.
 
 use crate::eval::{Quality, Speed};
 use crate::method::About;
@@ -64,7 +64,7 @@ pub struct Catalog {
     pub models: Vec<ModelChoice>,
     pub reductions: Vec<&'static About>,
     pub prunings: Vec<&'static About>,
-    pub evaluations: Vec<EvalChoice>,
+    pub evaluations: Vec<&'static About>,
     pub backends: Vec<(&'static str, &'static str)>,
 }
 
@@ -79,13 +79,6 @@ pub struct ModelChoice {
     pub bytes: u64,
     /// Evaluations that make sense for it.
     pub evaluations: Vec<String>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct EvalChoice {
-    pub id: &'static str,
-    pub label: &'static str,
-    pub help: &'static str,
 }
 
 /// The page as it should look now.

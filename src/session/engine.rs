@@ -1,0 +1,244 @@
+//! Devices and the loaded model. Loading a model never loses the one that is there until the new one works.
+
+use super::bundle::{Entry, INDEX, sha256_hex};
+use super::library::Library;
+use super::protocol::ModelView;
+use super::spec::{Backend, OWN};
+use crate::backend::Device;
+use crate::config::ModelConfig;
+use crate::models::{Model, NoHooks, Weights};
+use crate::pace::now_ms;
+use crate::prune::MatrixReport;
+use crate::tokenizer::Tokenizer;
+use crate::weights::Checkpoint;
+use crate::{Error, Result};
+use std::rc::Rc;
+
+/// Everything that outlives a run.
+pub struct Engine {
+    pub library: Library,
+    gpu: GpuSlot,
+    loaded: Option<Rc<Loaded>>,
+    own: Option<Rc<Loaded>>,
+    /// Models on a device, made from `loaded`.
+    pub(super) cache: Cache,
+}
+
+/// Whether a GPU was looked for.
+enum GpuSlot {
+    NotTried,
+    Open(Device),
+    Unusable(String),
+}
+
+/// The models of the last run, so that a change of one control does not load everything again.
+#[derive(Default)]
+pub(super) struct Cache {
+    /// (model sha256, device kind)
+    key: (String, &'static str),
+    pub baseline: Option<Rc<Model>>,
+    /// The canonical pruning SPEC with its seedless inputs, the model, the report.
+    pub pruned: Option<(String, Rc<Model>, Vec<MatrixReport>)>,
+    pub weights: Option<Rc<Weights>>,
+}
+
+/// A model as its files describe it, not yet on a device.
+pub struct Loaded {
+    pub view: ModelView,
+    pub config: ModelConfig,
+    pub tokenizer: Tokenizer,
+    pub weights: Weights,
+    /// Calibration file below models/eval.
+    pub calibration: String,
+}
+
+/// A device and why it was chosen.
+pub struct Chosen {
+    pub device: Device,
+    pub why: String,
+}
+
+impl Engine {
+    pub fn new(library: Library) -> Engine {
+        let cache = Cache::default();
+        Engine { library, gpu: GpuSlot::NotTried, loaded: None, own: None, cache }
+    }
+
+    /// The model of this id, loaded if need be.
+    ///
+    /// Errors: unknown id, unreadable or wrong files, own files that are not open.
+    pub async fn model(&mut self, id: &str) -> Result<Rc<Loaded>> {
+        if id == OWN {
+            return self.own.clone().ok_or_else(|| {
+                Error::input("model", "your own files", "config.json, model.safetensors and tokenizer.json; open them first")
+            });
+        }
+        if let Some(loaded) = self.loaded.as_ref().filter(|l| l.view.id == id) {
+            return Ok(loaded.clone());
+        }
+        let entry = Entry::find(id)?;
+        let mut files = Vec::new();
+        for (name, hash) in &entry.files {
+            let bytes = self.library.get(&format!("models/{id}/{name}"), hash).await?;
+            files.push((name.clone(), bytes));
+        }
+        let mut loaded = open(files)?;
+        loaded.view.id = id.to_string();
+        loaded.view.label = entry.label.clone();
+        loaded.calibration = entry.calibration.clone();
+        let loaded = Rc::new(loaded);
+        self.loaded = Some(loaded.clone());
+        Ok(loaded)
+    }
+
+    /// Takes a model of the user's own. What was open before stays when this fails.
+    pub fn open_own(&mut self, files: Vec<(String, Vec<u8>)>) -> Result<Rc<Loaded>> {
+        let loaded = Rc::new(open(files)?);
+        self.own = Some(loaded.clone());
+        Ok(loaded)
+    }
+
+    /// An evaluation file below models/eval.
+    pub async fn data(&self, file: &str) -> Result<Vec<u8>> {
+        let hash = INDEX.eval.get(file).ok_or_else(|| Error::file(file, "is not bundled"))?;
+        self.library.get(&format!("models/eval/{file}"), hash).await
+    }
+
+    /// The device a run asks for; automatic takes the faster one on this model.
+    pub async fn device(&mut self, wanted: Backend, loaded: &Loaded) -> Result<Chosen> {
+        match wanted {
+            Backend::Cpu => Ok(chosen(Device::Cpu, "chosen by hand")),
+            Backend::Gpu => match self.gpu().await {
+                Ok(device) => Ok(chosen(device, "chosen by hand")),
+                Err(why) => Err(Error::Gpu(why)),
+            },
+            Backend::Auto => match self.gpu().await {
+                Err(why) => Ok(chosen(Device::Cpu, &format!("no usable GPU: {why}"))),
+                Ok(Device::Gpu(gpu)) if gpu.is_software() => {
+                    let why = format!(
+                        "the only GPU is {}, a program running on the CPU itself",
+                        gpu.label()
+                    );
+                    Ok(chosen(Device::Cpu, &why))
+                }
+                Ok(gpu) => self.probe(gpu, loaded).await,
+            },
+        }
+    }
+
+    async fn gpu(&mut self) -> std::result::Result<Device, String> {
+        if let GpuSlot::Open(Device::Gpu(gpu)) = &self.gpu
+            && gpu.lost_reason().is_some()
+        {
+            self.gpu = GpuSlot::NotTried;
+            self.cache = Cache::default();
+        }
+        if matches!(self.gpu, GpuSlot::NotTried) {
+            self.gpu = match Device::open_gpu().await {
+                Ok(device) => GpuSlot::Open(device),
+                Err(Error::Gpu(why)) => GpuSlot::Unusable(why),
+                Err(other) => GpuSlot::Unusable(other.to_string()),
+            };
+        }
+        match &self.gpu {
+            GpuSlot::Open(device) => Ok(device.clone()),
+            GpuSlot::Unusable(why) => Err(why.clone()),
+            GpuSlot::NotTried => Err("not tried".into()),
+        }
+    }
+
+    /// Reads 128 tokens on both devices, twice; the second time counts.
+    async fn probe(&mut self, gpu: Device, loaded: &Loaded) -> Result<Chosen> {
+        let cpu_ms = probe_ms(&Device::Cpu, loaded).await?;
+        let gpu_ms = match probe_ms(&gpu, loaded).await {
+            Ok(ms) => ms,
+            Err(e) => return Ok(chosen(Device::Cpu, &format!("the GPU failed its probe: {e}"))),
+        };
+        let why = format!("128 tokens took {gpu_ms:.1} ms on the GPU, {cpu_ms:.1} ms on the CPU");
+        Ok(if gpu_ms < cpu_ms { chosen(gpu, &why) } else { chosen(Device::Cpu, &why) })
+    }
+
+    /// The unpruned model on a device.
+    pub fn baseline(&mut self, device: &Device, loaded: &Loaded) -> Result<(Rc<Model>, Rc<Weights>)> {
+        let key = (loaded.view.sha256.clone(), device.kind());
+        if self.cache.key != key {
+            self.cache = Cache { key, ..Cache::default() };
+        }
+        let cache = &mut self.cache;
+        let weights = cache.weights.get_or_insert_with(|| Rc::new(loaded.weights.for_new_device()));
+        let weights = weights.clone();
+        let model = match &cache.baseline {
+            Some(model) => model.clone(),
+            None => Rc::new(Model::load(device, &loaded.config, &weights)?),
+        };
+        cache.baseline = Some(model.clone());
+        Ok((model, weights))
+    }
+}
+
+fn chosen(device: Device, why: &str) -> Chosen {
+    Chosen { device, why: why.to_string() }
+}
+
+async fn probe_ms(device: &Device, loaded: &Loaded) -> Result<f64> {
+    let model = Model::load(device, &loaded.config, &loaded.weights.for_new_device())?;
+    let ids: Vec<u32> = (0..128).map(|i| i % loaded.config.vocab_size() as u32).collect();
+    let mut ms = f64::INFINITY;
+    for _ in 0..2 {
+        let start = now_ms();
+        model.forward(device, &ids, &mut model.start(device), &mut NoHooks);
+        device.finish().await?;
+        ms = now_ms() - start;
+    }
+    Ok(ms)
+}
+
+/// Opens a model's files: config.json, tokenizer.json, weights, and a card if there is one.
+///
+/// Errors: which file is missing, or what is wrong in it.
+pub fn open(files: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
+    let find = |name: &str| files.iter().find(|(n, _)| n == name).map(|(_, bytes)| bytes.as_slice());
+    let need = |name: &str| {
+        find(name).ok_or_else(|| {
+            let there: Vec<&str> = files.iter().map(|(n, _)| n.as_str()).collect();
+            let problem = format!("is missing (found: {}); a model needs config.json, model.safetensors and tokenizer.json", there.join(", "));
+            Error::file(name, problem)
+        })
+    };
+    let config = ModelConfig::parse(need("config.json")?)?;
+    let tokenizer = Tokenizer::parse(need("tokenizer.json")?)?;
+    if tokenizer.vocab_size() > config.vocab_size() {
+        let found = format!("{} tokens", tokenizer.vocab_size());
+        let expected = format!("at most config.json's vocab_size, {}", config.vocab_size());
+        return Err(Error::input("tokenizer.json", found, expected));
+    }
+    let card = find("card.md").map(|c| String::from_utf8_lossy(c).into_owned()).unwrap_or_default();
+    let weight_files: Vec<(String, Vec<u8>)> = files
+        .into_iter()
+        .filter(|(name, _)| name.contains(".safetensors"))
+        .collect();
+    let checkpoint = Rc::new(Checkpoint::open(weight_files)?);
+    let view = ModelView {
+        id: OWN.into(),
+        label: format!("Your own {} model", config.family()),
+        family: config.family().into(),
+        parameters: checkpoint.names().filter_map(|n| checkpoint.shape(n)).map(elements).sum(),
+        bytes: checkpoint.total_bytes(),
+        sha256: checkpoint.sha256(),
+        card,
+        ignored: config.ignored().to_vec(),
+    };
+    let weights = Weights::new(checkpoint);
+    // Loading on the CPU checks every name and shape before anything is replaced.
+    Model::load(&Device::Cpu, &config, &weights.for_new_device())?;
+    Ok(Loaded { view, config, tokenizer, weights, calibration: "calibration.txt".into() })
+}
+
+fn elements(shape: &[usize]) -> u64 {
+    shape.iter().map(|&n| n as u64).product()
+}
+
+/// First 12 hex digits of some text's hash, for cache keys.
+pub(super) fn short_hash(text: &str) -> String {
+    sha256_hex(text.as_bytes())[..12].to_string()
+}

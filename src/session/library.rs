@@ -1,0 +1,62 @@
+//! Where bundled files come from: a folder natively, the page's own site on the web.
+
+use super::bundle::sha256_hex;
+use crate::{Error, Result};
+
+/// The folder or address that holds `models/`.
+#[derive(Debug, Clone)]
+pub struct Library {
+    root: String,
+}
+
+impl Library {
+    /// `root` is a folder, or an address such as document.baseURI.
+    pub fn new(root: impl Into<String>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// A bundled file, checked against its hash.
+    ///
+    /// Errors: not there, unreachable, or another content than the index says.
+    pub async fn get(&self, path: &str, sha256: &str) -> Result<Vec<u8>> {
+        let bytes = self.fetch(path).await?;
+        let found = sha256_hex(&bytes);
+        if found != sha256 {
+            let problem = format!(
+                "has sha256 {}..., expected {}...; reload the page without cache, or fetch the file again",
+                &found[..12],
+                &sha256[..12.min(sha256.len())]
+            );
+            return Err(Error::file(path, problem));
+        }
+        Ok(bytes)
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    async fn fetch(&self, path: &str) -> Result<Vec<u8>> {
+        let full = std::path::Path::new(&self.root).join(path);
+        std::fs::read(&full).map_err(|e| Error::file(full.display().to_string(), e.to_string()))
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    async fn fetch(&self, path: &str) -> Result<Vec<u8>> {
+        use wasm_bindgen::JsCast;
+        use wasm_bindgen_futures::JsFuture;
+        let problem = |what: String| Error::file(path, what);
+        let url = web_sys::Url::new_with_base(path, &self.root)
+            .map_err(|_| problem(format!("is no address below {}", self.root)))?
+            .href();
+        let scope: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
+        let response = JsFuture::from(scope.fetch_with_str(&url))
+            .await
+            .map_err(|_| problem("could not be fetched; is the network there?".into()))?;
+        let response: web_sys::Response = response.unchecked_into();
+        if !response.ok() {
+            return Err(problem(format!("the server answered {}", response.status())));
+        }
+        let unreadable = || problem("the transfer broke off; try again".into());
+        let buffer = response.array_buffer().map_err(|_| unreadable())?;
+        let buffer = JsFuture::from(buffer).await.map_err(|_| unreadable())?;
+        Ok(js_sys::Uint8Array::new(&buffer).to_vec())
+    }
+}

@@ -1,0 +1,206 @@
+//! A session: what a person set, what is loaded, what is shown. The page and the command line both sit on it.
+
+pub mod bundle;
+mod engine;
+mod library;
+pub mod protocol;
+mod run;
+pub mod spec;
+
+pub use engine::{Engine, Loaded, open};
+pub use library::Library;
+pub use run::{Show, run};
+
+use crate::pace::Pace;
+use crate::{Error, Result, eval, prune, reduce};
+use protocol::{Catalog, Event, ModelChoice, ModelView, Notice, Request, RunView, Status, VERSION, View};
+use spec::{BACKENDS, Link, OWN, RunSpec};
+
+/// The page's side of the engine.
+pub struct Session {
+    engine: Engine,
+    spec: RunSpec,
+    view: View,
+    runs: u64,
+    emit: Box<dyn Fn(Event)>,
+}
+
+/// What a request leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    Run,
+    Nothing,
+}
+
+impl Session {
+    pub fn new(library: Library, emit: impl Fn(Event) + 'static) -> Session {
+        let view = View::default();
+        let engine = Engine::new(library);
+        Session { engine, spec: RunSpec::first(), view, runs: 0, emit: Box::new(emit) }
+    }
+
+    /// Takes a request in; a run that it asks for is started by [`Session::run`].
+    pub fn handle(&mut self, request: Request) -> Next {
+        self.view.notices.clear();
+        let next = match request {
+            Request::Hello { fragment, .. } => {
+                (self.emit)(Event::Catalog(catalog()));
+                self.follow(&fragment, true)
+            }
+            Request::Link { fragment } => self.follow(&fragment, false),
+            Request::Set { name, value } => match self.spec.set(&name, &value) {
+                Ok(()) => Next::Run,
+                Err(e) => self.refuse(&e),
+            },
+            Request::Run => Next::Run,
+            Request::Cancel => {
+                self.view.run = None;
+                self.view.status = Status { text: "Cancelled".into(), ..Status::default() };
+                Next::Nothing
+            }
+            Request::Reset => {
+                self.spec = RunSpec::first();
+                Next::Run
+            }
+            Request::Open { files } => {
+                let files = files.into_iter().map(|f| (f.name, f.bytes)).collect();
+                match self.engine.open_own(files).and_then(|_| self.spec.set("model", OWN)) {
+                    Ok(()) => Next::Run,
+                    Err(e) => self.refuse(&e),
+                }
+            }
+        };
+        if next == Next::Run {
+            self.view.run = None;
+            self.view.status = Status { running: true, text: "Starting".into(), progress: None };
+        }
+        self.show();
+        next
+    }
+
+    /// Opens a link. One that cannot be read leaves the settings alone and says why.
+    fn follow(&mut self, fragment: &str, first: bool) -> Next {
+        match Link::parse(fragment) {
+            Ok(Some(link)) => {
+                self.check_model(&link);
+                for note in link.notes {
+                    self.notice("warning", note);
+                }
+                self.spec = link.spec;
+                Next::Run
+            }
+            Ok(None) if first => Next::Run,
+            Ok(None) => Next::Nothing,
+            Err(e) => {
+                self.notice("error", format!("The link was not used. {e}"));
+                if first { Next::Run } else { Next::Nothing }
+            }
+        }
+    }
+
+    fn check_model(&mut self, link: &Link) {
+        let here = bundle::Entry::find(&link.spec.model).map(|e| e.sha256()).unwrap_or_default();
+        if !link.model_hash.is_empty() && !here.is_empty() && !here.starts_with(&link.model_hash) {
+            let text = format!(
+                "The link was made with other weights of {} ({}); these are {}. Figures will differ.",
+                link.spec.model,
+                link.model_hash,
+                &here[..16]
+            );
+            self.notice("warning", text);
+        }
+    }
+
+    fn refuse(&mut self, error: &Error) -> Next {
+        self.notice("error", error.to_string());
+        Next::Nothing
+    }
+
+    fn notice(&mut self, level: &'static str, text: String) {
+        self.view.notices.push(Notice { level, text });
+    }
+
+    /// Runs the settings as they are. A lost GPU is opened again once; then the CPU takes over.
+    pub async fn run(&mut self, pace: &Pace) {
+        self.runs += 1;
+        let mut spec = self.spec.clone();
+        let mut result = self.attempt(&spec, pace).await;
+        for again in ["once more on the GPU", "on the CPU"] {
+            let Err(Error::Gpu(why)) = &result else { break };
+            if again == "on the CPU" || spec.backend == spec::Backend::Cpu {
+                spec.backend = spec::Backend::Cpu;
+            }
+            self.notice("warning", format!("The GPU failed ({why}). The run starts again {again}."));
+            result = self.attempt(&spec, pace).await;
+        }
+        match result {
+            Ok(run) => {
+                self.view.run = Some(run);
+                self.view.status = done("Run complete");
+            }
+            // Whoever cancelled has already said what comes next.
+            Err(Error::Cancelled) => return,
+            Err(e) => {
+                self.notice("error", e.to_string());
+                self.view.run = None;
+                self.view.status = done("Stopped by an error");
+            }
+        }
+        self.show();
+    }
+
+    async fn attempt(&mut self, spec: &RunSpec, pace: &Pace) -> Result<RunView> {
+        let loaded = self.engine.model(&spec.model).await?;
+        self.view.model = Some(loaded.view.clone());
+        let chosen = self.engine.device(spec.backend, &loaded).await?;
+        self.view.backend = chosen.device.label();
+        self.view.backend_why = chosen.why;
+        let (view, emit, settings) = (&mut self.view, &self.emit, &self.spec);
+        let fragment = settings.fragment(&loaded.view.sha256);
+        let values = settings.values();
+        let mut show = |run: &RunView, status: Status| {
+            view.run = Some(run.clone());
+            view.status = status;
+            view.settings = values.clone();
+            view.fragment = fragment.clone();
+            emit(Event::View(Box::new(view.clone())));
+        };
+        run(&mut self.engine, spec, self.runs, pace, &mut show).await
+    }
+
+    fn show(&mut self) {
+        self.view.settings = self.spec.values();
+        self.view.fragment = self.spec.fragment(self.hash().unwrap_or_default());
+        (self.emit)(Event::View(Box::new(self.view.clone())));
+    }
+
+    fn hash(&self) -> Option<&str> {
+        let bundled = bundle::Entry::find(&self.spec.model).ok().map(|e| e.sha256());
+        let own = self.view.model.as_ref().filter(|m| m.id == OWN).map(|m: &ModelView| m.sha256.as_str());
+        bundled.or(own)
+    }
+}
+
+fn done(text: &str) -> Status {
+    Status { running: false, text: text.into(), progress: Some(1.0) }
+}
+
+/// Everything that can be chosen.
+pub fn catalog() -> Catalog {
+    let choice = |m: &bundle::Entry| ModelChoice {
+        id: m.id.clone(),
+        label: m.label.clone(),
+        family: m.family.clone(),
+        parameters: m.parameters,
+        bytes: m.bytes,
+        evaluations: m.evaluations.clone(),
+    };
+    Catalog {
+        version: VERSION,
+        models: bundle::INDEX.models.iter().map(choice).collect(),
+        reductions: reduce::abouts(),
+        prunings: prune::abouts(),
+        evaluations: eval::abouts(),
+        backends: BACKENDS.to_vec(),
+    }
+}

@@ -1,0 +1,282 @@
+//! One run: baseline and compressed on the same text and items, each figure shown as it comes.
+
+use super::engine::{Engine, Loaded, short_hash};
+use super::protocol::{Cost, RunView, Side, Status};
+use super::spec::RunSpec;
+use crate::backend::Device;
+use crate::eval::{Arm, Sampling, Score, Task, files, generate, no_context, speed};
+use crate::method::Setting;
+use crate::models::{Model, Weights};
+use crate::pace::{Pace, now_ms};
+use crate::prune::MatrixReport;
+use crate::{Error, Result, prune, reduce};
+use std::rc::Rc;
+
+/// Tokens of one calibration sequence.
+const CALIBRATION_TOKENS: usize = 512;
+/// Longest prompt that is used; the beginning of a longer one is left out.
+const MAX_PROMPT_TOKENS: usize = 2048;
+/// Least tokens of the text whose prefill is timed.
+const SPEED_PROMPT: usize = 512;
+const SPEED_DECODE: usize = 16;
+/// Pause between two pictures of a run.
+const SHOW_MS: f64 = 60.0;
+
+/// Hears about progress.
+pub type Show<'a> = dyn FnMut(&RunView, Status) + 'a;
+
+/// Runs everything a spec asks for.
+///
+/// Errors: cancelled, bad files, a method that cannot run on the model, a GPU failure.
+pub async fn run(
+    engine: &mut Engine,
+    spec: &RunSpec,
+    number: u64,
+    pace: &Pace,
+    show: &mut Show<'_>,
+) -> Result<RunView> {
+    let mut run = Running { view: RunView { number, ..RunView::default() }, show, last: 0.0 };
+    let start = now_ms();
+    run.say("Loading model", None);
+    let loaded = engine.model(&spec.model).await?;
+    run.view.link = spec.fragment(&loaded.view.sha256);
+    let task = build_task(engine, spec, &loaded).await?;
+    let chosen = engine.device(spec.backend, &loaded).await?;
+    let device = chosen.device;
+    run.view.backend = device.label();
+    let (dense, weights) = engine.baseline(&device, &loaded)?;
+    let baseline = Arm { device: &device, config: &loaded.config, model: &dense, reduction: None };
+    let prompt = prompt_ids(spec, &loaded)?;
+
+    run.say("Writing baseline text", None);
+    write(&mut run, &baseline, &prompt, spec, &loaded, pace, false).await?;
+    run.view.first_number_ms = Some(now_ms() - start);
+
+    let (pruned, matrices) =
+        pruned_model(engine, spec, &loaded, &device, &dense, &weights, pace, &mut run).await?;
+    let reduction = spec.reduction.as_ref();
+    let compressed = Arm { model: &pruned, reduction, ..baseline };
+    run.view.cost = cost(spec, &loaded, matrices, prompt.len());
+    run.say("Writing compressed text", None);
+    write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
+
+    score(&mut run, [&baseline, &compressed], &task, pace).await?;
+    run.say("Timing both in turns", None);
+    let text = speed_text(engine, &loaded, &prompt).await?;
+    run.view.speed = Some(speed([&baseline, &compressed], &text, SPEED_DECODE, pace).await?);
+    run.view.finished = true;
+    run.say("Run complete", Some(1.0));
+    Ok(run.view)
+}
+
+/// A run that is on, and the one who hears of it.
+struct Running<'a, 'b> {
+    view: RunView,
+    show: &'a mut Show<'b>,
+    last: f64,
+}
+
+impl Running<'_, '_> {
+    fn say(&mut self, text: &str, progress: Option<f64>) {
+        self.last = now_ms();
+        let status = Status { running: !self.view.finished, text: text.into(), progress };
+        (self.show)(&self.view, status);
+    }
+
+    /// Says it unless the last picture is too young.
+    fn say_often(&mut self, text: &str, progress: Option<f64>) {
+        if now_ms() - self.last >= SHOW_MS {
+            self.say(text, progress);
+        }
+    }
+}
+
+async fn build_task(engine: &Engine, spec: &RunSpec, loaded: &Loaded) -> Result<Task> {
+    let mut contents = Vec::new();
+    for file in files(&spec.evaluation) {
+        let bytes = engine.data(&file).await?;
+        contents.push((file, bytes));
+    }
+    let task = Task::build(&spec.evaluation, spec.seed, &contents, &loaded.tokenizer)?;
+    match task.is_empty() {
+        true => Err(Error::file(spec.evaluation.about.id, "has no items")),
+        false => Ok(task),
+    }
+}
+
+fn prompt_ids(spec: &RunSpec, loaded: &Loaded) -> Result<Vec<u32>> {
+    let mut ids = loaded.tokenizer.encode(&spec.prompt)?;
+    if ids.is_empty() {
+        ids.extend(loaded.config.bos_token_id());
+    }
+    match ids.len() {
+        0 => Err(Error::input("prompt", "no text", "at least one token")),
+        n => Ok(ids.split_off(n.saturating_sub(MAX_PROMPT_TOKENS))),
+    }
+}
+
+/// Continues the prompt with one arm.
+async fn write(
+    run: &mut Running<'_, '_>,
+    arm: &Arm<'_>,
+    prompt: &[u32],
+    spec: &RunSpec,
+    loaded: &Loaded,
+    pace: &Pace,
+    is_compressed: bool,
+) -> Result<()> {
+    let context = arm.read(prompt)?;
+    let sampling = Sampling { temperature: spec.temperature, seed: spec.seed };
+    let mut ids = Vec::new();
+    let mut each = |id: u32| {
+        ids.push(id);
+        let text = loaded.tokenizer.decode(&ids);
+        let side = Side { text, tokens: ids.len(), differs_at: None, done: false };
+        put(run, side, is_compressed);
+        run.say_often("Writing text", None);
+    };
+    generate(arm, context, spec.tokens, sampling, pace, &mut each).await?;
+    let side = Side { done: true, ..get(run, is_compressed).clone() };
+    put(run, side, is_compressed);
+    Ok(())
+}
+
+fn get<'a>(run: &'a Running<'_, '_>, is_compressed: bool) -> &'a Side {
+    if is_compressed { &run.view.compressed } else { &run.view.baseline }
+}
+
+fn put(run: &mut Running<'_, '_>, side: Side, is_compressed: bool) {
+    if is_compressed {
+        run.view.compressed = side;
+        let at = first_difference(&run.view.baseline, &run.view.compressed);
+        run.view.compressed.differs_at = at;
+        run.view.baseline.differs_at = at;
+    } else {
+        run.view.baseline = side;
+    }
+}
+
+/// Characters that agree, where the texts part within what the shorter one says so far.
+fn first_difference(a: &Side, b: &Side) -> Option<usize> {
+    let (mut x, mut y) = (a.text.chars(), b.text.chars());
+    let mut count = 0;
+    loop {
+        match (x.next(), y.next()) {
+            (Some(p), Some(q)) if p == q => count += 1,
+            (Some(_), Some(_)) => return Some(count),
+            // One is a beginning of the other: they part only if the shorter one has ended.
+            (Some(_), None) if b.done => return Some(count),
+            (None, Some(_)) if a.done => return Some(count),
+            _ => return None,
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // the parts of one run; a struct of them would be used once
+async fn pruned_model(
+    engine: &mut Engine,
+    spec: &RunSpec,
+    loaded: &Loaded,
+    device: &Device,
+    dense: &Rc<Model>,
+    weights: &Rc<Weights>,
+    pace: &Pace,
+    run: &mut Running<'_, '_>,
+) -> Result<(Rc<Model>, Vec<MatrixReport>)> {
+    let Some(setting) = &spec.pruning else { return Ok((dense.clone(), Vec::new())) };
+    let key = short_hash(&format!("{setting} {}", spec.seed));
+    if let Some((found, model, report)) = &engine.cache.pruned
+        && *found == key
+    {
+        return Ok((model.clone(), report.clone()));
+    }
+    run.say("Reading calibration text", None);
+    let sequences = calibration(engine, loaded, setting).await?;
+    let mut progress = |done: usize, all: usize| {
+        run.say_often(&format!("Pruning matrix {done} of {all}"), Some(done as f64 / all as f64));
+    };
+    let pruned = prune::prune(
+        device,
+        &loaded.config,
+        weights,
+        dense,
+        &sequences,
+        setting,
+        pace,
+        &mut progress,
+    )
+    .await?;
+    let model = Rc::new(Model::load(device, &loaded.config, &weights.with_edits(pruned.edits))?);
+    engine.cache.pruned = Some((key, model.clone(), pruned.report.clone()));
+    Ok((model, pruned.report))
+}
+
+/// Windows spread evenly over the calibration text; for the recall models, its lines.
+async fn calibration(engine: &Engine, loaded: &Loaded, setting: &Setting) -> Result<Vec<Vec<u32>>> {
+    let bytes = engine.data(&loaded.calibration).await?;
+    let text = String::from_utf8_lossy(&bytes);
+    let wanted = setting.number("sequences") as usize;
+    if loaded.calibration.starts_with("recall") {
+        let lines = text.lines().filter(|l| !l.trim().is_empty()).take(wanted);
+        return lines.map(|line| loaded.tokenizer.encode(line)).collect();
+    }
+    let ids = loaded.tokenizer.encode(&text)?;
+    let length = CALIBRATION_TOKENS.min(ids.len().saturating_sub(1)).max(1);
+    let n = wanted.min((ids.len() - 1) / length).max(1);
+    let step = (ids.len() - length - 1) / n;
+    Ok((0..n).map(|i| ids[i * step..i * step + length].to_vec()).collect())
+}
+
+fn cost(spec: &RunSpec, loaded: &Loaded, matrices: Vec<MatrixReport>, prompt: usize) -> Cost {
+    let n = prompt.max(SPEED_PROMPT);
+    let saved = spec.reduction.as_ref().map(|s| reduce::savings(&loaded.config, s, n));
+    let weights: f64 = matrices.iter().map(|m| (m.rows * m.cols) as f64).sum();
+    let zeros: f64 = matrices.iter().map(|m| (m.rows * m.cols) as f64 * m.achieved).sum();
+    Cost {
+        flops_saved_layers: saved.as_ref().map_or(0.0, |s| s.layers),
+        flops_saved_total: saved.as_ref().map_or(0.0, |s| s.total),
+        lengths: saved.map_or_else(|| vec![n; loaded.config.n_layer()], |s| s.lengths),
+        sparsity: if weights > 0.0 { zeros / weights } else { 0.0 },
+        sparsity_of_model: zeros / loaded.view.parameters.max(1) as f64,
+        matrices,
+    }
+}
+
+async fn score(
+    run: &mut Running<'_, '_>,
+    arms: [&Arm<'_>; 2],
+    task: &Task,
+    pace: &Pace,
+) -> Result<()> {
+    let none = [no_context(arms[0])?, no_context(arms[1])?];
+    let mut scores: [Vec<Score>; 2] = [Vec::new(), Vec::new()];
+    for i in 0..task.len() {
+        for side in 0..2 {
+            scores[side].push(task.score(arms[side], &none[side], i).await?);
+            pace.breathe().await?;
+        }
+        let due = now_ms() - run.last >= SHOW_MS * 4.0;
+        if due || i + 1 == task.len() {
+            run.view.quality = task.figures(&scores[0], &scores[1]);
+            let done = (i + 1) as f64 / task.len() as f64;
+            run.say(&format!("Scored {} of {} items", i + 1, task.len()), Some(done));
+        }
+    }
+    Ok(())
+}
+
+/// The prompt, or, where it is short, held-out text of 512 tokens.
+async fn speed_text(engine: &Engine, loaded: &Loaded, prompt: &[u32]) -> Result<Vec<u32>> {
+    if prompt.len() >= SPEED_PROMPT {
+        return Ok(prompt.to_vec());
+    }
+    if loaded.calibration.starts_with("recall") {
+        // Their vocabulary has no prose: the prompt again and again.
+        return Ok(prompt.iter().copied().cycle().take(SPEED_PROMPT).collect());
+    }
+    let bytes = engine.data("calibration.txt").await?;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(16 * SPEED_PROMPT)]);
+    let mut ids = loaded.tokenizer.encode(&text)?;
+    ids.truncate(SPEED_PROMPT);
+    Ok(ids)
+}

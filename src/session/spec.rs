@@ -1,0 +1,391 @@
+//! Everything that decides a run, its control names, and the link that carries it.
+//!
+//! A link is `#v=1&m=MODEL@HASH&ev=SPEC&d=HASH&seed=N&tr=SPEC&sp=SPEC&gen=N&t=X&b=BACKEND&p=PROMPT`, keys always in
+//! this order, values percent-encoded. It is hostile until parsed here: lengths are bounded before anything is
+//! decoded, every value is checked, unknown keys are reported and dropped.
+
+use super::bundle::{Entry, INDEX, data_hash};
+use crate::method::{About, Setting, Value};
+use crate::{Error, Result, eval, prune, reduce};
+use std::collections::BTreeMap;
+
+/// Version of the link format; a newer one is refused.
+const LINK_VERSION: u32 = 1;
+const MAX_LINK: usize = 64 * 1024;
+const MAX_PROMPT_CHARS: usize = 8192;
+/// Id of a model that the user opened from files.
+pub const OWN: &str = "own";
+
+/// Which backend a run asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    Auto,
+    Cpu,
+    Gpu,
+}
+
+/// Id and name for people.
+pub const BACKENDS: &[(&str, &str)] =
+    &[("auto", "Automatic (the faster one)"), ("cpu", "CPU"), ("gpu", "GPU (WebGPU)")];
+
+/// A complete description of a run. Equal specs give equal links.
+#[derive(Debug, Clone)]
+pub struct RunSpec {
+    /// A bundled id, or [`OWN`].
+    pub model: String,
+    pub evaluation: Setting,
+    pub reduction: Option<Setting>,
+    pub pruning: Option<Setting>,
+    pub seed: u64,
+    pub tokens: usize,
+    pub temperature: f64,
+    pub prompt: String,
+    pub backend: Backend,
+}
+
+impl RunSpec {
+    /// What the page shows with no click: the first bundled model, one reduction, one pruning.
+    pub fn first() -> RunSpec {
+        let mut spec = RunSpec::of_model(&INDEX.models[0]);
+        spec.reduction = Some(Setting::default_of(reduce::abouts()[0]));
+        spec.pruning = Some(Setting::default_of(prune::abouts()[0]));
+        spec
+    }
+
+    /// Defaults of a bundled model, nothing compressed.
+    pub fn of_model(entry: &Entry) -> RunSpec {
+        let abouts = eval::abouts();
+        let wanted = entry.evaluations.first().map_or("", String::as_str);
+        let about = abouts.iter().find(|a| a.id == wanted).unwrap_or(&abouts[0]);
+        RunSpec {
+            model: entry.id.clone(),
+            evaluation: Setting::default_of(about),
+            reduction: None,
+            pruning: None,
+            seed: 1,
+            tokens: if entry.evaluations.iter().any(|e| e == "recall") { 1 } else { 48 },
+            temperature: 0.0,
+            prompt: entry.prompt.clone(),
+            backend: Backend::Auto,
+        }
+    }
+
+    /// Sets one control by its name. Errors: an unknown name or a value out of range; nothing is changed then.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        match name {
+            "model" => self.set_model(value)?,
+            "eval" => self.evaluation = parse_eval(value)?,
+            "reduce" => self.reduction = Setting::parse(value, &reduce::abouts())?,
+            "prune" => self.pruning = Setting::parse(value, &prune::abouts())?,
+            "seed" => self.seed = number(name, value, 0, u64::from(u32::MAX))?,
+            "tokens" => self.tokens = number(name, value, 1, 512)? as usize,
+            "temperature" => self.temperature = temperature(value)?,
+            "prompt" => self.prompt = prompt(value)?,
+            "backend" => self.backend = backend(value)?,
+            _ => self.set_knob(name, value)?,
+        }
+        Ok(())
+    }
+
+    /// Another model keeps the methods where they can run on it, and takes its own evaluation and prompt.
+    fn set_model(&mut self, id: &str) -> Result<()> {
+        if id == OWN {
+            self.model = OWN.into();
+            return Ok(());
+        }
+        let entry = Entry::find(id)?;
+        let fresh = RunSpec::of_model(entry);
+        let keeps = entry.evaluations.iter().any(|e| e == self.evaluation.about.id);
+        if !keeps {
+            self.evaluation = fresh.evaluation;
+            self.prompt = fresh.prompt;
+            self.tokens = fresh.tokens;
+        }
+        self.model = fresh.model;
+        Ok(())
+    }
+
+    fn set_knob(&mut self, name: &str, value: &str) -> Result<()> {
+        let unknown = || Error::input("control", name, "a control of this page");
+        let (group, knob) = name.split_once('.').ok_or_else(unknown)?;
+        let setting = match group {
+            "eval" => Some(&mut self.evaluation),
+            "reduce" => self.reduction.as_mut(),
+            "prune" => self.pruning.as_mut(),
+            _ => None,
+        };
+        setting.ok_or_else(unknown)?.set_knob(knob, value)
+    }
+
+    /// Control name -> value.
+    pub fn values(&self) -> BTreeMap<String, String> {
+        let mut map = BTreeMap::new();
+        let mut put = |name: &str, value: String| map.insert(name.to_string(), value);
+        put("model", self.model.clone());
+        put("seed", self.seed.to_string());
+        put("tokens", self.tokens.to_string());
+        put("temperature", self.temperature.to_string());
+        put("prompt", self.prompt.clone());
+        put("backend", self.backend.id().into());
+        let groups = [
+            ("eval", Some(&self.evaluation)),
+            ("reduce", self.reduction.as_ref()),
+            ("prune", self.pruning.as_ref()),
+        ];
+        for (group, setting) in groups {
+            let id = setting.map_or("off", |s| s.about.id);
+            put(group, id.into());
+            for (knob, value) in setting.into_iter().flat_map(Setting::knobs) {
+                put(&format!("{group}.{knob}"), Value::to_string(value));
+            }
+        }
+        map
+    }
+
+    /// The address fragment. `model_hash` is the sha256 of the weights.
+    pub fn fragment(&self, model_hash: &str) -> String {
+        let short = &model_hash[..model_hash.len().min(16)];
+        let off = || "off".to_string();
+        let reduction = self.reduction.as_ref().map_or_else(off, Setting::to_string);
+        let pruning = self.pruning.as_ref().map_or_else(off, Setting::to_string);
+        let pairs = [
+            ("v", LINK_VERSION.to_string()),
+            ("m", format!("{}@{short}", self.model)),
+            ("ev", self.evaluation.to_string()),
+            ("d", data_hash(&eval::files(&self.evaluation))),
+            ("seed", self.seed.to_string()),
+            ("tr", reduction),
+            ("sp", pruning),
+            ("gen", self.tokens.to_string()),
+            ("t", self.temperature.to_string()),
+            ("b", self.backend.id().to_string()),
+            ("p", self.prompt.clone()),
+        ];
+        let encoded: Vec<String> = pairs.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
+        format!("#{}", encoded.join("&"))
+    }
+}
+
+/// A parsed link and what has to be told about it.
+#[derive(Debug)]
+pub struct Link {
+    pub spec: RunSpec,
+    /// Hash of the model the link was made with, possibly shortened.
+    pub model_hash: String,
+    /// Sentences for the reader: unknown keys, other data.
+    pub notes: Vec<String>,
+}
+
+impl Link {
+    /// Reads a whole link or its fragment. `None` when there is nothing in it.
+    ///
+    /// Errors: too long, a newer version, or a value that is not valid; the message names it.
+    pub fn parse(text: &str) -> Result<Option<Link>> {
+        let fragment = text.split_once('#').map_or(text, |(_, f)| f);
+        if fragment.len() > MAX_LINK {
+            let found = format!("{} characters", fragment.len());
+            return Err(Error::input("link", found, format!("at most {MAX_LINK}")));
+        }
+        if fragment.is_empty() {
+            return Ok(None);
+        }
+        let mut pairs = BTreeMap::new();
+        for pair in fragment.split('&').filter(|p| !p.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            pairs.insert(key.to_string(), decode(value)?);
+        }
+        version(pairs.remove("v"))?;
+        Self::from_pairs(pairs).map(Some)
+    }
+
+    fn from_pairs(mut pairs: BTreeMap<String, String>) -> Result<Link> {
+        let model = pairs.remove("m").unwrap_or_else(|| INDEX.models[0].id.clone());
+        let (id, model_hash) = model.split_once('@').unwrap_or((&model, ""));
+        let mut spec = match id {
+            OWN => RunSpec { model: OWN.into(), ..RunSpec::of_model(&INDEX.models[0]) },
+            id => RunSpec::of_model(Entry::find(id)?),
+        };
+        let names = [
+            ("ev", "eval"),
+            ("seed", "seed"),
+            ("tr", "reduce"),
+            ("sp", "prune"),
+            ("gen", "tokens"),
+            ("t", "temperature"),
+            ("b", "backend"),
+            ("p", "prompt"),
+        ];
+        for (key, name) in names {
+            if let Some(value) = pairs.remove(key) {
+                spec.set(name, &value)?;
+            }
+        }
+        let mut notes = Vec::new();
+        let data = data_hash(&eval::files(&spec.evaluation));
+        if pairs.remove("d").is_some_and(|d| d != data) {
+            notes.push("The link was made with other evaluation data; figures will differ.".into());
+        }
+        if !pairs.is_empty() {
+            let keys: Vec<String> = pairs.keys().take(8).map(|k| printable(k)).collect();
+            notes.push(format!("The link has keys that are not known here: {}.", keys.join(", ")));
+        }
+        Ok(Link { spec, model_hash: printable(model_hash), notes })
+    }
+}
+
+fn version(found: Option<String>) -> Result<()> {
+    let found = found.unwrap_or_default();
+    match found.parse::<u32>() {
+        Ok(LINK_VERSION) => Ok(()),
+        Ok(v) if v > LINK_VERSION => Err(Error::input(
+            "link version",
+            v,
+            format!("{LINK_VERSION}; the link was made with a newer Whittle, reload the page"),
+        )),
+        _ => Err(Error::input("link version", printable(&found), format!("v={LINK_VERSION}"))),
+    }
+}
+
+/// At most 40 characters, nothing invisible.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_graphic()).take(40).collect()
+}
+
+fn parse_eval(value: &str) -> Result<Setting> {
+    let abouts = eval::abouts();
+    Setting::parse(value, &abouts)?.ok_or_else(|| {
+        let ids: Vec<&str> = abouts.iter().map(|a| a.id).collect();
+        Error::input("evaluation", value, format!("one of {}", ids.join(", ")))
+    })
+}
+
+fn number(name: &str, value: &str, min: u64, max: u64) -> Result<u64> {
+    let found = value.parse().ok().filter(|n| (min..=max).contains(n));
+    found.ok_or_else(|| Error::input(name, value, format!("a whole number from {min} to {max}")))
+}
+
+fn temperature(value: &str) -> Result<f64> {
+    let found = value.parse().ok().filter(|t| (0.0..=5.0).contains(t));
+    found.ok_or_else(|| Error::input("temperature", value, "a number from 0 to 5"))
+}
+
+fn prompt(value: &str) -> Result<String> {
+    let length = value.chars().count();
+    if length > MAX_PROMPT_CHARS {
+        let found = format!("{length} characters");
+        return Err(Error::input("prompt", found, format!("at most {MAX_PROMPT_CHARS}")));
+    }
+    Ok(value.to_string())
+}
+
+fn backend(value: &str) -> Result<Backend> {
+    match value {
+        "auto" => Ok(Backend::Auto),
+        "cpu" => Ok(Backend::Cpu),
+        "gpu" => Ok(Backend::Gpu),
+        _ => Err(Error::input("backend", value, "auto, cpu or gpu")),
+    }
+}
+
+impl Backend {
+    pub fn id(self) -> &'static str {
+        match self {
+            Backend::Auto => "auto",
+            Backend::Cpu => "cpu",
+            Backend::Gpu => "gpu",
+        }
+    }
+}
+
+/// Percent-encodes all but letters, digits and a few marks that survive chat programs and address bars.
+fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => out.push(byte as char),
+            b'-' | b'_' | b'.' | b'~' | b':' | b',' | b'=' | b'@' => out.push(byte as char),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+fn decode(text: &str) -> Result<String> {
+    let bad = || Error::input("link", printable(text), "percent-encoded UTF-8");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        if first != b'%' {
+            bytes.push(first);
+            rest = tail;
+            continue;
+        }
+        let pair = tail.get(..2).and_then(|p| std::str::from_utf8(p).ok()).ok_or_else(bad)?;
+        if !pair.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(bad());
+        }
+        bytes.push(u8::from_str_radix(pair, 16).map_err(|_| bad())?);
+        rest = &tail[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+
+    #[test]
+    fn a_link_gives_back_its_spec_and_equal_specs_give_equal_links() {
+        let mut spec = RunSpec::first();
+        spec.set("prompt", "Größe & 'quotes' (100 %) +=#\n日本").unwrap();
+        spec.set("eval", "text:context=1,target=512").unwrap();
+        spec.set("eval.windows", "2").unwrap();
+        spec.set("prune.sparsity", "0.7").unwrap();
+        spec.set("seed", "9").unwrap();
+        let link = spec.fragment("0123456789abcdef0123");
+        let read = Link::parse(&format!("https://example.org/whittle/{link}")).unwrap().unwrap();
+        assert_eq!(read.spec.values(), spec.values());
+        assert_eq!(read.model_hash, "0123456789abcdef");
+        assert!(read.notes.is_empty(), "{:?}", read.notes);
+        assert_eq!(read.spec.fragment("0123456789abcdef"), link);
+    }
+
+    #[test]
+    fn hostile_links_are_refused_by_name() {
+        let long = format!("#v=1&p={}", "a".repeat(70_000));
+        for (link, part) in [
+            ("#v=2&m=lm-mamba", "newer"),
+            ("#m=lm-mamba", "link version"),
+            ("#v=1&m=../../etc/passwd", "one of lm-mamba2"),
+            ("#v=1&tr=utrc:cut=NaN", "a number from"),
+            ("#v=1&sp=wanda:sparsity=1e999", "a number from"),
+            ("#v=1&seed=-1", "whole number"),
+            ("#v=1&gen=100000000", "whole number"),
+            ("#v=1&p=%ff", "percent-encoded"),
+            ("#v=1&p=%", "percent-encoded"),
+            ("#v=1&b=<img onerror=alert(1)>", "auto, cpu or gpu"),
+            (long.as_str(), "at most"),
+        ] {
+            let error = Link::parse(link).unwrap_err().to_string();
+            assert!(error.contains(part), "{link:.60}: {error}");
+        }
+        let odd = Link::parse("#v=1&__proto__=1&constructor=2").unwrap().unwrap();
+        assert!(odd.notes[0].contains("__proto__"));
+        assert!(Link::parse("#").unwrap().is_none());
+    }
+
+    #[test]
+    fn random_bytes_never_panic() {
+        let mut rng = Rng::new(7);
+        let base = RunSpec::first().fragment("00");
+        for _ in 0..3000 {
+            let mut bytes = base.clone().into_bytes();
+            for _ in 0..1 + rng.below(6) {
+                let at = rng.below(bytes.len());
+                bytes[at] = rng.below(256) as u8;
+            }
+            let _ = Link::parse(&String::from_utf8_lossy(&bytes));
+        }
+    }
+}
