@@ -24,6 +24,7 @@ pub mod rmsnorm;
 pub mod selective_scan;
 pub mod silu_gate;
 pub mod swiglu;
+pub mod ssd;
 
 use crate::Rng;
 use crate::backend::{Device, Tensor};
@@ -62,6 +63,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(selective_scan::cases());
     all.extend(silu_gate::cases());
     all.extend(swiglu::cases());
+    all.extend(ssd::cases());
     all
 }
 
