@@ -16,15 +16,11 @@ pub mod matmul;
 pub mod rmsnorm;
 pub mod rotary;
 pub mod rows;
-pub mod swiglu;
-pub mod conv1d;
-pub mod gated_rmsnorm;
-pub mod math;
-pub mod rmsnorm;
 pub mod selective_scan;
 pub mod silu_gate;
 pub mod swiglu;
 pub mod ssd;
+pub mod swiglu;
 
 use crate::Rng;
 use crate::backend::{Device, Tensor};
@@ -56,14 +52,11 @@ pub fn cases() -> Vec<Case> {
     all.extend(rmsnorm::cases());
     all.extend(rotary::cases());
     all.extend(rows::cases());
-    all.extend(swiglu::cases());
-    all.extend(conv1d::cases());
-    all.extend(gated_rmsnorm::cases());
-    all.extend(rmsnorm::cases());
     all.extend(selective_scan::cases());
     all.extend(silu_gate::cases());
     all.extend(swiglu::cases());
     all.extend(ssd::cases());
+    all.extend(swiglu::cases());
     all
 }
 

@@ -320,36 +320,34 @@ pub fn cases() -> Vec<Case> {
         "sums of up to 64 states, up to 130 steps of decay by an exp2 within 3 + 2|x| ulp (WGSL)";
     let sizes =
         [(1, 1, 1), (2, 63, 15), (5, 64, 16), (33, 65, 17), (7, 31, 5), (130, 96, 16), (9, 40, 64)];
+    let forms: [(&str, Scanner); 3] = [
+        ("", |device, example| selective_scan(device, &example.scan())),
+        (" without gate", |device, example| {
+            selective_scan(device, &Scan { gate: None, ..example.scan() })
+        }),
+        (" with barriers", |device, example| match device {
+            Device::Cpu => selective_scan(device, &example.scan()),
+            Device::Gpu(gpu) => selective_scan_barrier(gpu, &example.scan()),
+        }),
+    ];
     let mut cases = Vec::new();
     for (len, d_inner, d_state) in sizes {
-        let case = |name: &str, run: Box<dyn Fn(&Device) -> Vec<Tensor>>| Case {
-            name: format!("selective_scan{name} {len}x{d_inner}, {d_state} states"),
-            tolerance: 5e-5,
-            why,
-            run,
-        };
-        let example = move |device: &Device| Example::new(device, 1, len, d_inner, d_state);
-        let run = move |device: &Device, scan: &Scan<'_>| {
-            let (y, state) = selective_scan(device, scan);
-            vec![y, state]
-        };
-        cases.push(case("", Box::new(move |device| run(device, &example(device).scan()))));
-        let ungated = move |device: &Device| {
-            let example = example(device);
-            run(device, &Scan { gate: None, ..example.scan() })
-        };
-        cases.push(case(" without gate", Box::new(ungated)));
-        let barrier = move |device: &Device| match device {
-            Device::Cpu => run(device, &example(device).scan()),
-            Device::Gpu(gpu) => {
-                let (y, state) = selective_scan_barrier(gpu, &example(device).scan());
-                vec![y, state]
-            }
-        };
-        cases.push(case(" with barriers", Box::new(barrier)));
+        for (name, scan) in forms {
+            cases.push(Case {
+                name: format!("selective_scan{name} {len}x{d_inner}, {d_state} states"),
+                tolerance: 5e-5,
+                why,
+                run: Box::new(move |device| {
+                    let (y, state) = scan(device, &Example::new(device, 1, len, d_inner, d_state));
+                    vec![y, state]
+                }),
+            });
+        }
     }
     cases
 }
+
+type Scanner = fn(&Device, &Example) -> (Tensor, Tensor);
 
 #[cfg(test)]
 mod tests {
