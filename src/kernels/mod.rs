@@ -18,7 +18,6 @@ pub mod rotary;
 pub mod rows;
 pub mod selective_scan;
 pub mod silu_gate;
-pub mod swiglu;
 pub mod ssd;
 pub mod swiglu;
 
@@ -54,7 +53,6 @@ pub fn cases() -> Vec<Case> {
     all.extend(rows::cases());
     all.extend(selective_scan::cases());
     all.extend(silu_gate::cases());
-    all.extend(swiglu::cases());
     all.extend(ssd::cases());
     all.extend(swiglu::cases());
     all
