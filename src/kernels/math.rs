@@ -19,7 +19,7 @@ pub fn exp2(x: f32) -> f32 {
     let r = x - (shifted - ROUND);
     // Estrin's order: three short chains instead of one long one.
     let r2 = r * r;
-    let low = 1.0 + r * 0.693_147_2;
+    let low = 1.0 + r * std::f32::consts::LN_2;
     let middle = 0.240_226_46 + r * 0.055_503_286;
     let high = 0.009_618_489 + r * 0.001_339_993_2 + r2 * 0.000_153_458_12;
     scale(low + r2 * (middle + r2 * high), shifted)
@@ -34,7 +34,7 @@ pub fn exp(x: f32) -> f32 {
     let r = x - k * LN_2_HIGH - k * LN_2_LOW;
     let r2 = r * r;
     let low = 1.0 + r;
-    let middle = 0.499_999_92 + r * 0.166_664_2;
+    let middle = 0.499_999_9 + r * 0.166_664_2;
     let high = 0.041_668_225 + r * 0.008_374_821 + r2 * 0.001_383_683_8;
     scale(low + r2 * (middle + r2 * high), shifted)
 }
@@ -45,8 +45,7 @@ pub fn softplus(x: f32) -> f32 {
     let e = exp(-x.abs());
     let s = e / (2.0 + e);
     let w = s * s;
-    let series =
-        1.0 + w * (0.333_331_58 + w * (0.200_124_55 + w * (0.139_803_01 + w * 0.140_891_68)));
+    let series = 1.0 + w * (0.333_331_58 + w * (0.200_124_55 + w * (0.139_803 + w * 0.140_891_68)));
     let positive = if x < 0.0 { 0.0 } else { x };
     positive + 2.0 * s * series
 }

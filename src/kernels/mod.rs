@@ -16,7 +16,9 @@ pub mod matmul;
 pub mod rmsnorm;
 pub mod rotary;
 pub mod rows;
+pub mod selective_scan;
 pub mod silu_gate;
+pub mod ssd;
 pub mod swiglu;
 
 use crate::Rng;
@@ -49,7 +51,9 @@ pub fn cases() -> Vec<Case> {
     all.extend(rmsnorm::cases());
     all.extend(rotary::cases());
     all.extend(rows::cases());
+    all.extend(selective_scan::cases());
     all.extend(silu_gate::cases());
+    all.extend(ssd::cases());
     all.extend(swiglu::cases());
     all
 }
