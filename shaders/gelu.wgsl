@@ -12,7 +12,7 @@ const TANH_SCALE = 1.5957691;  // 2 sqrt(2 / pi)
 // erfc(a) for a >= 0: below 1 by a polynomial of erf(a) / a, above by Abramowitz & Stegun 7.1.26.
 fn erfc(a: f32) -> f32 {
     let z = a * a;
-    let near = 1.1283791 + z * (-0.37612344 + z * (0.11280317 + z * (-0.026715055 + z * (0.0049217620 - z * 0.00056480599))));
+    let near = 1.1283792 + z * (-0.37612344 + z * (0.11280317 + z * (-0.026715055 + z * (0.0049217620 - z * 0.00056480599))));
     let t = 1.0 / (1.0 + 0.3275911 * a);
     let far = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
     return select(far * exp(-z), 1.0 - a * near, a < 1.0);

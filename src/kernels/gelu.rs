@@ -13,7 +13,7 @@ use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader};
 use crate::backend::{Device, Tensor};
 use bytemuck::{Pod, Zeroable};
-use std::f32::consts::FRAC_1_SQRT_2;
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 static SHADER: Shader =
     Shader { name: "gelu", source: include_str!("../../shaders/gelu.wgsl"), reads: 1, writes: 1 };
@@ -52,8 +52,14 @@ fn on_cpu(x: &[f32], kind: Gelu) -> Vec<f32> {
 #[inline(always)]
 fn erfc(a: f32) -> f32 {
     const A: [f32; 5] = [0.254_829_6, -0.284_496_72, 1.421_413_8, -1.453_152, 1.061_405_4];
-    const P: [f32; 6] =
-        [1.128_379_1, -0.376_123_44, 0.112_803_17, -0.026_715_055, 0.004_921_762, -0.000_564_806];
+    const P: [f32; 6] = [
+        FRAC_2_SQRT_PI,
+        -0.376_123_44,
+        0.112_803_17,
+        -0.026_715_055,
+        0.004_921_762,
+        -0.000_564_806,
+    ];
     let z = a * a;
     let near = P[0] + z * (P[1] + z * (P[2] + z * (P[3] + z * (P[4] + z * P[5]))));
     let t = 1.0 / (1.0 + 0.327_591_1 * a);
@@ -71,7 +77,7 @@ fn erf_form(x: f32) -> f32 {
 #[inline(always)]
 fn tanh_form(x: f32) -> f32 {
     /// 2 sqrt(2 / pi)
-    const SCALE: f32 = 1.595_769_1;
+    const SCALE: f32 = 1.595_769;
     let u = SCALE * (x + 0.044_715 * x * x * x);
     let e = (-u.abs()).exp();
     let above = if u < 0.0 { e } else { 1.0 };

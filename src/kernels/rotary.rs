@@ -146,12 +146,12 @@ mod tests {
         let at = [0u32, 5, 131_071];
         let input = device.tensor(3, 14, &x);
         let y = rotary(&device, &input, &device.ids(&at), &device.tensor(1, 2, &inv_freq), headdim);
-        for t in 0..3 {
+        for (t, &position) in at.iter().enumerate() {
             for head in 0..n_head {
                 let base = t * 14 + head * headdim;
                 let mut expected: Vec<f64> = x[base..base + 7].iter().map(|&v| v as f64).collect();
                 for i in 0..2 {
-                    let angle = (at[t] as f32 * inv_freq[i]) as f64;
+                    let angle = (position as f32 * inv_freq[i]) as f64;
                     let (u, v) = (x[base + i] as f64, x[base + i + 2] as f64);
                     expected[i] = u * angle.cos() - v * angle.sin();
                     expected[i + 2] = v * angle.cos() + u * angle.sin();
