@@ -6,6 +6,7 @@
 pub mod config;
 pub mod error;
 mod sniff;
+pub mod tokenizer;
 pub mod weights;
 
 pub use error::{Error, Result};
