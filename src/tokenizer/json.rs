@@ -1,0 +1,325 @@
+//! tokenizer.json into a `Tokenizer`; whatever is not implemented is refused by its name.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::added::{self, Added};
+use super::bpe::{Merge, Merges};
+use super::split::{PATTERNS, Split};
+use super::{Bpe, Model, Step, Tokenizer};
+use crate::error::{Error, Result};
+use crate::sniff;
+
+const FILE: &str = "tokenizer.json";
+const MAX_VOCAB: u32 = 1_000_000;
+/// Each step is a level of recursion.
+const MAX_STEPS: usize = 16;
+
+#[derive(Deserialize)]
+struct Head {
+    model: Kind,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+/// Post-processing, truncation and padding are not read: none of them acts on a text encoded
+/// without special tokens by transformers.
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    added_tokens: Vec<AddedToken>,
+    normalizer: Option<Value>,
+    pre_tokenizer: Option<Value>,
+    decoder: Option<Value>,
+    model: ModelFile,
+}
+
+#[derive(Deserialize)]
+struct AddedToken {
+    id: u32,
+    content: String,
+    #[serde(default)]
+    single_word: bool,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
+    #[serde(default)]
+    normalized: bool,
+}
+
+impl AddedToken {
+    /// The text that is looked for, and what the token decodes to.
+    fn sought(&self, nfc: bool) -> Cow<'_, str> {
+        if nfc && self.normalized {
+            added::nfc(&self.content)
+        } else {
+            self.content.as_str().into()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ModelFile {
+    vocab: HashMap<String, u32>,
+    #[serde(default)]
+    merges: Vec<MergeLine>,
+    unk_token: Option<String>,
+    #[serde(default)]
+    fuse_unk: bool,
+    #[serde(default)]
+    byte_fallback: bool,
+    #[serde(default)]
+    ignore_merges: bool,
+    dropout: Option<f64>,
+    continuing_subword_prefix: Option<String>,
+    end_of_word_suffix: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum MergeLine {
+    Pair(String, String),
+    Line(String),
+}
+
+fn refuse(what: &str, found: &Value, expected: &str) -> Error {
+    let found: String = found.to_string().chars().take(120).collect();
+    Error::file(FILE, format!("{what} is {found}, which is not implemented; expected {expected}"))
+}
+
+pub(super) fn parse(bytes: &[u8]) -> Result<Tokenizer> {
+    if let Some(problem) = sniff::foreign(bytes) {
+        return Err(Error::file(FILE, problem));
+    }
+    let bad = |e: serde_json::Error| Error::file(FILE, format!("is not a tokenizer: {e}"));
+    let head: Head = serde_json::from_slice(bytes).map_err(bad)?;
+    // The first GPT-2 files have no type.
+    let kind = head.model.kind.unwrap_or_else(|| "BPE".into());
+    if kind != "BPE" && kind != "WordLevel" {
+        return Err(refuse("model.type", &kind.into(), "BPE or WordLevel"));
+    }
+    let file: File = serde_json::from_slice(bytes).map_err(bad)?;
+    let mut pre = Pre::default();
+    pre.read(file.pre_tokenizer.as_ref())?;
+    let nfc = reads_nfc(file.normalizer.as_ref())?;
+    let (raw_added, normalized_added) = added_tokens(&file, nfc)?;
+    let byte_level = kind == "BPE";
+    check_decoder(file.decoder.as_ref(), byte_level)?;
+    let bytes = token_bytes(&file, nfc, byte_level)?;
+    if pre.byte_level != byte_level {
+        let expected = "ByteLevel, last, for a BPE model, and none for WordLevel";
+        return Err(refuse("pre_tokenizer", &file.pre_tokenizer.unwrap_or_default(), expected));
+    }
+    let model = if byte_level { bpe(file.model)? } else { words(file.model) };
+    let separator: &[u8] = if byte_level { b"" } else { b" " };
+    Ok(Tokenizer { raw_added, normalized_added, nfc, steps: pre.steps, model, bytes, separator })
+}
+
+fn kind(component: &Value) -> &str {
+    component.get("type").and_then(Value::as_str).unwrap_or("")
+}
+
+fn flag(component: &Value, name: &str, default: bool) -> bool {
+    component.get(name).and_then(Value::as_bool).unwrap_or(default)
+}
+
+fn list<'a>(component: &'a Value, name: &str) -> &'a [Value] {
+    component.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+#[derive(Default)]
+struct Pre {
+    steps: Vec<Step>,
+    byte_level: bool,
+}
+
+impl Pre {
+    fn read(&mut self, component: Option<&Value>) -> Result<()> {
+        let Some(component) = component else { return Ok(()) };
+        if self.steps.len() >= MAX_STEPS {
+            return Err(refuse("pre_tokenizer", &MAX_STEPS.into(), "fewer steps"));
+        }
+        if self.byte_level {
+            return Err(refuse("pre_tokenizer", component, "nothing behind ByteLevel"));
+        }
+        match kind(component) {
+            "Sequence" => {
+                let parts = list(component, "pretokenizers").iter();
+                return parts.map(Some).try_for_each(|part| self.read(part));
+            }
+            "ByteLevel" => {
+                self.byte_level = true;
+                if flag(component, "add_prefix_space", true) {
+                    self.steps.push(Step::PrefixSpace);
+                }
+                if flag(component, "use_regex", true) {
+                    self.steps.push(Step::Split(Split::Gpt2));
+                }
+            }
+            "Digits" if flag(component, "individual_digits", false) => {
+                self.steps.push(Step::Split(Split::EachDigit));
+            }
+            "Digits" => self.steps.push(Step::Split(Split::DigitRuns)),
+            "WhitespaceSplit" => self.steps.push(Step::Split(Split::Whitespace)),
+            "Split" => self.steps.push(Step::Split(known_pattern(component)?)),
+            _ => {
+                let expected = "ByteLevel, Digits, Split, WhitespaceSplit or a Sequence of them";
+                return Err(refuse("pre_tokenizer", component, expected));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn known_pattern(component: &Value) -> Result<Split> {
+    let plain = component.get("behavior").and_then(Value::as_str) == Some("Isolated")
+        && !flag(component, "invert", false);
+    let regex = component.get("pattern").and_then(|p| p.get("Regex")).and_then(Value::as_str);
+    let known = PATTERNS.iter().find(|(pattern, _)| plain && Some(*pattern) == regex);
+    known.map(|(_, max_digits)| Split::Llama3 { max_digits: *max_digits }).ok_or_else(|| {
+        refuse("pre_tokenizer", component, "the isolating expression of Llama 3 or Qwen 2")
+    })
+}
+
+fn reads_nfc(normalizer: Option<&Value>) -> Result<bool> {
+    let Some(normalizer) = normalizer else { return Ok(false) };
+    match kind(normalizer) {
+        "NFC" => Ok(true),
+        "Sequence" => list(normalizer, "normalizers")
+            .iter()
+            .try_fold(false, |nfc, part| Ok(reads_nfc(Some(part))? || nfc)),
+        _ => Err(refuse("normalizer", normalizer, "null or NFC")),
+    }
+}
+
+fn check_decoder(decoder: Option<&Value>, byte_level: bool) -> Result<()> {
+    let refused = |found: &Value| {
+        Err(refuse("decoder", found, "ByteLevel for a BPE model, null for WordLevel"))
+    };
+    match decoder {
+        None if byte_level => refused(&Value::Null),
+        None => Ok(()),
+        Some(found) if kind(found) == "Sequence" => match list(found, "decoders") {
+            [only] => check_decoder(Some(only), byte_level),
+            _ => refused(found),
+        },
+        Some(found) if byte_level && kind(found) == "ByteLevel" => Ok(()),
+        Some(found) => refused(found),
+    }
+}
+
+/// Tokens looked for before and after normalisation.
+fn added_tokens(file: &File, nfc: bool) -> Result<(Added, Added)> {
+    let (mut raw, mut normalized) = (Added::default(), Added::default());
+    for token in &file.added_tokens {
+        let content = &token.content;
+        let flags = [
+            ("single_word", token.single_word),
+            ("lstrip", token.lstrip),
+            ("rstrip", token.rstrip),
+        ];
+        if let Some((name, _)) = flags.iter().find(|(_, set)| *set) {
+            let what = format!("{name} of added token {content:?}");
+            return Err(refuse(&what, &true.into(), "false"));
+        }
+        if let Some(id) = file.model.vocab.get(content)
+            && *id != token.id
+        {
+            let problem =
+                format!("added token {content:?} is {} here and {id} in the vocabulary", token.id);
+            return Err(Error::file(FILE, problem));
+        }
+        match (content.is_empty(), token.normalized) {
+            (true, _) => {}
+            (false, false) => raw.insert(content, token.id),
+            (false, true) => normalized.insert(&token.sought(nfc), token.id),
+        }
+    }
+    Ok((raw, normalized))
+}
+
+/// GPT-2's printable stand-in for each byte, whose characters tokens are written in.
+fn byte_chars() -> [char; 256] {
+    let mut stand_ins = '\u{100}'..;
+    std::array::from_fn(|byte| match byte as u8 {
+        byte @ (b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff) => char::from(byte),
+        // There are more characters than bytes.
+        _ => stand_ins.next().unwrap_or('\u{fffd}'),
+    })
+}
+
+fn char_bytes() -> HashMap<char, u8> {
+    byte_chars().into_iter().zip(0..=255).collect()
+}
+
+/// What each id decodes to. A token that is not wholly in the byte alphabet stands for itself.
+fn token_bytes(file: &File, nfc: bool, byte_level: bool) -> Result<Vec<Option<Box<[u8]>>>> {
+    let vocab = file.model.vocab.iter().map(|(token, id)| (Cow::Borrowed(token.as_str()), *id));
+    let all = vocab.chain(file.added_tokens.iter().map(|token| (token.sought(nfc), token.id)));
+    let largest = all.clone().map(|(_, id)| id).max();
+    let Some(largest) = largest.filter(|id| *id < MAX_VOCAB) else {
+        let problem =
+            format!("its largest token id is {largest:?}; expected 0 to {}", MAX_VOCAB - 1);
+        return Err(Error::file(FILE, problem));
+    };
+    let bytes_of = char_bytes();
+    let mut table = vec![None; largest as usize + 1];
+    for (token, id) in all {
+        let decoded: Option<Vec<u8>> = token.chars().map(|c| bytes_of.get(&c).copied()).collect();
+        let bytes = decoded.filter(|_| byte_level).unwrap_or_else(|| token.as_bytes().to_vec());
+        table[id as usize] = Some(bytes.into_boxed_slice());
+    }
+    Ok(table)
+}
+
+fn words(model: ModelFile) -> Model {
+    let unk = model.unk_token.and_then(|token| model.vocab.get(&token).copied());
+    Model::Words { ids: model.vocab, unk }
+}
+
+fn bpe(model: ModelFile) -> Result<Model> {
+    let affix = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let refused = [
+        ("byte_fallback", model.byte_fallback),
+        ("dropout", model.dropout.is_some_and(|p| p != 0.0)),
+        ("continuing_subword_prefix", affix(&model.continuing_subword_prefix)),
+        ("end_of_word_suffix", affix(&model.end_of_word_suffix)),
+    ];
+    if let Some((name, _)) = refused.iter().find(|(_, set)| *set) {
+        return Err(refuse(&format!("model.{name}"), &"set".into(), "it absent in byte-level BPE"));
+    }
+    let id = |token: &str, role: &str| {
+        let problem = || Error::file(FILE, format!("{role} {token:?} is not in the vocabulary"));
+        model.vocab.get(token).copied().ok_or_else(problem)
+    };
+    let mut merges = Merges::with_capacity(model.merges.len());
+    for (rank, line) in model.merges.iter().enumerate() {
+        let (left, right) = match line {
+            MergeLine::Pair(left, right) => (left.as_str(), right.as_str()),
+            MergeLine::Line(line) => line.split_once(' ').unwrap_or((line, "")),
+        };
+        let pair = (id(left, "a merge's left side")?, id(right, "a merge's right side")?);
+        let into = id(&format!("{left}{right}"), "a merge's result")?;
+        merges.insert(pair, Merge { rank: rank as u32, into });
+    }
+    let unk = model.unk_token.as_deref().map(|token| id(token, "unk_token")).transpose()?;
+    let byte_ids = byte_chars().iter().map(|c| model.vocab.get(&c.to_string()).copied()).collect();
+    let whole = model.ignore_merges.then(|| whole_words(&model.vocab));
+    Ok(Model::Bpe(Bpe { byte_ids, merges, unk, fuse_unk: model.fuse_unk, whole }))
+}
+
+/// Tokens by the bytes of the word they are; those outside the byte alphabet match no word.
+fn whole_words(vocab: &HashMap<String, u32>) -> HashMap<Box<[u8]>, u32> {
+    let bytes_of = char_bytes();
+    let word =
+        |token: &str| token.chars().map(|c| bytes_of.get(&c).copied()).collect::<Option<_>>();
+    vocab.iter().filter_map(|(token, id)| Some((word(token)?, *id))).collect()
+}
