@@ -1,1 +1,64 @@
-fn main() {}
+//! The commands of Whittle. Each one first installs what it needs and finds missing.
+
+mod cache;
+mod command;
+mod packages;
+mod serve;
+mod setup;
+mod test;
+mod tools;
+
+use std::env;
+use std::path::Path;
+use std::process::ExitCode;
+
+use command::Result;
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND [ARGUMENTS]
+
+  serve [TRUNK ARGUMENTS]  build the playground and serve it at http://127.0.0.1:8080/
+                           (for example: cargo xtask serve --port 9000 --open)
+  test                     run every check and test: format, clippy, native tests, docs,
+                           browser tests, the built page in headless Chromium
+  setup                    only install what serve and test need
+  help                     print this
+
+Tools are built once per user and version, in ${XDG_CACHE_HOME:-~/.cache}/whittle/tools.
+Debian packages (tests only) are installed with apt-get when run as root.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("\nerror: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    enter_repository()?;
+    match words.as_slice() {
+        ["serve", rest @ ..] => serve::serve(rest),
+        ["test"] => test::test(),
+        ["setup"] => setup::for_test().map(|_| ()),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!(
+            "found {:?}; expected one of the commands below\n\n{HELP}",
+            other.join(" ")
+        )),
+    }
+}
+
+/// Every path in this crate is relative to the repository, wherever the command was typed.
+fn enter_repository() -> Result<()> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    env::set_current_dir(&repository)
+        .map_err(|problem| format!("cannot enter {}: {problem}", repository.display()))
+}

@@ -1,0 +1,76 @@
+// Serves a built page as a plain static host would: under a sub-path, with the right types, a strict
+// content security policy and nothing clever. What is asked for and missing is remembered.
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { createServer } from "node:http";
+import { extname, join, normalize, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const dist = fileURLToPath(new URL("../../dist", import.meta.url));
+
+const TYPES = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".json": "application/json",
+  ".wasm": "application/wasm",
+  ".svg": "image/svg+xml",
+  ".png": "image/png",
+  ".txt": "text/plain; charset=utf-8",
+  ".md": "text/plain; charset=utf-8",
+  ".safetensors": "application/octet-stream",
+  ".bin": "application/octet-stream",
+};
+
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self'",
+  "connect-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data: blob:",
+  "font-src 'self'",
+  "base-uri 'self'",
+  "form-action 'none'",
+].join("; ");
+
+/** Starts on a free port; `url` is the page, `requests` and `missing` list paths, `close` ends it. */
+export async function serve(folder = dist, base = "/whittle/") {
+  const requests = [];
+  const missing = [];
+  const server = createServer(async (request, response) => {
+    const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
+    requests.push(path);
+    const file = await found(folder, base, path);
+    if (!file) {
+      missing.push(path);
+      response.writeHead(404, { "content-type": "text/plain" }).end(`no ${path}`);
+      return;
+    }
+    response.writeHead(200, {
+      "content-type": TYPES[extname(file.name)],
+      "content-length": file.size,
+      "content-security-policy": POLICY,
+      "x-content-type-options": "nosniff",
+      "cache-control": "no-store",
+    });
+    if (request.method === "HEAD") response.end();
+    else createReadStream(file.name).pipe(response);
+  });
+  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+  return {
+    url: `http://127.0.0.1:${server.address().port}${base}`,
+    requests,
+    missing,
+    close: () => new Promise((closed) => { server.close(closed); server.closeAllConnections(); }),
+  };
+}
+
+// A file inside the folder whose type we know; anything else counts as missing.
+async function found(folder, base, path) {
+  if (!path.startsWith(base)) return undefined;
+  const name = normalize(join(folder, path.slice(base.length) || "index.html"));
+  if (!name.startsWith(folder + sep) || !(extname(name) in TYPES)) return undefined;
+  const about = await stat(name).catch(() => undefined);
+  return about?.isFile() ? { name, size: about.size } : undefined;
+}

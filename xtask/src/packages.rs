@@ -1,0 +1,120 @@
+//! What comes from rustup, Debian and npm.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::cache;
+use crate::command::{Result, answer, cargo, run, shown};
+
+pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// A browser to test in, and a Vulkan driver that computes on the CPU for native GPU tests.
+const DEBIAN: &[&str] = &["chromium", "chromium-driver", "libvulkan1", "mesa-vulkan-drivers"];
+
+/// The standard library for wasm32, asked of rustc so that a Rust without rustup works too.
+pub fn rust_target() -> Result<()> {
+    let probe = ["--print", "target-libdir", "--target", WASM_TARGET];
+    if answer(Command::new("rustc").args(probe)).is_some_and(|folder| Path::new(&folder).is_dir()) {
+        return Ok(());
+    }
+    run(Command::new("rustup").args(["target", "add", WASM_TARGET])).map_err(|problem| {
+        format!(
+            "{problem}\nRust has no standard library for {WASM_TARGET}. With a network: \
+             rustup target add {WASM_TARGET}. A Rust that is not from rustup needs its own package for it."
+        )
+    })
+}
+
+/// rustfmt and clippy: rustup's minimal profile leaves them out.
+pub fn rust_components() -> Result<()> {
+    for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        if answer(cargo().args([subcommand, "--version"])).is_none() {
+            run(Command::new("rustup").args(["component", "add", component]))
+                .map_err(|problem| format!("{problem}\nThe tests need `cargo {subcommand}`."))?;
+        }
+    }
+    Ok(())
+}
+
+/// trunk builds without a network, so every crate has to be here before it starts.
+pub fn crates() -> Result<()> {
+    let about = answer(Command::new("rustc").arg("-vV"))
+        .ok_or("`rustc -vV` failed; install Rust from rustup")?;
+    let host = about
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .ok_or("`rustc -vV` names no host")?;
+    run(cargo().args(["fetch", "--quiet", "--locked", "--target", host, "--target", WASM_TARGET])).map_err(
+        |problem| format!("{problem}\nCrates are missing and crates.io could not be reached (or Cargo.lock is stale)."),
+    )
+}
+
+pub fn debian() -> Result<()> {
+    if answer(Command::new("dpkg").arg("--version")).is_none() {
+        return Err(format!(
+            "the tests need Debian's packages {} and found no dpkg here",
+            DEBIAN.join(", ")
+        ));
+    }
+    if missing().is_empty() {
+        return Ok(());
+    }
+    let _held = cache::lock()?;
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("sudo apt-get update && sudo {}", shown(&install(&missing)));
+    if answer(Command::new("id").arg("-u")).as_deref() != Some("0") {
+        return Err(format!(
+            "Debian packages are missing and only root can install them. Run:\n  {by_hand}"
+        ));
+    }
+    let once = || update().and_then(|()| run(&mut install(&missing)));
+    // In images made for containers any other `apt-get update` deletes what we have downloaded.
+    once().or_else(|_| once()).map_err(|problem| {
+        format!("{problem}\nWhen the network and the package lists are in order, run:\n  {by_hand}")
+    })
+}
+
+fn update() -> Result<()> {
+    run(Command::new("apt-get").args(["update", "--quiet=2"]))
+}
+
+fn install(packages: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    // Waits for another apt, and mends what an interrupted one left half done.
+    command.args(["install", "--yes", "--quiet=2", "--fix-broken", "--no-install-recommends"]);
+    command.args(["-o", "DPkg::Lock::Timeout=600"]).args(packages);
+    command
+}
+
+fn missing() -> Vec<&'static str> {
+    DEBIAN.iter().copied().filter(|package| !is_installed(package)).collect()
+}
+
+fn is_installed(package: &str) -> bool {
+    let status = answer(Command::new("dpkg-query").args([
+        "--show",
+        "--showformat=${db:Status-Status}",
+        package,
+    ]));
+    status.as_deref() == Some("installed")
+}
+
+/// wasm-opt and the browser driver, as package-lock.json has them.
+pub fn npm() -> Result<()> {
+    let wanted =
+        fs::read("package-lock.json").map_err(|problem| format!("package-lock.json: {problem}"))?;
+    // Written last, so that an interrupted install is done again.
+    let stamp = Path::new("node_modules/.whittle-package-lock.json");
+    if fs::read(stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"])).map_err(|problem| {
+        format!("{problem}\nInstall Node 20 or newer with npm, make sure the npm registry can be reached, and run again.")
+    })?;
+    fs::write(stamp, wanted).map_err(|problem| format!("{}: {problem}", stamp.display()))
+}
