@@ -1,0 +1,164 @@
+// Stands in for the engine in tests of the page: a worker script that speaks the protocol with canned views.
+// It is served in the place of worker-start.js by the tests only and is no part of dist/. Its figures are invented.
+// self.scenario, set by a line that the test puts in front, picks what goes wrong.
+
+const scenario = self.scenario ?? {};
+
+const utrc = {
+  id: "utrc", label: "UTRC", summary: "Scores tokens by the hidden state's output and drops or merges the least important.",
+  source: "Token reduction for state space models, eq. 4.", families: ["mamba", "mamba2", "llama"],
+  knobs: [
+    { id: "ratio", label: "Share of tokens removed", help: "Share of the context's tokens, 0 to 1.", kind: { type: "number", min: 0, max: 0.9, step: 0.05, default: 0.3 } },
+    { id: "metric", label: "Score", help: "What ranks the tokens.", kind: { type: "choice", options: [["clip", "Clipped output"], ["l1", "L1 norm"]], default: "clip" } },
+    { id: "layers", label: "Layers", help: "Layer numbers joined by plus signs, e.g. 1+3; empty lets the method choose.", kind: { type: "layers" } },
+  ],
+};
+const wanda = {
+  id: "wanda", label: "Wanda", summary: "Drops the weights with the least |weight| times input norm in each row.",
+  source: "Sun et al. 2023, eq. 1.", families: ["mamba", "mamba2", "llama"],
+  knobs: [
+    { id: "sparsity", label: "Sparsity", help: "Share of zeros in every pruned matrix, 0 to 1.", kind: { type: "number", min: 0, max: 0.95, step: 0.05, default: 0.5 } },
+    { id: "pattern", label: "Pattern", help: "Where zeros may lie.", kind: { type: "choice", options: [["free", "Unstructured"], ["2:4", "2 of every 4"]], default: "free" } },
+  ],
+};
+const ssmOnly = { id: "delta", label: "Step size", summary: "Ranks by the step size.", source: "House rule.", families: ["mamba", "mamba2"], knobs: [] };
+const models = [
+  { id: "lm-mamba2", label: "Mamba-2 prose", family: "mamba2", parameters: 919440, bytes: 1844440, evaluations: ["heldout", "continuation"] },
+  { id: "lm-mamba", label: "Mamba-1 prose", family: "mamba", parameters: 961920, bytes: 1930000, evaluations: ["heldout", "continuation"] },
+  { id: "lm-llama", label: "Llama prose", family: "llama", parameters: 1369728, bytes: 2750000, evaluations: ["heldout", "continuation"] },
+  { id: "recall-mamba2", label: "Mamba-2 recall", family: "mamba2", parameters: 65624, bytes: 131000, evaluations: ["recall"] },
+];
+const catalog = {
+  type: "catalog", version: scenario.version ?? 1, models, reductions: [utrc, ssmOnly], prunings: [wanda],
+  evaluations: [
+    { id: "heldout", label: "Held-out text", help: "Perplexity of four books that no model has seen." },
+    { id: "continuation", label: "Four-way continuation", help: "Which of four continuations does the context make likelier?" },
+    { id: "recall", label: "Recall in noise", help: "Values of keys that stand among filler." },
+  ],
+  backends: [["auto", "Automatic"], ["cpu", "CPU (wasm simd128)"], ["gpu", "WebGPU"]],
+};
+const defaults = {
+  model: "lm-mamba2", eval: "continuation", n: "240", seed: "1", prompt: "It is a truth universally acknowledged, that a single man",
+  tokens: "48", temperature: "0", backend: "auto", reduce: "utrc", "reduce.ratio": "0.3", "reduce.metric": "clip", "reduce.layers": "",
+  prune: "wanda", "prune.sparsity": "0.5", "prune.pattern": "free",
+};
+
+let settings = { ...defaults };
+let notices = [];
+let model = models[0];
+let run;
+let number = 0;
+let timer;
+let status = { running: false, text: "Loading model", progress: null };
+
+const estimate = (value, low, high, n) => ({ value, low, high, n });
+const base = " in possession of a good fortune, must be in want of a wife. However little known the feelings or views of such a man may be";
+const other = " in possession of a good fortune, must be in want of a house, and of the country; <b>and</b> the same time, which was not to be";
+const PARTS_AT = 59;
+const fragment = () => `#v=1&m=${settings.model}&tr=${settings.reduce}&sp=${settings.prune}:${settings["prune.sparsity"] ?? ""}&seed=${settings.seed}`;
+
+function view() {
+  postMessage({
+    type: "view", settings, fragment: fragment(), backend: "CPU (wasm simd128)",
+    backend_why: "This browser offers only a software graphics adapter, which was slower in a probe.",
+    model: model && { ...model, sha256: "3f9a1c22".repeat(8), card: "# lm-mamba2\n\nSmall English prose model.\n\n| held-out | loss |\n|---|---|\n| persuasion | 3.683 |", ignored: model.id === "own" ? ["foo_bar"] : [] },
+    status, notices, run,
+  });
+}
+
+function progress(step, steps) {
+  const done = step >= steps;
+  const share = Math.min(1, step / 10);
+  const first = Math.ceil(share * base.length);
+  const second = Math.ceil(Math.max(0, Math.min(1, (step - 5) / 10)) * other.length);
+  const items = Math.round(240 * Math.max(0, (step - 10) / (steps - 10)));
+  run = {
+    number, finished: done, link: fragment(), backend: "CPU (wasm simd128)",
+    baseline: { text: base.slice(0, first), tokens: Math.round(48 * share), differs_at: second > PARTS_AT ? PARTS_AT : null, done: share === 1 },
+    compressed: { text: other.slice(0, second), tokens: Math.round((48 * second) / other.length), differs_at: second > PARTS_AT ? PARTS_AT : null, done: second === other.length },
+    quality: items ? quality(items) : [], speed: done ? speed() : null, cost: cost(), first_number_ms: 412.3,
+  };
+  status = done ? { running: false, text: "Run complete", progress: 1 } : { running: true, text: step < 5 ? "Pruning layer 2 of 6" : "Scoring items", progress: step / steps };
+}
+
+const quality = (items) => [
+  { metric: "accuracy", label: "Accuracy", definition: "Share of items whose right continuation gains most from the context, of four.", unit: "share", higher_is_better: true,
+    baseline: estimate(0.752, 0.693, 0.802, items), compressed: estimate(0.731, 0.671, 0.783, items), change: estimate(-0.021, -0.058, 0.017, items), items, items_total: 240 },
+  { metric: "bits_per_byte", label: "Bits per byte", definition: "Negative log2 likelihood of the right continuation over its bytes.", unit: "bits", higher_is_better: false,
+    baseline: estimate(1.535, 1.501, 1.569, items), compressed: estimate(1.612, 1.577, 1.648, items), change: estimate(0.077, 0.064, 0.091, items), items, items_total: 240 },
+];
+const speed = () => ({
+  prompt_tokens: 512, decode_tokens: 64,
+  baseline: { prefill_tokens_per_s: estimate(4210, 4150, 4290, 7), decode_tokens_per_s: estimate(611.4, 602, 618, 7), first_token_ms: estimate(123.4, 120, 127, 7) },
+  compressed: { prefill_tokens_per_s: estimate(5630, 5580, 5710, 7), decode_tokens_per_s: estimate(609.1, 598, 617, 7), first_token_ms: estimate(92.6, 91, 95, 7) },
+  prefill_ratio: estimate(1.34, 1.32, 1.36, 7), decode_ratio: estimate(0.996, 0.98, 1.01, 7),
+});
+const cost = () => ({
+  flops_saved_layers: 0.18, flops_saved_total: 0.141, lengths: [512, 512, 358, 358, 358, 358], sparsity: 0.5, sparsity_of_model: 0.312,
+  matrices: [0, 1, 2, 3, 4, 5].flatMap((layer) => [
+    { name: `backbone.layers.${layer}.mixer.in_proj.weight`, rows: 584, cols: 128, requested: 0.5, achieved: 0.5, error: 0.0213 + layer / 300 },
+    { name: `backbone.layers.${layer}.mixer.out_proj.weight`, rows: 128, cols: 256, requested: 0.5, achieved: 0.5, error: 0.0341 + layer / 300 },
+  ]),
+});
+
+function start() {
+  clearInterval(timer);
+  number += 1;
+  let step = 0;
+  const steps = 30;
+  run = undefined;
+  status = { running: true, text: "Loading model", progress: null };
+  view();
+  timer = setInterval(() => {
+    step += 1;
+    if (scenario.crash && step === 8) throw new Error("index out of bounds: the len is 3");
+    progress(step, steps);
+    if (step >= steps) clearInterval(timer);
+    view();
+  }, scenario.tick ?? 30);
+}
+
+function set(name, value) {
+  settings = { ...settings, [name]: value };
+  if (name === "model") model = models.find((m) => m.id === value) ?? model;
+  if (name === "reduce") for (const key of Object.keys(settings)) if (key.startsWith("reduce.")) delete settings[key];
+  if (name === "reduce" && value === "utrc") Object.assign(settings, { "reduce.ratio": "0.3", "reduce.metric": "clip", "reduce.layers": "" });
+}
+
+self.onmessage = ({ data }) => {
+  self.heard ??= [];
+  self.heard.push(data);
+  notices = [];
+  if (data.type === "hello") {
+    if (data.fragment && !data.fragment.startsWith("#v=1")) {
+      notices = [{ level: "warning", text: "The link could not be read (found no v=1). The defaults are shown instead." }];
+    }
+    postMessage(catalog);
+    if (scenario.quiet) return;
+  }
+  if (data.type === "cancel") {
+    clearInterval(timer);
+    run = undefined;
+    status = { running: false, text: "Cancelled", progress: null };
+    return view();
+  }
+  if (data.type === "set") {
+    if (data.name === "prune.sparsity" && !(Number(data.value) <= 0.95)) {
+      notices = [{ level: "error", text: `prune.sparsity: found ${data.value}, expected a number from 0 to 0.95. The old value stays.` }];
+      return view();
+    }
+    set(data.name, data.value);
+  }
+  if (data.type === "reset") settings = { ...defaults };
+  if (data.type === "open") {
+    const names = data.files.map((file) => file.name);
+    const missing = ["config.json", "model.safetensors", "tokenizer.json"].filter((name) => !names.includes(name));
+    if (missing.length) {
+      notices = [{ level: "error", text: `Still missing: ${missing.join(", ")}. Open them together with ${names.join(", ")}.` }];
+      return view();
+    }
+    model = { id: "own", label: "Opened: config.json", family: "mamba", parameters: 1234, bytes: data.files.reduce((sum, file) => sum + file.bytes.length, 0) };
+    settings.model = "own";
+  }
+  return start();
+};

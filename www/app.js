@@ -1,0 +1,102 @@
+// The page: starts the engine, keeps the newest view, draws it at most once a frame. It measures nothing itself.
+
+import { startEngine } from "./engine.js";
+import { about } from "./ui/about.js";
+import { cost } from "./ui/cost.js";
+import { byId } from "./ui/dom.js";
+import { files } from "./ui/files.js";
+import { notices } from "./ui/notices.js";
+import { output } from "./ui/output.js";
+import { runBar } from "./ui/run.js";
+import { scorecard } from "./ui/scorecard.js";
+import { settings } from "./ui/settings.js";
+import { share } from "./ui/share.js";
+import { speed } from "./ui/speed.js";
+import { theme } from "./ui/theme.js";
+
+/** After this long without a sign of life the person is told what is being waited for. */
+const SLOW_MS = 10_000;
+
+let engine;
+let catalog;
+let view;
+let failure;
+let loading = "";
+let slow;
+let sent = 0;
+let frame;
+
+const app = {
+  view: () => view,
+  failure: () => failure,
+  sent: () => sent,
+  redraw() {
+    frame ??= requestAnimationFrame(draw);
+  },
+  send(message, transfer) {
+    sent += 1;
+    // What is on the page answers an older question until the next view.
+    byId("results").setAttribute("aria-busy", "true");
+    engine.send(message, transfer);
+  },
+  complain(text) {
+    failure = { text, action: "dismiss" };
+    app.redraw();
+  },
+  recover(action) {
+    if (action === "reload") return location.reload();
+    failure = undefined;
+    if (action === "restart") start();
+    return app.redraw();
+  },
+};
+
+function start() {
+  catalog = view = failure = undefined;
+  loading = "Loading the engine (WebAssembly).";
+  clearTimeout(slow);
+  slow = setTimeout(() => {
+    loading = "Still loading the engine (worker_bg.wasm); the network is slow.";
+    app.redraw();
+  }, SLOW_MS);
+  engine = startEngine({
+    catalog(event) {
+      clearTimeout(slow);
+      catalog = event;
+      loading = "The engine is ready; choosing a model.";
+      app.redraw();
+    },
+    view(event) {
+      view = event;
+      byId("results").removeAttribute("aria-busy");
+      app.redraw();
+    },
+    failed(event) {
+      clearTimeout(slow);
+      catalog = view = undefined;
+      failure = event;
+      loading = "The engine is not running.";
+      app.redraw();
+    },
+  });
+}
+
+theme();
+files(app);
+const panels = [settings(app), runBar(app), notices(app), output(), scorecard(), speed(), cost(), about(), share(app)];
+
+function draw() {
+  frame = undefined;
+  // A view means something only together with what can be chosen.
+  const shown = catalog && view;
+  for (const panel of panels) panel(shown, catalog, loading);
+}
+
+// Followed as a link this would change the fragment, which holds the settings.
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("results").focus();
+});
+
+start();
+draw();

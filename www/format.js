@@ -1,0 +1,57 @@
+// Numbers as text. The only place where a share becomes a percentage.
+
+const LOCALE = "en";
+const formats = new Map();
+
+function format(options) {
+  const key = JSON.stringify(options);
+  if (!formats.has(key)) formats.set(key, new Intl.NumberFormat(LOCALE, options));
+  return formats.get(key);
+}
+
+const NOTHING = "–";
+const known = (x) => typeof x === "number" && Number.isFinite(x);
+
+export const count = (x) => (known(x) ? format({ maximumFractionDigits: 0 }).format(x) : NOTHING);
+
+/** 919440 -> "919 K". */
+export const compact = (x) =>
+  known(x) ? format({ notation: "compact", maximumSignificantDigits: 3 }).format(x) : NOTHING;
+
+export const megabytes = (bytes) =>
+  known(bytes) ? `${format({ maximumFractionDigits: bytes < 1e6 ? 2 : 1 }).format(bytes / 1e6)} MB` : NOTHING;
+
+/** 0.613 -> "61.3%". */
+export const percent = (share, digits = 1) => (known(share) ? fixed(share, { style: "percent" }, digits) : NOTHING);
+
+/** Milliseconds or tokens a second: three figures are as many as a timing carries. */
+export const timing = (x) => (known(x) ? format({ maximumSignificantDigits: 3 }).format(x) : NOTHING);
+
+/** 1.234 -> "1.23×". */
+export const ratio = (x) => (known(x) ? `${fixed(x, {}, 2)}×` : NOTHING);
+
+/** A small relative error; two figures. */
+export const error = (x) => (known(x) ? format({ maximumSignificantDigits: 2 }).format(x) : NOTHING);
+
+/** A metric's value, and its change, with as many decimals as `like` (the baseline's value) deserves. */
+export function metric(x, unit, like) {
+  return known(x) ? (unit === "share" ? percent(x) : fixed(x, {}, decimals(like))) : NOTHING;
+}
+
+export function change(x, unit, like) {
+  if (!known(x)) return NOTHING;
+  const sign = { signDisplay: "exceptZero" };
+  return unit === "share" ? `${fixed(x * 100, sign, 1)} pt` : fixed(x, sign, decimals(like));
+}
+
+function fixed(x, options, digits) {
+  // Intl writes a hyphen; a minus sign is as wide as a plus.
+  const all = { ...options, minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return format(all).format(x).replace("-", "−");
+}
+
+/** Four significant figures. */
+function decimals(x) {
+  if (!known(x) || x === 0) return 2;
+  return Math.min(4, Math.max(0, 3 - Math.floor(Math.log10(Math.abs(x)))));
+}

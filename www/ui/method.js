@@ -1,0 +1,59 @@
+// A method and its knobs, drawn from what the method says about itself: a new method needs no line here.
+
+import { Control, fill } from "./control.js";
+import { byId, el, part, text } from "./dom.js";
+
+/** `kind` is "reduce" or "prune"; `title` names the select; `list` picks the methods from the catalog. */
+export function methodControl(kind, title, list, app) {
+  const set = (name) => (value) => app.send({ type: "set", name, value });
+  const select = el("select", { id: `${kind}-method`, "aria-label": `${title} method`, "aria-describedby": `${kind}-about` });
+  const about = el("small", { id: `${kind}-about` });
+  const box = el("div", { class: "knobs" });
+  byId(kind).replaceChildren(el("div", { class: "field" }, el("label", { for: select.id }, "Method"), select, about), box);
+  const method = new Control([select], set(kind), app.redraw);
+
+  let knobs = [];
+  const drawKnobs = part(box, (chosen) => {
+    const drawn = (chosen?.knobs ?? []).map((knob) => drawKnob(kind, knob));
+    knobs = drawn.map(({ name, elements }) => [name, new Control(elements, set(name), app.redraw)]);
+    return drawn.map(({ field }) => field);
+  });
+
+  return (view, catalog) => {
+    const methods = list(catalog);
+    const family = familyOf(view, catalog);
+    fill(select, [{ id: "off", label: "Off" }, ...methods.map((m) => choice(m, family))]);
+    method.show(view.settings[kind]);
+    const chosen = methods.find((m) => m.id === view.settings[kind]);
+    text(about, chosen ? `${chosen.summary} Source: ${chosen.source}` : "");
+    drawKnobs(chosen);
+    for (const [name, control] of knobs) control.show(view.settings[name]);
+  };
+}
+
+function choice(about, family) {
+  const fits = !family || about.families.includes(family);
+  return { id: about.id, label: fits ? about.label : `${about.label} (not for ${family})`, disabled: !fits };
+}
+
+export function familyOf(view, catalog) {
+  return catalog.models.find((m) => m.id === view.settings.model)?.family ?? view.model?.family;
+}
+
+function drawKnob(kind, knob) {
+  const name = `${kind}.${knob.id}`;
+  const id = `${kind}-${knob.id}`;
+  const help = el("small", { id: `${id}-help` }, knob.help);
+  const common = { id, "aria-describedby": help.id };
+  const label = el("label", { for: id }, knob.label);
+  if (knob.kind.type === "number") {
+    const { min, max, step } = knob.kind;
+    const slider = el("input", { ...common, type: "range", min, max, step });
+    const box = el("input", { type: "number", inputmode: "decimal", min, max, step, "aria-label": `${knob.label}, exact value` });
+    return { name, elements: [slider, box], field: el("div", { class: "field" }, label, el("div", { class: "slide" }, slider, box), help) };
+  }
+  const input = knob.kind.type === "choice"
+    ? el("select", common, ...knob.kind.options.map(([value, words]) => el("option", { value }, words)))
+    : el("input", { ...common, type: "text", placeholder: "chosen by the method", spellcheck: "false", autocomplete: "off" });
+  return { name, elements: [input], field: el("div", { class: "field" }, label, input, help) };
+}

@@ -1,0 +1,29 @@
+// What needs reading: errors at once, the rest when it suits.
+
+import { byId, el, part } from "./dom.js";
+
+/** `app.failure()` is what the page itself has to say: an engine that broke, a file that cannot be read. */
+export function notices(app) {
+  const failing = part(byId("alerts"), ({ errors, failure }) => [
+    ...errors.map((text) => el("p", { class: "notice error" }, text)),
+    ...(failure ? [broken(failure)] : []),
+  ]);
+  const telling = part(byId("notices"), (list) =>
+    list.map(({ level, text }) => el("li", { class: `notice ${level === "warning" ? "warning" : "info"}` }, text)));
+
+  function broken({ text, action }) {
+    const box = el("div", { class: "notice error" }, el("p", {}, text));
+    const button = action && el("button", { type: "button" }, { restart: "Restart engine", reload: "Reload page", dismiss: "Dismiss" }[action]);
+    if (button) {
+      button.addEventListener("click", () => app.recover(action));
+      box.append(button);
+    }
+    return box;
+  }
+
+  return (view) => {
+    const all = view?.notices ?? [];
+    failing({ errors: all.filter((n) => n.level === "error").map((n) => n.text), failure: app.failure() });
+    telling(all.filter((n) => n.level !== "error"));
+  };
+}

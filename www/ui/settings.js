@@ -1,0 +1,63 @@
+// The form: which model, what is done to it, how it is judged.
+
+import { compact, megabytes } from "../format.js";
+import { Control, fill, radioGroup } from "./control.js";
+import { byId, el, part, text } from "./dom.js";
+import { methodControl } from "./method.js";
+
+const PLAIN = ["eval", "n", "seed", "prompt", "tokens", "temperature", "backend"];
+
+export function settings(app) {
+  const set = (name) => (value) => app.send({ type: "set", name, value });
+  const form = byId("settings");
+  form.addEventListener("submit", (event) => event.preventDefault());
+  narrow();
+
+  const model = new Control([radioGroup(byId("model-choices"))], set("model"), app.redraw);
+  const drawModels = part(byId("model-choices"), (choices) => choices.map(modelChoice));
+  const plain = PLAIN.map((name) => [name, new Control([byId(name)], set(name), app.redraw)]);
+  const reduce = methodControl("reduce", "Token reduction", (catalog) => catalog.reductions, app);
+  const prune = methodControl("prune", "Sparsity", (catalog) => catalog.prunings, app);
+
+  return (view, catalog) => {
+    byId("fields").disabled = !view;
+    if (!view) return;
+    drawModels(models(view, catalog));
+    model.show(view.settings.model);
+    const tasks = evaluations(view, catalog);
+    fill(byId("eval"), tasks);
+    text(byId("eval-help"), tasks.find((task) => task.id === view.settings.eval)?.help ?? "");
+    fill(byId("backend"), catalog.backends.map(([id, label]) => ({ id, label })));
+    text(byId("backend-why"), view.backend_why);
+    for (const [name, control] of plain) control.show(view.settings[name]);
+    reduce(view, catalog);
+    prune(view, catalog);
+  };
+}
+
+/** On a phone the settings start folded, below them the results; the button to run stays in view. */
+function narrow() {
+  const body = byId("settings-body");
+  const phone = matchMedia("(max-width: 56rem)");
+  const fold = () => { body.open = !phone.matches; };
+  phone.addEventListener("change", fold);
+  fold();
+}
+
+/** The bundled models, and the one that the person opened. */
+function models(view, catalog) {
+  const own = view.model && !catalog.models.some((m) => m.id === view.model.id) ? [view.model] : [];
+  return [...catalog.models, ...own].map(({ id, label, family, parameters, bytes }) => ({ id, label, family, parameters, bytes }));
+}
+
+function modelChoice({ id, label, family, parameters, bytes }) {
+  return el("label", { class: "choice" },
+    el("input", { type: "radio", name: "model", value: id }),
+    el("span", {}, el("b", {}, label), " ",
+      el("small", {}, `${family} · ${compact(parameters)} parameters · ${megabytes(bytes)}`)));
+}
+
+function evaluations(view, catalog) {
+  const fitting = catalog.models.find((m) => m.id === view.settings.model)?.evaluations;
+  return catalog.evaluations.filter((e) => !fitting || fitting.includes(e.id) || e.id === view.settings.eval);
+}
