@@ -4,6 +4,8 @@
 //! `error, config, weights, tokenizer -> backend + kernels -> models -> reduce, prune -> eval -> session -> web, cli`
 
 pub mod backend;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod eval;

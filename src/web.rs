@@ -34,7 +34,8 @@ pub fn start() {
         }
     });
     // As a listener, so that messages which the start-up script kept can be handed over as events.
-    let listen = scope.add_event_listener_with_callback("message", on_message.as_ref().unchecked_ref());
+    let listen =
+        scope.add_event_listener_with_callback("message", on_message.as_ref().unchecked_ref());
     if listen.is_err() {
         post_failure("The worker cannot listen to messages.");
     }

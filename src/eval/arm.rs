@@ -8,7 +8,7 @@ use crate::config::ModelConfig;
 use crate::kernels::rows::{concat_rows, copy};
 use crate::method::Setting;
 use crate::models::{Model, NoHooks, State};
-use crate::reduce::{Reducer, reduces};
+use crate::reduce::Reducer;
 use crate::{Error, Result};
 
 /// A model with the token reduction that belongs to it.
@@ -33,7 +33,7 @@ impl Arm<'_> {
     pub fn read(&self, ids: &[u32]) -> Result<Context> {
         let mut state = self.model.start(self.device);
         self.check(ids)?;
-        let hidden = match self.reduction.filter(|s| reduces(self.config, s, ids.len())) {
+        let hidden = match self.reduction {
             Some(setting) => {
                 let mut reducer = Reducer::new(self.config, setting, ids.len())?;
                 self.model.forward(self.device, ids, &mut state, &mut reducer)

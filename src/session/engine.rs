@@ -70,7 +70,11 @@ impl Engine {
     pub async fn model(&mut self, id: &str) -> Result<Rc<Loaded>> {
         if id == OWN {
             return self.own.clone().ok_or_else(|| {
-                Error::input("model", "your own files", "config.json, model.safetensors and tokenizer.json; open them first")
+                Error::input(
+                    "model",
+                    "your own files",
+                    "config.json, model.safetensors and tokenizer.json; open them first",
+                )
             });
         }
         if let Some(loaded) = self.loaded.as_ref().filter(|l| l.view.id == id) {
@@ -159,7 +163,11 @@ impl Engine {
     }
 
     /// The unpruned model on a device.
-    pub fn baseline(&mut self, device: &Device, loaded: &Loaded) -> Result<(Rc<Model>, Rc<Weights>)> {
+    pub fn baseline(
+        &mut self,
+        device: &Device,
+        loaded: &Loaded,
+    ) -> Result<(Rc<Model>, Rc<Weights>)> {
         let key = (loaded.view.sha256.clone(), device.kind());
         if self.cache.key != key {
             self.cache = Cache { key, ..Cache::default() };
@@ -197,7 +205,8 @@ async fn probe_ms(device: &Device, loaded: &Loaded) -> Result<f64> {
 ///
 /// Errors: which file is missing, or what is wrong in it.
 pub fn open(files: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
-    let find = |name: &str| files.iter().find(|(n, _)| n == name).map(|(_, bytes)| bytes.as_slice());
+    let find =
+        |name: &str| files.iter().find(|(n, _)| n == name).map(|(_, bytes)| bytes.as_slice());
     let need = |name: &str| {
         find(name).ok_or_else(|| {
             let there: Vec<&str> = files.iter().map(|(n, _)| n.as_str()).collect();
@@ -213,10 +222,8 @@ pub fn open(files: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
         return Err(Error::input("tokenizer.json", found, expected));
     }
     let card = find("card.md").map(|c| String::from_utf8_lossy(c).into_owned()).unwrap_or_default();
-    let weight_files: Vec<(String, Vec<u8>)> = files
-        .into_iter()
-        .filter(|(name, _)| name.contains(".safetensors"))
-        .collect();
+    let weight_files: Vec<(String, Vec<u8>)> =
+        files.into_iter().filter(|(name, _)| name.contains(".safetensors")).collect();
     let checkpoint = Rc::new(Checkpoint::open(weight_files)?);
     let view = ModelView {
         id: OWN.into(),

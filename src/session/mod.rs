@@ -13,7 +13,9 @@ pub use run::{Show, run};
 
 use crate::pace::Pace;
 use crate::{Error, Result, eval, prune, reduce};
-use protocol::{Catalog, Event, ModelChoice, ModelView, Notice, Request, RunView, Status, VERSION, View};
+use protocol::{
+    Catalog, Event, ModelChoice, ModelView, Notice, Request, RunView, Status, VERSION, View,
+};
 use spec::{BACKENDS, Link, OWN, RunSpec};
 
 /// The page's side of the engine.
@@ -130,7 +132,10 @@ impl Session {
             if again == "on the CPU" || spec.backend == spec::Backend::Cpu {
                 spec.backend = spec::Backend::Cpu;
             }
-            self.notice("warning", format!("The GPU failed ({why}). The run starts again {again}."));
+            self.notice(
+                "warning",
+                format!("The GPU failed ({why}). The run starts again {again}."),
+            );
             result = self.attempt(&spec, pace).await;
         }
         match result {
@@ -176,7 +181,8 @@ impl Session {
 
     fn hash(&self) -> Option<&str> {
         let bundled = bundle::Entry::find(&self.spec.model).ok().map(|e| e.sha256());
-        let own = self.view.model.as_ref().filter(|m| m.id == OWN).map(|m: &ModelView| m.sha256.as_str());
+        let own =
+            self.view.model.as_ref().filter(|m| m.id == OWN).map(|m: &ModelView| m.sha256.as_str());
         bundled.or(own)
     }
 }

@@ -161,7 +161,8 @@ impl RunSpec {
             ("b", self.backend.id().to_string()),
             ("p", self.prompt.clone()),
         ];
-        let encoded: Vec<String> = pairs.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
+        let encoded: Vec<String> =
+            pairs.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
         format!("#{}", encoded.join("&"))
     }
 }

@@ -1,0 +1,70 @@
+//! Models from a folder or by their bundled name.
+
+use super::BackendArg;
+use crate::session::bundle::Entry;
+use crate::session::spec::{Backend, OWN};
+use crate::session::{Engine, Library, Loaded};
+use crate::{Error, Result};
+use std::path::Path;
+use std::rc::Rc;
+
+impl From<BackendArg> for Backend {
+    fn from(arg: BackendArg) -> Backend {
+        match arg {
+            BackendArg::Auto => Backend::Auto,
+            BackendArg::Cpu => Backend::Cpu,
+            BackendArg::Gpu => Backend::Gpu,
+        }
+    }
+}
+
+/// An engine over the bundled files: $WHITTLE_HOME, the working folder, or the checkout it was built from.
+pub fn engine() -> Engine {
+    let home = std::env::var("WHITTLE_HOME").ok();
+    let places = home.iter().map(String::as_str).chain([".", env!("CARGO_MANIFEST_DIR")]);
+    let has_models = |place: &&str| Path::new(place).join("models/index.json").exists();
+    let mut places = places.filter(has_models);
+    Engine::new(Library::new(places.next().unwrap_or(env!("CARGO_MANIFEST_DIR"))))
+}
+
+/// Opens a bundled name or a folder; gives the id that a run names it by.
+pub async fn model(engine: &mut Engine, name: &str) -> Result<(String, Rc<Loaded>)> {
+    if Path::new(name).is_dir() {
+        let loaded = engine.open_own(folder(Path::new(name))?)?;
+        return Ok((OWN.into(), loaded));
+    }
+    if Entry::find(name).is_err() {
+        let expected = "a folder with config.json, model.safetensors and tokenizer.json, or a bundled model (lm-mamba2, lm-mamba, lm-llama, recall-mamba2, recall-mamba, recall-llama)";
+        return Err(Error::input("--model", name, expected));
+    }
+    Ok((name.into(), engine.model(name).await?))
+}
+
+fn folder(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let unreadable = |e: std::io::Error| Error::file(path.display().to_string(), e.to_string());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let wanted = ["config.json", "tokenizer.json", "card.md"].contains(&name.as_str())
+            || name.ends_with(".safetensors")
+            || name.ends_with(".safetensors.index.json");
+        if wanted {
+            let full = entry.path();
+            let bytes = std::fs::read(&full)
+                .map_err(|e| Error::file(full.display().to_string(), e.to_string()))?;
+            files.push((name, bytes));
+        }
+    }
+    Ok(files)
+}
+
+/// A text file. Errors: unreadable, not UTF-8, empty.
+pub fn text(path: &str) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|e| Error::file(path, e.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text"))?;
+    if text.is_empty() {
+        return Err(Error::file(path, "is empty; a text of at least two tokens is needed"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,63 @@
+//! The command line: the same engine and the same runs as the page.
+//!
+//! Exit codes: 0 fine, 1 the work failed, 2 the input was wrong (one line on standard error says what).
+
+mod generate;
+mod load;
+mod methods;
+mod run;
+mod score;
+
+use crate::Error;
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Small language models, compressed and measured side by side.
+#[derive(Parser)]
+#[command(name = "whittle", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Negative log-likelihood of every token of a text.
+    Score(score::Args),
+    /// Continue a prompt.
+    Generate(generate::Args),
+    /// Run baseline and compressed on the same items; print quality and speed of both.
+    Run(run::Args),
+    /// List the methods and evaluations with their settings (the SPEC grammar).
+    Methods,
+}
+
+/// Where the arithmetic happens.
+#[derive(Clone, Copy, ValueEnum)]
+enum BackendArg {
+    Auto,
+    Cpu,
+    Gpu,
+}
+
+/// Parses the arguments, does the work, gives the exit code.
+pub fn main() -> u8 {
+    let args = Args::parse();
+    let done = pollster::block_on(async {
+        match args.command {
+            Command::Score(args) => score::main(args).await,
+            Command::Generate(args) => generate::main(args).await,
+            Command::Run(args) => run::main(args).await,
+            Command::Methods => methods::main(),
+        }
+    });
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("whittle: {error}");
+            match error {
+                Error::Gpu(_) | Error::Cancelled => 1,
+                _ => 2,
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! `whittle run`: what the page runs, printed.
+
+use super::{BackendArg, load};
+use crate::eval::{Estimate, Quality};
+use crate::pace::Pace;
+use crate::session::protocol::{RunView, Status};
+use crate::session::run as run_session;
+use crate::session::spec::{Link, RunSpec};
+use crate::{Error, Result};
+use std::io::IsTerminal;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// A bundled model's name or a folder with a Hugging Face model.
+    #[arg(long)]
+    model: Option<String>,
+    /// Token reduction SPEC; see `whittle methods`.
+    #[arg(long)]
+    reduce: Option<String>,
+    /// Pruning SPEC.
+    #[arg(long)]
+    prune: Option<String>,
+    /// Evaluation SPEC; the default belongs to the model.
+    #[arg(long)]
+    eval: Option<String>,
+    #[arg(long)]
+    prompt: Option<String>,
+    #[arg(long)]
+    tokens: Option<usize>,
+    #[arg(long)]
+    temperature: Option<f64>,
+    #[arg(long)]
+    seed: Option<u64>,
+    #[arg(long, value_enum)]
+    backend: Option<BackendArg>,
+    /// A link copied from the page; the other options change it.
+    #[arg(long)]
+    link: Option<String>,
+    /// Print the whole result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn main(args: Args) -> Result<()> {
+    let mut engine = load::engine();
+    let mut spec = start(&args)?;
+    if let Some(model) = &args.model {
+        let (id, loaded) = load::model(&mut engine, model).await?;
+        if args.link.is_none()
+            && let Ok(entry) = crate::session::bundle::Entry::find(&loaded.view.id)
+        {
+            spec = RunSpec::of_model(entry);
+        }
+        spec.set("model", &id)?;
+    }
+    let settings = [
+        ("eval", args.eval.clone()),
+        ("reduce", args.reduce.clone()),
+        ("prune", args.prune.clone()),
+        ("prompt", args.prompt.clone()),
+        ("tokens", args.tokens.map(|x| x.to_string())),
+        ("temperature", args.temperature.map(|x| x.to_string())),
+        ("seed", args.seed.map(|x| x.to_string())),
+    ];
+    for (name, value) in settings {
+        if let Some(value) = value {
+            spec.set(name, &value)?;
+        }
+    }
+    if let Some(backend) = args.backend {
+        spec.backend = backend.into();
+    }
+    let mut show = |_: &RunView, status: Status| {
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K{}", status.text);
+        }
+    };
+    let view = run_session(&mut engine, &spec, 1, &Pace::default(), &mut show).await?;
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    }
+    match args.json {
+        true => {
+            println!("{}", serde_json::to_string(&view).expect("numbers and strings serialise"))
+        }
+        false => print(&spec, &view),
+    }
+    Ok(())
+}
+
+fn start(args: &Args) -> Result<RunSpec> {
+    let Some(link) = &args.link else {
+        let mut spec = RunSpec::first();
+        spec.reduction = None;
+        spec.pruning = None;
+        return Ok(spec);
+    };
+    let link = Link::parse(link)?
+        .ok_or_else(|| Error::input("--link", link, "a link with a fragment after #"))?;
+    for note in &link.notes {
+        eprintln!("whittle: {note}");
+    }
+    let entry = crate::session::bundle::Entry::find(&link.spec.model);
+    if entry.is_ok_and(|e| !e.sha256().starts_with(&link.model_hash)) {
+        eprintln!("whittle: the link was made with other weights of {}", link.spec.model);
+    }
+    Ok(link.spec)
+}
+
+fn print(spec: &RunSpec, view: &RunView) {
+    let off = || "off".to_string();
+    println!("model        {}", spec.model);
+    println!("backend      {}", view.backend);
+    println!("evaluation   {}", spec.evaluation);
+    println!("reduce       {}", spec.reduction.as_ref().map_or_else(off, |s| s.to_string()));
+    println!("prune        {}", spec.pruning.as_ref().map_or_else(off, |s| s.to_string()));
+    println!("link         {}\n", view.link);
+    println!(
+        "{:<40} {:>26} {:>26} {:>26}",
+        "measured (95 % interval)", "baseline", "compressed", "change"
+    );
+    for q in &view.quality {
+        let name = format!("{}, n = {}", q.label, q.items);
+        println!(
+            "{name:<40} {:>26} {:>26} {:>26}",
+            shown(q, &q.baseline),
+            shown(q, &q.compressed),
+            shown(q, &q.change)
+        );
+    }
+    if let Some(s) = &view.speed {
+        println!("\nspeed (median and middle half of {} rounds in turns)", s.prefill_ratio.n);
+        let line = |name: &str, b: &Estimate, c: &Estimate, digits: usize| {
+            println!("{name:<40} {:>26} {:>26}", range(b, digits), range(c, digits));
+        };
+        let (b, c) = (&s.baseline, &s.compressed);
+        let prefill = format!("prefill tokens/s ({} tokens)", s.prompt_tokens);
+        line(&prefill, &b.prefill_tokens_per_s, &c.prefill_tokens_per_s, 0);
+        line("decode tokens/s", &b.decode_tokens_per_s, &c.decode_tokens_per_s, 0);
+        line("first token, ms", &b.first_token_ms, &c.first_token_ms, 2);
+        println!(
+            "{:<40} {:>26} {:>26}",
+            "prefill, compressed / baseline",
+            "",
+            range(&s.prefill_ratio, 3)
+        );
+        println!(
+            "{:<40} {:>26} {:>26}",
+            "decode, compressed / baseline",
+            "",
+            range(&s.decode_ratio, 3)
+        );
+    }
+    let cost = &view.cost;
+    println!("\ncounted, not measured");
+    println!(
+        "FLOPs saved in a prefill: {:.1} % of the layers, {:.1} % in all",
+        cost.flops_saved_layers * 100.0,
+        cost.flops_saved_total * 100.0
+    );
+    println!(
+        "zeros: {:.1} % of the pruned matrices, {:.1} % of the model",
+        cost.sparsity * 100.0,
+        cost.sparsity_of_model * 100.0
+    );
+    println!("\nbaseline     {}", view.baseline.text);
+    println!("compressed   {}", view.compressed.text);
+}
+
+fn shown(q: &Quality, e: &Estimate) -> String {
+    match q.unit {
+        "share" => {
+            format!("{:.1} % [{:.1}, {:.1}]", e.value * 100.0, e.low * 100.0, e.high * 100.0)
+        }
+        _ => range(e, 3),
+    }
+}
+
+fn range(e: &Estimate, digits: usize) -> String {
+    format!("{:.digits$} [{:.digits$}, {:.digits$}]", e.value, e.low, e.high)
+}

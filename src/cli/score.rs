@@ -1,0 +1,87 @@
+//! `whittle score`: what every token of a text cost the model.
+
+use super::{BackendArg, load};
+use crate::backend::Device;
+use crate::models::{Model, NoHooks};
+use crate::session::Loaded;
+use crate::{Error, Result};
+use serde::Serialize;
+
+/// Tokens that run through the model at once.
+const CHUNK: usize = 512;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// A folder with a Hugging Face model, or a bundled model's name.
+    #[arg(long)]
+    model: String,
+    /// A UTF-8 text file.
+    #[arg(long)]
+    text: String,
+    #[arg(long, value_enum, default_value = "auto")]
+    backend: BackendArg,
+    /// Print ids and every value as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    tokens: usize,
+    ids: &'a [u32],
+    /// Nats; value i is the cost of token i + 1 given the tokens before it.
+    nll: &'a [f32],
+    mean_nll: f64,
+    /// Over the bytes of all tokens but the first.
+    bits_per_byte: f64,
+    backend: String,
+    model: &'a crate::session::protocol::ModelView,
+}
+
+pub async fn main(args: Args) -> Result<()> {
+    let text = load::text(&args.text)?;
+    let mut engine = load::engine();
+    let (_, loaded) = load::model(&mut engine, &args.model).await?;
+    let ids = loaded.tokenizer.encode(&text)?;
+    if ids.len() < 2 {
+        return Err(Error::file(&args.text, "is a single token; at least two are needed"));
+    }
+    let device = engine.device(args.backend.into(), &loaded).await?.device;
+    let nll = score(&device, &loaded, &ids).await?;
+    let sum: f64 = nll.iter().map(|x| f64::from(*x)).sum();
+    let bytes = loaded.tokenizer.decode_bytes(&ids[1..]).len();
+    let output = Output {
+        tokens: ids.len(),
+        ids: &ids,
+        nll: &nll,
+        mean_nll: sum / nll.len() as f64,
+        bits_per_byte: sum / std::f64::consts::LN_2 / bytes as f64,
+        backend: device.label(),
+        model: &loaded.view,
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&output).expect("numbers and strings serialise"));
+    } else {
+        println!("model          {}", loaded.view.label);
+        println!("backend        {}", output.backend);
+        println!("tokens         {}", output.tokens);
+        println!("mean nll       {:.6} nats per token", output.mean_nll);
+        println!("perplexity     {:.3}", output.mean_nll.exp());
+        println!("bits per byte  {:.4}", output.bits_per_byte);
+    }
+    Ok(())
+}
+
+/// Nats of tokens 1.. given those before, in chunks that carry the state.
+pub async fn score(device: &Device, loaded: &Loaded, ids: &[u32]) -> Result<Vec<f32>> {
+    let model = Model::load(device, &loaded.config, &loaded.weights.for_new_device())?;
+    let mut state = model.start(device);
+    let mut nll = Vec::with_capacity(ids.len());
+    for start in (0..ids.len() - 1).step_by(CHUNK) {
+        let end = (start + CHUNK).min(ids.len() - 1);
+        let hidden = model.forward(device, &ids[start..end], &mut state, &mut NoHooks);
+        let values = model.nll(device, &hidden, &device.ids(&ids[start + 1..end + 1]));
+        nll.extend(device.read(&values).await?.chunks_exact(2).map(|pair| pair[0]));
+    }
+    Ok(nll)
+}
