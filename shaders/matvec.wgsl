@@ -5,13 +5,14 @@ var<workgroup> partial: array<vec4f, 64>;
 
 // Sums over the inputs first, first + step, ... (in eights) of output o for each of four rows.
 fn sums(o: u32, first: u32, step: u32) -> vec4f {
+    let start = w_row(o);
     var s = vec4f(0.0);
     for (var k = first; k < p.depth; k += step) {
-        let w = w8(o, k);
-        s.x += dot(x4(0u, k), w.low) + dot(x4(0u, k + 4u), w.high);
-        if p.rows > 1u { s.y += dot(x4(1u, k), w.low) + dot(x4(1u, k + 4u), w.high); }
-        if p.rows > 2u { s.z += dot(x4(2u, k), w.low) + dot(x4(2u, k + 4u), w.high); }
-        if p.rows > 3u { s.w += dot(x4(3u, k), w.low) + dot(x4(3u, k + 4u), w.high); }
+        let w = eight(start + k);
+        s.x += dot(x4(x_row(0u), k), w.low) + dot(x4(x_row(0u), k + 4u), w.high);
+        if p.rows > 1u { s.y += dot(x4(x_row(1u), k), w.low) + dot(x4(x_row(1u), k + 4u), w.high); }
+        if p.rows > 2u { s.z += dot(x4(x_row(2u), k), w.low) + dot(x4(x_row(2u), k + 4u), w.high); }
+        if p.rows > 3u { s.w += dot(x4(x_row(3u), k), w.low) + dot(x4(x_row(3u), k + 4u), w.high); }
     }
     return s;
 }
