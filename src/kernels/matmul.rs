@@ -30,7 +30,7 @@ macro_rules! shader {
 
 static DIRECT: Shader = shader!("matmul_direct", "matmul_registers");
 static SHARED: Shader = shader!("matmul_shared", "matmul_tiles");
-static MATVEC: Shader = shader!("matvec");
+static MATVEC: Shader = shader!("matvec", "matmul_registers");
 
 /// Most rows the matvec takes.
 const FEW_ROWS: usize = 4;
@@ -42,10 +42,16 @@ enum Form {
     Direct,
     /// Tiles of 64 x 64 through workgroup memory, for real GPUs.
     Shared,
-    /// At most four rows, an invocation an output.
+    /// At most four rows, an invocation four outputs.
     MatvecDirect,
     /// At most four rows, eight neighbours an output.
     MatvecShared,
+}
+
+impl Form {
+    fn is_matvec(self) -> bool {
+        matches!(self, Form::MatvecDirect | Form::MatvecShared)
+    }
 }
 
 #[repr(C)]
@@ -146,13 +152,16 @@ impl<'a> Job<'a> {
         let (shader, entry, groups) = match form {
             Form::Direct => (&DIRECT, "main", [groups(outs, 16 * 8), groups(rows, 8), 1]),
             Form::Shared => (&SHARED, "main", [groups(outs, 64), groups(rows, 64), 1]),
-            Form::MatvecDirect => (&MATVEC, "direct", [groups(outs, 64), 1, 1]),
+            Form::MatvecDirect => (&MATVEC, "direct", [groups(outs, 16 * 4), 1, 1]),
             Form::MatvecShared => (&MATVEC, "shared_rows", [groups(outs, 8), 1, 1]),
         };
+        let vectors = ("X_VECTORS", f64::from(u8::from(reads_vectors(x))));
+        let constants = [f16, vectors, ("ROWS", rows as f64)];
         gpu.dispatch(&Dispatch {
             shader,
             entry,
-            constants: &[f16, ("X_VECTORS", f64::from(u8::from(reads_vectors(x))))],
+            // Only the matvec has ROWS.
+            constants: if form.is_matvec() { &constants } else { &constants[..2] },
             params: bytemuck::bytes_of(&params),
             reads: &[
                 weights,
