@@ -41,8 +41,8 @@ fn main(
     if row < p.rows {
         goal = min(targets[row], p.outs - 1u);
         for (var k = local.x * 8u; k < p.depth; k += LANES * 8u) {
-            let w = w8(goal, k);
-            part.dot += dot(x4(row, k), w.low) + dot(x4(row, k + 4u), w.high);
+            let w = eight(w_row(goal) + k);
+            part.dot += dot(x4(x_row(row), k), w.low) + dot(x4(x_row(row), k + 4u), w.high);
         }
         for (var i = local.x; i < p.partials; i += LANES) {
             let v = partials[row * p.partials + i];

@@ -1,19 +1,21 @@
 // Activations x at bindings 2 and 3, for shaders that multiply them with weights. This text stands after
 // matmul_weights.wgsl and before such a shader, whose Params have rows, outs, depth, x_offset, x_stride, w_stride.
 
-// Offset, stride and depth of x are multiples of four: read it as vectors.
+// x can be read as vectors: offset and stride are multiples of four, depth is one of eight.
 override X_VECTORS: bool = false;
 
-@group(0) @binding(2) var<storage, read> x: array<f32>;          // [rows, x_stride], from x_offset
+@group(0) @binding(2) var<storage, read> x: array<f32>;           // [rows, x_stride], from x_offset
 @group(0) @binding(3) var<storage, read> x_vectors: array<vec4f>; // the same memory
 
-// x[row, k..k + 4] with zeros from `depth` on; the last row stands for rows that are not there.
-fn x4(row: u32, k: u32) -> vec4f {
-    let i = p.x_offset + min(row, p.rows - 1u) * p.x_stride + k;
-    if X_VECTORS {
-        if k < p.depth { return x_vectors[i >> 2u]; }
-        return vec4f(0.0);
-    }
+// Where row `row` of x starts; the last row stands for rows that are not there.
+fn x_row(row: u32) -> u32 {
+    return p.x_offset + min(row, p.rows - 1u) * p.x_stride;
+}
+
+// Values k..k + 4 of the row that starts at `start`, with zeros from `depth` on.
+fn x4(start: u32, k: u32) -> vec4f {
+    let i = start + k;
+    if X_VECTORS { return x_vectors[i >> 2u]; }
     if k + 4u <= p.depth { return vec4f(x[i], x[i + 1u], x[i + 2u], x[i + 3u]); }
     var v = vec4f(0.0);
     if k < p.depth { v.x = x[i]; }
@@ -22,11 +24,7 @@ fn x4(row: u32, k: u32) -> vec4f {
     return v;
 }
 
-// Row `o` of W at k..k + 8 (k a multiple of 8); the last row stands for rows that are not there.
-fn w8(o: u32, k: u32) -> Eight {
-    return eight(min(o, p.outs - 1u) * p.w_stride + k);
-}
-
-fn dots(v: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f) -> vec4f {
-    return vec4f(dot(v, a), dot(v, b), dot(v, c), dot(v, d));
+// Where row `o` of W starts; the last row stands for rows that are not there.
+fn w_row(o: u32) -> u32 {
+    return min(o, p.outs - 1u) * p.w_stride;
 }

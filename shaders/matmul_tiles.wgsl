@@ -8,26 +8,40 @@ const SIDE = 16u; // vectors of four rows (or outputs) in a tile
 var<workgroup> x_tile: array<vec4f, 256>;
 var<workgroup> w_tile: array<vec4f, 256>;
 
-// Each invocation brings 4 rows by 4 inputs of x: a column of four invocations covers the depth.
-fn bring_x(row: u32, k: u32, at: u32) {
-    let v = transpose(mat4x4f(x4(row, k), x4(row + 1u, k), x4(row + 2u, k), x4(row + 3u, k)));
-    x_tile[at] = v[0];
-    x_tile[at + SIDE] = v[1];
-    x_tile[at + 2u * SIDE] = v[2];
-    x_tile[at + 3u * SIDE] = v[3];
+// Four rows from `row` of x at inputs k..k + 4, turned; zeros where k is behind the depth.
+fn x_block(row: u32, k: u32) -> mat4x4f {
+    if k >= p.depth { return mat4x4f(); }
+    return transpose(mat4x4f(
+        x4(x_row(row), k), x4(x_row(row + 1u), k), x4(x_row(row + 2u), k), x4(x_row(row + 3u), k)));
 }
 
-// The weights in halves of eight inputs: 2 outputs by 8 inputs each.
-fn bring_w(o: u32, k: u32, at: u32) {
-    let a = w8(o, k);
-    let b = w8(o + 1u, k);
-    let c = w8(o + 2u, k);
-    let d = w8(o + 3u, k);
-    let low = transpose(mat4x4f(a.low, b.low, c.low, d.low));
-    let high = transpose(mat4x4f(a.high, b.high, c.high, d.high));
-    for (var i = 0u; i < 4u; i++) {
-        w_tile[at + i * SIDE] = low[i];
-        w_tile[at + (i + 4u) * SIDE] = high[i];
+// Four rows from `o` of W at inputs k..k + 8, turned; zeros where k is behind the depth.
+fn w_block(o: u32, k: u32) -> array<mat4x4f, 2> {
+    if k >= p.depth { return array<mat4x4f, 2>(); }
+    let a = eight(w_row(o) + k);
+    let b = eight(w_row(o + 1u) + k);
+    let c = eight(w_row(o + 2u) + k);
+    let d = eight(w_row(o + 3u) + k);
+    return array<mat4x4f, 2>(
+        transpose(mat4x4f(a.low, b.low, c.low, d.low)),
+        transpose(mat4x4f(a.high, b.high, c.high, d.high)));
+}
+
+// Brings x[r..r + 64, k..k + 16] and W[o..o + 64, k..k + 16] to workgroup memory.
+fn bring(r: u32, o: u32, k: u32, local: u32) {
+    let q = (local % 4u) * 4u;
+    let four = local / 4u;
+    let v = x_block(r + four * 4u, k + q);
+    for (var i = 0u; i < 4u; i++) { x_tile[(q + i) * SIDE + four] = v[i]; }
+    // Half of the invocations bring the weights, eight inputs each.
+    if local < 32u {
+        let h = (local % 2u) * 8u;
+        let outs = local / 2u;
+        let w = w_block(o + outs * 4u, k + h);
+        for (var i = 0u; i < 4u; i++) {
+            w_tile[(h + i) * SIDE + outs] = w[0][i];
+            w_tile[(h + i + 4u) * SIDE + outs] = w[1][i];
+        }
     }
 }
 
@@ -37,15 +51,7 @@ fn tile_sums(r: u32, o: u32, local: u32) -> array<vec4f, 16> {
     let ty = local / 8u;
     var s: array<vec4f, 16>;
     for (var k = 0u; k < p.depth; k += DEPTH) {
-        let q = local % 4u;
-        let four = local / 4u;
-        bring_x(r + four * 4u, k + q * 4u, q * 4u * SIDE + four);
-        // Half of the invocations suffice for the weights; the rows of W end at w_stride, a multiple of 8.
-        if local < 32u {
-            let half = local % 2u;
-            let outs = local / 2u;
-            bring_w(o + outs * 4u, k + half * 8u, half * 8u * SIDE + outs);
-        }
+        bring(r, o, k, local);
         workgroupBarrier();
         for (var i = 0u; i < DEPTH; i++) {
             let a = x_tile[i * SIDE + ty * 2u];

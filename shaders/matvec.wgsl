@@ -1,32 +1,39 @@
 // y = x Wᵀ + bias + residual for at most four rows; see src/kernels/matmul.rs. Every weight is read once.
 
-override LANES: u32 = 8u;
+override ROWS: u32 = 4u;  // rows of x; a constant, so that what is not there costs nothing
+override LANES: u32 = 8u; // neighbours that share a row of W in the form for real GPUs
 var<workgroup> partial: array<vec4f, 64>;
 
-// Sums over the inputs first, first + step, ... (in eights) of output o for each of four rows.
-fn sums(o: u32, first: u32, step: u32) -> vec4f {
-    var s = vec4f(0.0);
-    for (var k = first; k < p.depth; k += step) {
-        let w = w8(o, k);
-        s.x += dot(x4(0u, k), w.low) + dot(x4(0u, k + 4u), w.high);
-        if p.rows > 1u { s.y += dot(x4(1u, k), w.low) + dot(x4(1u, k + 4u), w.high); }
-        if p.rows > 2u { s.z += dot(x4(2u, k), w.low) + dot(x4(2u, k + 4u), w.high); }
-        if p.rows > 3u { s.w += dot(x4(3u, k), w.low) + dot(x4(3u, k + 4u), w.high); }
-    }
-    return s;
-}
-
-fn finish(o: u32, s: vec4f) {
-    put(0u, o, s.x);
-    put(1u, o, s.y);
-    put(2u, o, s.z);
-    put(3u, o, s.w);
-}
-
-// An invocation walks one row of W: for software adapters, where a barrier costs more than scattered reads.
-@compute @workgroup_size(64)
+// An invocation walks four rows of W: for software adapters, where a barrier costs more than scattered reads.
+@compute @workgroup_size(16)
 fn direct(@builtin(global_invocation_id) id: vec3u) {
-    if id.x < p.outs { finish(id.x, sums(id.x, 0u, 8u)); }
+    let o = id.x * 4u;
+    if o >= p.outs { return; }
+    let w0 = w_row(o);
+    let w1 = w_row(o + 1u);
+    let w2 = w_row(o + 2u);
+    let w3 = w_row(o + 3u);
+    let r0 = x_row(0u);
+    let r1 = x_row(1u);
+    let r2 = x_row(2u);
+    let r3 = x_row(3u);
+    var s: array<vec4f, 4>;
+    for (var k = 0u; k < p.depth; k += 8u) {
+        let w = columns(w0, w1, w2, w3, k);
+        s[0] += x4(r0, k) * w.low + x4(r0, k + 4u) * w.high;
+        if ROWS > 1u { s[1] += x4(r1, k) * w.low + x4(r1, k + 4u) * w.high; }
+        if ROWS > 2u { s[2] += x4(r2, k) * w.low + x4(r2, k + 4u) * w.high; }
+        if ROWS > 3u { s[3] += x4(r3, k) * w.low + x4(r3, k + 4u) * w.high; }
+    }
+    put4(0u, o, s[0]);
+    if ROWS > 1u { put4(1u, o, s[1]); }
+    if ROWS > 2u { put4(2u, o, s[2]); }
+    if ROWS > 3u { put4(3u, o, s[3]); }
+}
+
+fn eight_of_x(row: u32, k: u32, w: Eight) -> f32 {
+    let start = x_row(row);
+    return dot(x4(start, k), w.low) + dot(x4(start, k + 4u), w.high);
 }
 
 // LANES neighbours share one row of W, so that they read neighbouring memory.
@@ -37,10 +44,21 @@ fn shared_rows(
 ) {
     let lane = local % LANES;
     let o = group.x * (64u / LANES) + local / LANES;
-    partial[local] = sums(o, lane * 8u, LANES * 8u);
+    let start = w_row(o);
+    var s = vec4f(0.0);
+    for (var k = lane * 8u; k < p.depth; k += LANES * 8u) {
+        let w = eight(start + k);
+        s.x += eight_of_x(0u, k, w);
+        if ROWS > 1u { s.y += eight_of_x(1u, k, w); }
+        if ROWS > 2u { s.z += eight_of_x(2u, k, w); }
+        if ROWS > 3u { s.w += eight_of_x(3u, k, w); }
+    }
+    partial[local] = s;
     workgroupBarrier();
     if lane != 0u { return; }
-    var total = vec4f(0.0);
-    for (var i = 0u; i < LANES; i++) { total += partial[local + i]; }
-    finish(o, total);
+    for (var i = 1u; i < LANES; i++) { s += partial[local + i]; }
+    put(0u, o, s.x);
+    if ROWS > 1u { put(1u, o, s.y); }
+    if ROWS > 2u { put(2u, o, s.z); }
+    if ROWS > 3u { put(3u, o, s.w); }
 }

@@ -21,6 +21,7 @@ static DIRECT: Shader = Shader {
     source: concat!(
         include_str!("../../shaders/matmul_weights.wgsl"),
         include_str!("../../shaders/matmul_input.wgsl"),
+        include_str!("../../shaders/matmul_registers.wgsl"),
         include_str!("../../shaders/lm_head_nll_state.wgsl"),
         include_str!("../../shaders/lm_head_nll_direct.wgsl")
     ),

@@ -10,14 +10,15 @@ use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
 use crate::backend::{Device, Matrix, MatrixData, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
+/// The text of a shader is its parts one after the other.
 macro_rules! shader {
-    ($name:literal) => {
+    ($name:literal $(, $part:literal)*) => {
         Shader {
             name: $name,
             source: concat!(
                 include_str!("../../shaders/matmul_weights.wgsl"),
                 include_str!("../../shaders/matmul_input.wgsl"),
-                include_str!("../../shaders/matmul_tiles.wgsl"),
+                $(include_str!(concat!("../../shaders/", $part, ".wgsl")),)*
                 include_str!("../../shaders/matmul_output.wgsl"),
                 include_str!(concat!("../../shaders/", $name, ".wgsl"))
             ),
@@ -27,9 +28,9 @@ macro_rules! shader {
     };
 }
 
-static DIRECT: Shader = shader!("matmul_direct");
-static SHARED: Shader = shader!("matmul_shared");
-static MATVEC: Shader = shader!("matvec");
+static DIRECT: Shader = shader!("matmul_direct", "matmul_registers");
+static SHARED: Shader = shader!("matmul_shared", "matmul_tiles");
+static MATVEC: Shader = shader!("matvec", "matmul_registers");
 
 /// Most rows the matvec takes.
 const FEW_ROWS: usize = 4;
@@ -41,10 +42,16 @@ enum Form {
     Direct,
     /// Tiles of 64 x 64 through workgroup memory, for real GPUs.
     Shared,
-    /// At most four rows, an invocation an output.
+    /// At most four rows, an invocation four outputs.
     MatvecDirect,
     /// At most four rows, eight neighbours an output.
     MatvecShared,
+}
+
+impl Form {
+    fn is_matvec(self) -> bool {
+        matches!(self, Form::MatvecDirect | Form::MatvecShared)
+    }
 }
 
 #[repr(C)]
@@ -143,15 +150,18 @@ impl<'a> Job<'a> {
             has_residual: self.residual.is_some().into(),
         };
         let (shader, entry, groups) = match form {
-            Form::Direct => (&DIRECT, "main", [groups(outs, 32 * 8), groups(rows, 8), 1]),
+            Form::Direct => (&DIRECT, "main", [groups(outs, 16 * 8), groups(rows, 8), 1]),
             Form::Shared => (&SHARED, "main", [groups(outs, 64), groups(rows, 64), 1]),
-            Form::MatvecDirect => (&MATVEC, "direct", [groups(outs, 64), 1, 1]),
+            Form::MatvecDirect => (&MATVEC, "direct", [groups(outs, 16 * 4), 1, 1]),
             Form::MatvecShared => (&MATVEC, "shared_rows", [groups(outs, 8), 1, 1]),
         };
+        let vectors = ("X_VECTORS", f64::from(u8::from(reads_vectors(x))));
+        let constants = [f16, vectors, ("ROWS", rows as f64)];
         gpu.dispatch(&Dispatch {
             shader,
             entry,
-            constants: &[f16, ("X_VECTORS", f64::from(u8::from(reads_vectors(x))))],
+            // Only the matvec has ROWS.
+            constants: if form.is_matvec() { &constants } else { &constants[..2] },
             params: bytemuck::bytes_of(&params),
             reads: &[
                 weights,
@@ -167,9 +177,9 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Whether every row of the view starts on a vector of four and is made of whole ones.
+/// Whether the shaders may read the view as vectors: every row starts on one, and eights divide it.
 pub(super) fn reads_vectors(x: View<'_>) -> bool {
-    [x.offset(), x.stride(), x.cols].iter().all(|n| n.is_multiple_of(4))
+    x.offset().is_multiple_of(4) && x.stride().is_multiple_of(4) && x.cols.is_multiple_of(8)
 }
 
 /// The buffer of a matrix on the GPU and the constant that tells the shader its type.
