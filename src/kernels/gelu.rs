@@ -8,6 +8,7 @@
 //! (Abramowitz & Stegun 7.1.26, |error| <= 1.5e-7), taken as erfc in the negative tail, where 1 + erf would cancel.
 //! (1 + tanh(w)) / 2 is taken as the sigmoid of 2 w for the same reason.
 
+use super::math::{exp, widest};
 use super::{Case, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader};
@@ -43,9 +44,16 @@ pub fn gelu(device: &Device, x: &Tensor, kind: Gelu) -> Tensor {
 
 fn on_cpu(x: &[f32], kind: Gelu) -> Vec<f32> {
     match kind {
-        Gelu::Erf => x.iter().map(|&v| erf_form(v)).collect(),
-        Gelu::Tanh => x.iter().map(|&v| tanh_form(v)).collect(),
+        Gelu::Erf => widest(|| each(x, erf_form)),
+        Gelu::Tanh => widest(|| each(x, tanh_form)),
     }
+}
+
+#[inline(always)]
+fn each(x: &[f32], f: impl Fn(f32) -> f32) -> Vec<f32> {
+    let mut y = vec![0.0; x.len()];
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x));
+    y
 }
 
 /// erfc(a) for a >= 0. Both branches are computed, so that a loop over a slice can become SIMD code.
@@ -64,7 +72,7 @@ fn erfc(a: f32) -> f32 {
     let near = P[0] + z * (P[1] + z * (P[2] + z * (P[3] + z * (P[4] + z * P[5]))));
     let t = 1.0 / (1.0 + 0.327_591_1 * a);
     let far = t * (A[0] + t * (A[1] + t * (A[2] + t * (A[3] + t * A[4]))));
-    let far = far * (-z).exp();
+    let far = far * exp(-z);
     if a < 1.0 { 1.0 - a * near } else { far }
 }
 
@@ -79,7 +87,7 @@ fn tanh_form(x: f32) -> f32 {
     /// 2 sqrt(2 / pi)
     const SCALE: f32 = 1.595_769;
     let u = SCALE * (x + 0.044_715 * x * x * x);
-    let e = (-u.abs()).exp();
+    let e = exp(-u.abs());
     let above = if u < 0.0 { e } else { 1.0 };
     x * above / (1.0 + e)
 }

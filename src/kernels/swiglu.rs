@@ -1,8 +1,9 @@
 //! SwiGLU: y[t, j] = silu(gate[t, j]) * up[t, j], silu(g) = g / (1 + exp(-g)).
 //!
-//! Shapes: gate, up, y `[seq_len, d_ff]`. Source: Shazeer 2020, equation 5. The sigmoid is taken with the exponent
-//! -|g|, so that nothing overflows.
+//! Shapes: gate, up, y `[seq_len, d_ff]`. Source: Shazeer 2020, equation 5. The shader takes the sigmoid with the
+//! exponent -|g|, so that nothing overflows; `math::exp` holds its result at the end of the range instead.
 
+use super::math::{silu, widest};
 use super::{Case, random, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader};
@@ -32,24 +33,20 @@ pub fn swiglu<'a>(device: &Device, gate: impl Into<View<'a>>, up: impl Into<View
     let (gate, up) = (gate.into(), up.into());
     assert_eq!((gate.rows, gate.cols), (up.rows, up.cols), "swiglu of two shapes");
     match device {
-        Device::Cpu => Tensor::on_cpu(gate.rows, gate.cols, on_cpu(gate, up)),
+        Device::Cpu => Tensor::on_cpu(gate.rows, gate.cols, widest(|| on_cpu(gate, up))),
         Device::Gpu(gpu) => on_gpu(gpu, gate, up),
     }
 }
 
+#[inline(always)]
 fn on_cpu(gate: View<'_>, up: View<'_>) -> Vec<f32> {
-    let mut y = Vec::with_capacity(gate.rows * gate.cols);
-    for t in 0..gate.rows {
-        y.extend(gate.cpu_row(t).iter().zip(up.cpu_row(t)).map(|(&g, u)| silu(g) * u));
+    let mut y = vec![0.0; gate.rows * gate.cols];
+    for (t, out) in y.chunks_exact_mut(gate.cols).enumerate() {
+        for ((y, &g), u) in out.iter_mut().zip(gate.cpu_row(t)).zip(up.cpu_row(t)) {
+            *y = silu(g) * u;
+        }
     }
     y
-}
-
-#[inline(always)]
-fn silu(g: f32) -> f32 {
-    let e = (-g.abs()).exp();
-    let above = if g < 0.0 { e } else { 1.0 };
-    g * above / (1.0 + e)
 }
 
 fn on_gpu(gpu: &Gpu, gate: View<'_>, up: View<'_>) -> Tensor {

@@ -6,6 +6,7 @@
 //! K and V are read where they lie.
 
 use super::Attention;
+use crate::kernels::math::{exp, widest};
 
 /// Rows one micro-kernel holds, and columns in its vectors.
 const ROWS: usize = 4;
@@ -25,9 +26,9 @@ pub fn attention(input: &Attention<'_>) -> Vec<f32> {
     for kv_head in 0..input.n_kv_head {
         let head = Head { input, kv_head, group: input.n_head / input.n_kv_head };
         if head.rows() < FEW_ROWS {
-            head.row_by_row(&mut y);
+            widest(|| head.row_by_row(&mut y));
         } else {
-            head.blocked(&mut y);
+            widest(|| head.blocked(&mut y));
         }
     }
     y
@@ -76,6 +77,7 @@ impl<'a> Head<'a> {
         &mut y[start..start + headdim]
     }
 
+    #[inline(always)]
     fn row_by_row(&self, y: &mut [f32]) {
         let mut weights = Vec::new();
         for r in 0..self.rows() {
@@ -93,6 +95,7 @@ impl<'a> Head<'a> {
         }
     }
 
+    #[inline(always)]
     fn blocked(&self, y: &mut [f32]) {
         let headdim = self.input.headdim;
         let keys = self.packed_keys();
@@ -259,9 +262,4 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
-}
-
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    x.exp()
 }
