@@ -8,6 +8,7 @@
 mod added;
 mod bpe;
 mod json;
+mod nfc;
 mod split;
 
 use std::collections::HashMap;
@@ -73,7 +74,7 @@ impl Tokenizer {
         self.raw_added.each(text, &mut |piece| match piece {
             Piece::Token(id) => out.push(id),
             Piece::Text(text) if self.nfc => {
-                self.encode_normalized(&added::nfc(text), &mut out, &mut problem);
+                self.encode_normalized(&nfc::nfc(text), &mut out, &mut problem);
             }
             Piece::Text(text) => self.encode_normalized(text, &mut out, &mut problem),
         });

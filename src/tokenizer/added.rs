@@ -1,9 +1,5 @@
 //! Added tokens: strings cut out of the text before anything else, the longest at each place.
 
-use std::borrow::Cow;
-
-use unicode_normalization::{UnicodeNormalization, is_nfc};
-
 /// Either a token found in the text or a stretch of text without any.
 pub(super) enum Piece<'a> {
     Token(u32),
@@ -54,9 +50,4 @@ impl Added {
         let found = self.tokens.iter().find(|(content, _)| rest.starts_with(content.as_bytes()));
         found.map(|(content, id)| (content.len(), *id))
     }
-}
-
-/// Unicode normal form C; most text is in it already.
-pub(super) fn nfc(text: &str) -> Cow<'_, str> {
-    if is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
 }

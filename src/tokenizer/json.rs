@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::added::{self, Added};
+use super::added::Added;
 use super::bpe::{Merge, Merges};
+use super::nfc;
 use super::split::{PATTERNS, Split};
 use super::{Bpe, Model, Step, Tokenizer};
 use crate::error::{Error, Result};
@@ -58,11 +59,7 @@ struct AddedToken {
 impl AddedToken {
     /// The text that is looked for, and what the token decodes to.
     fn sought(&self, nfc: bool) -> Cow<'_, str> {
-        if nfc && self.normalized {
-            added::nfc(&self.content)
-        } else {
-            self.content.as_str().into()
-        }
+        if nfc && self.normalized { nfc::nfc(&self.content) } else { self.content.as_str().into() }
     }
 }
 
@@ -70,7 +67,7 @@ impl AddedToken {
 struct ModelFile {
     vocab: HashMap<String, u32>,
     #[serde(default)]
-    merges: Vec<MergeLine>,
+    merges: Vec<Value>,
     unk_token: Option<String>,
     #[serde(default)]
     fuse_unk: bool,
@@ -81,13 +78,6 @@ struct ModelFile {
     dropout: Option<f64>,
     continuing_subword_prefix: Option<String>,
     end_of_word_suffix: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum MergeLine {
-    Pair(String, String),
-    Line(String),
 }
 
 fn refuse(what: &str, found: &Value, expected: &str) -> Error {
@@ -302,9 +292,8 @@ fn bpe(model: ModelFile) -> Result<Model> {
     };
     let mut merges = Merges::with_capacity(model.merges.len());
     for (rank, line) in model.merges.iter().enumerate() {
-        let (left, right) = match line {
-            MergeLine::Pair(left, right) => (left.as_str(), right.as_str()),
-            MergeLine::Line(line) => line.split_once(' ').unwrap_or((line, "")),
+        let Some((left, right)) = sides(line) else {
+            return Err(refuse("a merge", line, "\"LEFT RIGHT\" or [\"LEFT\", \"RIGHT\"]"));
         };
         let pair = (id(left, "a merge's left side")?, id(right, "a merge's right side")?);
         let into = id(&format!("{left}{right}"), "a merge's result")?;
@@ -314,6 +303,15 @@ fn bpe(model: ModelFile) -> Result<Model> {
     let byte_ids = byte_chars().iter().map(|c| model.vocab.get(&c.to_string()).copied()).collect();
     let whole = model.ignore_merges.then(|| whole_words(&model.vocab));
     Ok(Model::Bpe(Bpe { byte_ids, merges, unk, fuse_unk: model.fuse_unk, whole }))
+}
+
+/// Both published spellings of a merge.
+fn sides(line: &Value) -> Option<(&str, &str)> {
+    match (line, line.as_array().map(Vec::as_slice)) {
+        (Value::String(line), _) => line.split_once(' '),
+        (_, Some([left, right])) => left.as_str().zip(right.as_str()),
+        _ => None,
+    }
 }
 
 /// Tokens by the bytes of the word they are; those outside the byte alphabet match no word.
