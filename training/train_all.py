@@ -3,8 +3,8 @@
 usage: nohup python train_all.py [--state /tmp/whittle-train] [--hours 8] [--slice 1200] &
 
 Always continues the model with the fewest tokens, one process on one thread at nice 19. May be killed at any time (at most
-three minutes of work are lost) and started again. `touch STATE/STOP` ends it after the current slice; kill by the
-process id in STATE/driver.pid. Reads STATE/lmdata; writes STATE/runs/KIND/{ckpt.pt, log.txt, log.jsonl} and STATE/driver.log.
+three minutes of work are lost; none with SIGTERM to the process id in STATE/driver.pid) and started again. `touch STATE/STOP` ends it
+after the current slice. Reads STATE/lmdata; writes STATE/runs/KIND/{ckpt.pt, log.txt, log.jsonl} and STATE/driver.log.
 """
 
 import argparse
@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def tokens_seen(run: Path, start: Path | None) -> int:
-    """From the last log line with a count; from the checkpoint to begin with when there is no log."""
+    """Of the run so far, or of the checkpoint it is going to begin from."""
     import torch
 
     for path in (run / "ckpt.pt", start):
@@ -53,10 +53,13 @@ def slice_command(args, kind: str, seconds: float) -> list[str]:
     return command
 
 
+stopping = []  # filled by SIGTERM: the slice saves and ends, then the driver
+
+
 def run_slice(command: list[str], state: Path, log) -> int:
     env = os.environ | {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": str(state / "inductor"), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     child = subprocess.Popen(command, stdout=log, stderr=log, env=env, preexec_fn=lambda: os.nice(19))
-    signal.signal(signal.SIGTERM, lambda *_: (child.terminate(), child.wait(), sys.exit(0)))
+    signal.signal(signal.SIGTERM, lambda *_: (stopping.append(True), child.terminate()))
     return child.wait()
 
 
@@ -81,7 +84,7 @@ def main() -> None:
     lock.flush()
     end = time.time() + args.hours * 3600
     with open(args.state / "driver.log", "a") as log:
-        while time.time() < end and not (args.state / "STOP").exists():
+        while time.time() < end and not stopping and not (args.state / "STOP").exists():
             kind = next_kind(args, plan)
             if kind is None:
                 break
