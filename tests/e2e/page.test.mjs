@@ -11,8 +11,10 @@ test("the page opens under a sub-path without errors, violations or missing file
   const { page, problems, close } = await watchedPage(browser);
   await page.goto(server.url);
   await page.waitForFunction(() => document.querySelector("#status").textContent === "The engine is ready.");
+  await page.waitForLoadState("networkidle");
   assert.deepEqual(problems, []);
   assert.deepEqual(server.missing, []);
+  assert.deepEqual(server.violations, []);
   await close();
 });
 
