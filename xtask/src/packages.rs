@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::cache;
-use crate::command::{Result, answer, cargo, run, shown};
+use crate::command::{Result, answer, cargo, run};
 
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
@@ -60,7 +60,10 @@ pub fn debian() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let by_hand = format!("sudo apt-get update && sudo {}", shown(&install(&missing)));
+    let by_hand = format!(
+        "sudo apt-get update && sudo apt-get install --no-install-recommends {}",
+        missing.join(" ")
+    );
     if answer(Command::new("id").arg("-u")).as_deref() != Some("0") {
         return Err(format!(
             "Debian packages are missing and only root can install them. Run:\n  {by_hand}"
