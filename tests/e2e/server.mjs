@@ -1,9 +1,11 @@
 // Serves a built page as a plain static host would: under a sub-path, with the right types, a strict
-// content security policy and nothing clever. What is asked for and missing is remembered.
+// content security policy and nothing clever. What is asked for and missing is remembered, and so is
+// every violation of the policy that the browser reports: those inside a worker reach no console.
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize, sep } from "node:path";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
 export const dist = fileURLToPath(new URL("../../dist", import.meta.url));
@@ -22,6 +24,7 @@ const TYPES = {
   ".bin": "application/octet-stream",
 };
 
+const REPORTS = "/policy-reports";
 const POLICY = [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",
@@ -32,14 +35,23 @@ const POLICY = [
   "font-src 'self'",
   "base-uri 'self'",
   "form-action 'none'",
+  `report-uri ${REPORTS}`,
 ].join("; ");
 
-/** Starts on a free port; `url` is the page, `requests` and `missing` list paths, `close` ends it. */
+/** Starts on a free port; `url` is the page, `requests` and `missing` list paths, `violations`
+ *  what the policy blocked, `close` ends it. */
 export async function serve(folder = dist, base = "/whittle/") {
   const requests = [];
   const missing = [];
+  const violations = [];
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
+    if (path === REPORTS) {
+      const report = JSON.parse(await text(request))["csp-report"];
+      violations.push(`${report["effective-directive"]} blocked ${report["blocked-uri"]}`);
+      response.writeHead(204).end();
+      return;
+    }
     requests.push(path);
     const file = await found(folder, base, path);
     if (!file) {
@@ -62,6 +74,7 @@ export async function serve(folder = dist, base = "/whittle/") {
     url: `http://127.0.0.1:${server.address().port}${base}`,
     requests,
     missing,
+    violations,
     close: () => new Promise((closed) => { server.close(closed); server.closeAllConnections(); }),
   };
 }

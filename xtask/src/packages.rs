@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::cache;
-use crate::command::{Result, answer, cargo, run, shown};
+use crate::command::{Result, answer, cargo, run};
 
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
@@ -60,7 +60,10 @@ pub fn debian() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let by_hand = format!("sudo apt-get update && sudo {}", shown(&install(&missing)));
+    let by_hand = format!(
+        "sudo apt-get update && sudo apt-get install --no-install-recommends {}",
+        missing.join(" ")
+    );
     if answer(Command::new("id").arg("-u")).as_deref() != Some("0") {
         return Err(format!(
             "Debian packages are missing and only root can install them. Run:\n  {by_hand}"
@@ -105,11 +108,43 @@ pub fn npm() -> Result<()> {
         fs::read("package-lock.json").map_err(|problem| format!("package-lock.json: {problem}"))?;
     // Written last, so that an interrupted install is done again.
     let stamp = Path::new("node_modules/.whittle-package-lock.json");
-    if fs::read(stamp).is_ok_and(|installed| installed == wanted) {
+    let is_there = || fs::read(stamp).is_ok_and(|installed| installed == wanted);
+    if is_there() {
         return Ok(());
     }
-    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"])).map_err(|problem| {
-        format!("{problem}\nInstall Node 20 or newer with npm, make sure the npm registry can be reached, and run again.")
+    let _held = cache::lock()?;
+    if is_there() {
+        return Ok(());
+    }
+    run(Command::new("npm").arg("ci")).map_err(|problem| {
+        format!(
+            "{problem}\nInstall Node 20 or newer with npm, make sure the npm registry can be \
+             reached, and run again."
+        )
     })?;
-    fs::write(stamp, wanted).map_err(|problem| format!("{}: {problem}", stamp.display()))
+    fs::write(stamp, &wanted).map_err(|problem| format!("{}: {problem}", stamp.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(file: &str) -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+        fs::read_to_string(path).expect(file)
+    }
+
+    #[test]
+    fn wasm_opt_comes_from_npm_at_the_version_trunk_asks_for() {
+        let trunk = text_of("Trunk.toml");
+        let asked = trunk.split("wasm_opt = \"version_").nth(1).expect("a pin of wasm_opt");
+        let version = asked.split('"').next().expect("a quoted version");
+        let package = format!("\"binaryen\": \"{version}.0.0\"");
+        assert!(text_of("package.json").contains(&package), "package.json lacks {package}");
+    }
+
+    #[test]
+    fn the_lock_file_leaves_the_npm_registry_to_the_user() {
+        assert!(!text_of("package-lock.json").contains("\"resolved\""));
+    }
 }

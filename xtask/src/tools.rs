@@ -169,6 +169,8 @@ mod tests {
     fn the_bindgen_tool_matches_the_library_and_trunks_pin() {
         assert_eq!(pinned("Cargo.toml", "wasm-bindgen"), format!("={}", WASM_BINDGEN.version));
         assert_eq!(pinned("Trunk.toml", "wasm_bindgen"), WASM_BINDGEN.version);
+        let built = pinned("xtask/bindgen/Cargo.toml", "wasm-bindgen-cli");
+        assert_eq!(built, format!("={}", WASM_BINDGEN.version));
     }
 
     #[test]
