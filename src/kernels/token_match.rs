@@ -10,7 +10,7 @@
 
 mod cpu;
 
-use super::{Case, groups, random, token_merge};
+use super::{Case, groups, token_merge};
 use crate::Rng;
 use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
 use crate::backend::{Device, Ids, Tensor, View};
@@ -105,8 +105,15 @@ fn on_gpu(gpu: &Gpu, x: View<'_>, rows: &Ids, n_a: usize) -> (Tensor, Ids) {
 /// Sizes 1, around the tiles of 32 rows, 128 rows of B and 4 and 16 columns, and one that divides nothing; rows that
 /// are equal or zero; one case on a view.
 pub fn cases() -> Vec<Case> {
-    let sizes =
-        [(1, 1, 1), (31, 31, 3), (32, 32, 4), (33, 33, 5), (40, 127, 63), (2, 129, 64), (77, 300, 65)];
+    let sizes = [
+        (1, 1, 1),
+        (31, 31, 3),
+        (32, 32, 4),
+        (33, 33, 5),
+        (40, 127, 63),
+        (2, 129, 64),
+        (77, 300, 65),
+    ];
     let case = |name: String, n_a: usize, n_b: usize, cols: usize| Case {
         name,
         tolerance: 1e-6,
@@ -122,8 +129,7 @@ pub fn cases() -> Vec<Case> {
             }
             let x = device.tensor(n + 2, cols + 3, &values);
             // Every row once, in an order that is not increasing.
-            let rows: Vec<u32> =
-                (0..n).map(|i| (i % 2 * n.div_ceil(2) + i / 2) as u32).collect();
+            let rows: Vec<u32> = (0..n).map(|i| (i % 2 * n.div_ceil(2) + i / 2) as u32).collect();
             let (g, f) = token_match(device, x.columns(3, cols), &device.ids(&rows), n_a);
             vec![g, token_merge::numbers(device, &f, n)]
         }),
@@ -136,6 +142,7 @@ pub fn cases() -> Vec<Case> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::random;
     use super::*;
 
     #[test]

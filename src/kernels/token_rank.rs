@@ -54,10 +54,7 @@ fn on_gpu(gpu: &Gpu, values: &Tensor, range: Range<usize>) -> Ids {
         shader: &SHADER,
         entry: "main",
         constants: &[],
-        params: bytemuck::bytes_of(&Params {
-            first: range.start as u32,
-            n: range.len() as u32,
-        }),
+        params: bytemuck::bytes_of(&Params { first: range.start as u32, n: range.len() as u32 }),
         reads: &[values.gpu()],
         writes: &[&order],
         groups: [groups(range.len(), 64), 1, 1],

@@ -11,6 +11,8 @@ mod reducer;
 mod schedule;
 mod stride;
 mod utrc;
+#[cfg(test)]
+mod vectors;
 
 pub use reducer::{LayerTrace, Merge, Reducer};
 pub use schedule::{Savings, Schedule, check, savings};
@@ -26,13 +28,8 @@ pub trait TokenReduction: Sync {
     fn about(&self) -> &'static About;
 
     /// Chooses `job.remove` rows of `job.removable`; records work on the device and reads nothing back.
-    fn plan(
-        &self,
-        device: &Device,
-        output: &LayerOutput<'_>,
-        job: &Job,
-        setting: &Setting,
-    ) -> Plan;
+    fn plan(&self, device: &Device, output: &LayerOutput<'_>, job: &Job, setting: &Setting)
+    -> Plan;
 
     /// Floating-point operations of one plan, for [`Savings::total`].
     fn flops(&self, _config: &ModelConfig, _job: &Job, _setting: &Setting) -> f64 {

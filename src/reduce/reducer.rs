@@ -55,7 +55,8 @@ impl Reducer {
         check(config, setting)?;
         let id = setting.about.id;
         let method = METHODS.iter().find(|method| method.about().id == id);
-        let method = *method.ok_or_else(|| Error::input("reduce", id, "a token reduction method"))?;
+        let method =
+            *method.ok_or_else(|| Error::input("reduce", id, "a token reduction method"))?;
         let steps = Schedule::resolve(config, setting, context_tokens);
         let lengths = schedule::lengths(config.n_layer(), &steps, context_tokens);
         let (setting, config) = (setting.clone(), config.clone());
@@ -101,7 +102,7 @@ impl Hooks for Reducer {
 }
 
 /// Both branches after a plan: `[kept, d_model]` each.
-fn apply(device: &Device, plan: &Plan, output: &LayerOutput<'_>) -> (Tensor, Tensor) {
+pub(super) fn apply(device: &Device, plan: &Plan, output: &LayerOutput<'_>) -> (Tensor, Tensor) {
     let gather = |x: &Tensor, merging| token_merge(device, x, &plan.keep, merging);
     match &plan.edges {
         None => (gather(output.hidden, None), gather(output.residual, None)),

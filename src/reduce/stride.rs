@@ -31,9 +31,8 @@ impl TokenReduction for Stride {
         _setting: &Setting,
     ) -> Plan {
         // The middles of `remove` equal parts; distinct, since a part is at least one row long.
-        let row = |i: usize| {
-            job.removable.start + (2 * i + 1) * job.removable.len() / (2 * job.remove)
-        };
+        let row =
+            |i: usize| job.removable.start + (2 * i + 1) * job.removable.len() / (2 * job.remove);
         let rows: Vec<usize> = (0..job.remove).map(row).collect();
         drop_rows(device, output.hidden.rows(), &rows)
     }
