@@ -15,7 +15,7 @@ mod utrc;
 mod vectors;
 
 pub use reducer::{LayerTrace, Merge, Reducer};
-pub use schedule::{Savings, Schedule, check, savings};
+pub use schedule::{Savings, Schedule, check, reduces, savings};
 
 use crate::backend::{Device, Ids};
 use crate::config::ModelConfig;

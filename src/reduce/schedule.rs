@@ -112,6 +112,12 @@ pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
     Ok(())
 }
 
+/// Whether a context of `n` tokens gets shorter. A setting that cannot run counts, so that whoever goes on to make
+/// a [`super::Reducer`] hears why.
+pub fn reduces(config: &ModelConfig, setting: &Setting, n: usize) -> bool {
+    check(config, setting).is_err() || !Schedule::resolve(config, setting, n).is_empty()
+}
+
 /// What a setting saves on a context of `n` tokens.
 pub fn savings(config: &ModelConfig, setting: &Setting, n: usize) -> Savings {
     let steps = Schedule::resolve(config, setting, n);
