@@ -166,7 +166,7 @@ fn anchors(config: &ModelConfig, setting: &Setting) -> Vec<usize> {
 /// depth to three quarters, at most seven, and never the last layer, behind which there is nothing to save.
 fn spaced(n_layer: usize) -> Vec<usize> {
     let Some(before_last) = n_layer.checked_sub(2) else { return Vec::new() };
-    let start = ((n_layer + 2) / 4).min(4 + n_layer / 8).min(before_last);
+    let start = ((n_layer + 2) / 4).min(4 + n_layer / 8).min(3 * before_last / 4);
     let step = n_layer.div_ceil(8).min(5);
     let end = (3 * n_layer / 4).min(before_last);
     (start..=end).step_by(step).take(MAX_ANCHORS).collect()

@@ -185,12 +185,20 @@ fn anchors_are_the_papers_scaled_to_the_depth() {
         (24, vec![6, 9, 12, 15, 18]),
         (12, vec![3, 5, 7, 9]),
         (6, vec![2, 3, 4]),
+        (3, vec![0, 1]),
         (2, vec![0]),
         (1, vec![]),
     ] {
         let steps = Schedule::resolve(&mamba(n_layer), &setting("utrc:keep=0.9"), 4096);
         let layers: Vec<usize> = steps.into_iter().map(|(layer, _)| layer).collect();
         assert_eq!(layers, expected);
+    }
+}
+
+#[test]
+fn the_default_runs_at_every_depth_that_leaves_a_layer_to_shorten() {
+    for n_layer in 2..=256 {
+        assert_eq!(check(&mamba(n_layer), &setting("utrc")), Ok(()), "{n_layer} layers");
     }
 }
 
