@@ -1,0 +1,102 @@
+//! The CPU form: 4 rows of A against 8 rows of B at a time, both packed with the column outermost.
+//!
+//! Every product is summed over the columns in order, whatever tile it falls into, so that equal rows give equal
+//! bits and ties are ties.
+
+use super::EPS;
+use crate::backend::{Ids, Tensor, View};
+
+const A: usize = 4;
+const B: usize = 8;
+/// Rows of A that stay in the cache while B goes by.
+const BLOCK: usize = 8 * A;
+
+type Products = [[f32; B]; A];
+
+/// The largest cosine so far and the row that has it.
+#[derive(Clone, Copy)]
+struct Best {
+    value: f32,
+    row: u32,
+}
+
+pub fn token_match(x: View<'_>, rows: &[u32], n_a: usize) -> (Tensor, Ids) {
+    let (rows_a, rows_b) = rows.split_at(n_a);
+    let (packed_a, packed_b) = (pack::<A>(x, rows_a), pack::<B>(x, rows_b));
+    // A cosine is above -2, so something is always found; NaN alone is not, and then the first row stands in.
+    let mut best = vec![Best { value: -2.0, row: u32::MAX }; n_a];
+    let blocks = best.chunks_mut(BLOCK).zip(packed_a.chunks(BLOCK * x.cols));
+    for (best, block) in blocks {
+        for (panel, rows) in packed_b.chunks_exact(B * x.cols).zip(rows_b.chunks(B)) {
+            for (best, quad) in best.chunks_mut(A).zip(block.chunks_exact(A * x.cols)) {
+                update(best, &products(quad, panel), rows);
+            }
+        }
+    }
+    let row = |b: &Best| if b.row == u32::MAX { rows_b[0] } else { b.row };
+    let values = best.iter().map(|b| b.value).collect();
+    (Tensor::on_cpu(n_a, 1, values), Ids::on_cpu(best.iter().map(row).collect()))
+}
+
+/// Unit rows in panels of `W`: panel, column, row; the last panel is filled with zeros.
+fn pack<const W: usize>(x: View<'_>, rows: &[u32]) -> Vec<f32> {
+    let mut packed = vec![0.0; rows.len().div_ceil(W) * W * x.cols];
+    for (panel, rows) in packed.chunks_exact_mut(W * x.cols).zip(rows.chunks(W)) {
+        for (i, &row) in rows.iter().enumerate() {
+            let row = x.cpu_row(row as usize);
+            let scale = 1.0 / length(row).max(EPS);
+            panel.chunks_exact_mut(W).zip(row).for_each(|(to, v)| to[i] = v * scale);
+        }
+    }
+    packed
+}
+
+fn length(row: &[f32]) -> f32 {
+    let mut partial = [0.0_f32; 16];
+    let chunks = row.chunks_exact(16);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        partial.iter_mut().zip(chunk).for_each(|(p, v)| *p += v * v);
+    }
+    partial.iter_mut().zip(rest).for_each(|(p, v)| *p += v * v);
+    partial.iter().sum::<f32>().sqrt()
+}
+
+fn update(best: &mut [Best], products: &Products, rows: &[u32]) {
+    for (best, products) in best.iter_mut().zip(products) {
+        for (&value, &row) in products.iter().zip(rows) {
+            if value > best.value || (value == best.value && row < best.row) {
+                *best = Best { value, row };
+            }
+        }
+    }
+}
+
+/// quad `[cols, A]` times panel `[cols, B]`.
+#[inline(always)]
+fn multiply(quad: &[f32], panel: &[f32]) -> Products {
+    let mut sum = [[0.0; B]; A];
+    for (a, b) in quad.chunks_exact(A).zip(panel.chunks_exact(B)) {
+        for i in 0..A {
+            for j in 0..B {
+                sum[i][j] += a[i] * b[j];
+            }
+        }
+    }
+    sum
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn multiply_avx2(quad: &[f32], panel: &[f32]) -> Products {
+    multiply(quad, panel)
+}
+
+fn products(quad: &[f32], panel: &[f32]) -> Products {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the instructions are there.
+        return unsafe { multiply_avx2(quad, panel) };
+    }
+    multiply(quad, panel)
+}

@@ -1,0 +1,103 @@
+//! The most similar edges: the first `count` of all edges in decreasing order of similarity, equal ones in
+//! increasing order of their source.
+//!
+//! source'[r] = source[e], target'[r] = target[e] with r = #{d : (-g_d, source_d) < (-g_e, source_e)} < count.
+//! Shapes: g `[edges, 1]`, source and target `[edges]` or longer, outputs `[count]`. Ranked by counting, as in
+//! `token_rank`. Source: arXiv 2410.14725, step 4.
+
+use super::token_rank::sort_key;
+use super::{Case, groups, token_merge, token_rank};
+use crate::Rng;
+use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::{Device, Ids, Tensor};
+use bytemuck::{Pod, Zeroable};
+
+static SHADER: Shader = Shader {
+    name: "token_select",
+    source: include_str!("../../shaders/token_select.wgsl"),
+    reads: 3,
+    writes: 2,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    edges: u32,
+    count: u32,
+}
+
+/// (sources, targets) of the `count` most similar edges, most similar first.
+pub fn token_select(
+    device: &Device,
+    similarity: &Tensor,
+    source: &Ids,
+    target: &Ids,
+    count: usize,
+) -> (Ids, Ids) {
+    let edges = similarity.rows();
+    assert!((1..=edges).contains(&count), "token_select {count} of {edges} edges");
+    assert!(source.len() >= edges && target.len() >= edges, "token_select ends");
+    match device {
+        Device::Cpu => on_cpu(similarity.cpu(), source.cpu(), target.cpu(), count),
+        Device::Gpu(gpu) => on_gpu(gpu, similarity, source, target, count),
+    }
+}
+
+fn on_cpu(similarity: &[f32], source: &[u32], target: &[u32], count: usize) -> (Ids, Ids) {
+    let mut order: Vec<usize> = (0..similarity.len()).collect();
+    order.sort_unstable_by_key(|&e| (!sort_key(similarity[e]), source[e]));
+    let first = |ends: &[u32]| Ids::on_cpu(order[..count].iter().map(|&e| ends[e]).collect());
+    (first(source), first(target))
+}
+
+fn on_gpu(gpu: &Gpu, similarity: &Tensor, source: &Ids, target: &Ids, count: usize) -> (Ids, Ids) {
+    let (sources, targets) = (gpu.alloc(count * 4), gpu.alloc(count * 4));
+    let edges = similarity.rows();
+    gpu.dispatch(&Dispatch {
+        shader: &SHADER,
+        entry: "main",
+        constants: &[],
+        params: bytemuck::bytes_of(&Params { edges: edges as u32, count: count as u32 }),
+        reads: &[similarity.gpu(), source.gpu(), target.gpu()],
+        writes: &[&sources, &targets],
+        groups: [groups(edges, 64), 1, 1],
+    });
+    (Ids::on_gpu(count, sources), Ids::on_gpu(count, targets))
+}
+
+/// Sizes 1, around the workgroup of 64, and one that divides nothing; similarities with many ties, sources in no
+/// order.
+pub fn cases() -> Vec<Case> {
+    let sizes = [(1, 1), (63, 20), (64, 64), (65, 1), (301, 77)];
+    let case = |(edges, count): (usize, usize)| Case {
+        name: format!("token_select {count} of {edges}"),
+        tolerance: 0.0,
+        why: "integers",
+        run: Box::new(move |device| {
+            let mut rng = Rng::new(1);
+            let similarity: Vec<f32> =
+                (0..edges).map(|_| rng.below(9) as f32 * 0.25 - 1.0).collect();
+            let shuffle = super::random(device, &mut rng, edges, 1);
+            let target: Vec<u32> = (0..edges).map(|_| rng.below(edges) as u32).collect();
+            let source = token_rank::token_rank(device, &shuffle, 0..edges);
+            let similarity = device.tensor(edges, 1, &similarity);
+            let ends = token_select(device, &similarity, &source, &device.ids(&target), count);
+            [ends.0, ends.1].iter().map(|ids| token_merge::numbers(device, ids, edges)).collect()
+        }),
+    };
+    sizes.into_iter().map(case).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_edges_go_by_their_source() {
+        let cpu = Device::Cpu;
+        let g = cpu.tensor(5, 1, &[0.5, 0.9, 0.5, -0.2, 0.9]);
+        let (source, target) = (cpu.ids(&[7, 6, 3, 1, 2]), cpu.ids(&[8, 9, 10, 11, 12]));
+        let (s, t) = token_select(&cpu, &g, &source, &target, 4);
+        assert_eq!((s.cpu(), t.cpu()), (&[2, 6, 3, 7][..], &[12, 9, 10, 8][..]));
+    }
+}

@@ -1,0 +1,143 @@
+//! The hook that runs a plan inside a forward pass, and the record of what it did.
+
+use super::{Edges, METHODS, Plan, Schedule, TokenReduction, check, schedule};
+use crate::backend::{Device, Tensor};
+use crate::config::ModelConfig;
+use crate::kernels::token_links::token_links;
+use crate::kernels::token_merge::{Merging, token_merge};
+use crate::method::Setting;
+use crate::models::{Hooks, LayerOutput, Reduced};
+use crate::{Error, Result};
+use serde::Serialize;
+
+/// Shortens the sequence of one forward pass over a context of a known number of tokens.
+///
+/// Made for one pass: the tokens that follow run with [`crate::models::NoHooks`] from the saved state, so that
+/// nothing that is scored has been seen by the reduction.
+pub struct Reducer {
+    method: &'static dyn TokenReduction,
+    setting: Setting,
+    config: ModelConfig,
+    steps: Vec<(usize, usize)>,
+    /// Tokens entering each layer.
+    lengths: Vec<usize>,
+    done: Vec<(usize, Plan)>,
+}
+
+/// What happened after one layer, in positions of the original sequence.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerTrace {
+    pub layer: usize,
+    /// Positions that go on, increasing.
+    pub kept: Vec<u32>,
+    /// Positions that were dropped from both branches, increasing.
+    pub pruned: Vec<u32>,
+    /// Positions that were folded into another one in at least one branch, most similar first.
+    pub merged: Vec<Merge>,
+}
+
+/// One position folded into another.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Merge {
+    pub source: u32,
+    pub target: u32,
+    /// Folded in the layer's own output; otherwise dropped there.
+    pub hidden: bool,
+    /// Folded in the stream before the layer; otherwise dropped there.
+    pub residual: bool,
+}
+
+impl Reducer {
+    /// A reduction for a context of `context_tokens` tokens.
+    ///
+    /// Errors: a setting that this model cannot run ([`check`]).
+    pub fn new(config: &ModelConfig, setting: &Setting, context_tokens: usize) -> Result<Reducer> {
+        check(config, setting)?;
+        let id = setting.about.id;
+        let method = METHODS.iter().find(|method| method.about().id == id);
+        let method =
+            *method.ok_or_else(|| Error::input("reduce", id, "a token reduction method"))?;
+        let steps = Schedule::resolve(config, setting, context_tokens);
+        let lengths = schedule::lengths(config.n_layer(), &steps, context_tokens);
+        let (setting, config) = (setting.clone(), config.clone());
+        Ok(Reducer { method, setting, config, steps, lengths, done: Vec::new() })
+    }
+
+    /// Tokens kept after `layer`, if it shortens the sequence.
+    fn kept(&self, layer: usize) -> Option<usize> {
+        self.steps.iter().find(|(at, _)| *at == layer).map(|(_, kept)| *kept)
+    }
+
+    /// Reads back which positions were kept, dropped and folded, for every layer that shortened the sequence.
+    pub async fn trace(&self, device: &Device) -> Result<Vec<LayerTrace>> {
+        let mut positions: Vec<u32> = (0..self.lengths[0] as u32).collect();
+        let mut traces = Vec::with_capacity(self.done.len());
+        for (layer, plan) in &self.done {
+            let trace = trace_of(device, *layer, plan, &positions).await?;
+            positions.clone_from(&trace.kept);
+            traces.push(trace);
+        }
+        Ok(traces)
+    }
+}
+
+impl Hooks for Reducer {
+    fn wants_layer(&self, layer: usize, tokens: usize) -> bool {
+        let expected = self.lengths[layer];
+        // Going on unreduced would be reported as a compressed run.
+        assert_eq!(tokens, expected, "a Reducer runs once, over the context it was made for");
+        self.kept(layer).is_some()
+    }
+
+    fn reduce(&mut self, device: &Device, output: LayerOutput<'_>) -> Option<Reduced> {
+        let kept = self.kept(output.layer)?;
+        let job = Schedule::job(&self.config, output.hidden.rows(), kept);
+        let plan = self.method.plan(device, &output, &job, &self.setting);
+        assert_eq!(plan.keep.len(), kept, "{} kept another number", self.setting.about.id);
+        let (hidden, residual) = apply(device, &plan, &output);
+        let keep = plan.keep.clone();
+        self.done.push((output.layer, plan));
+        Some(Reduced { hidden, residual, keep })
+    }
+}
+
+/// Both branches after a plan: `[kept, d_model]` each.
+pub(super) fn apply(device: &Device, plan: &Plan, output: &LayerOutput<'_>) -> (Tensor, Tensor) {
+    let gather = |x: &Tensor, merging| token_merge(device, x, &plan.keep, merging);
+    match &plan.edges {
+        None => (gather(output.hidden, None), gather(output.residual, None)),
+        Some(Edges { source, target, merged_hidden, merged_residual }) => {
+            let links = token_links(device, &plan.keep, target);
+            let merge = |x, merged| gather(x, Some(Merging { source, links: &links, merged }));
+            (merge(output.hidden, *merged_hidden), merge(output.residual, *merged_residual))
+        }
+    }
+}
+
+async fn trace_of(
+    device: &Device,
+    layer: usize,
+    plan: &Plan,
+    positions: &[u32],
+) -> Result<LayerTrace> {
+    let position = |row: u32| positions[row as usize];
+    let keep = device.read_ids(&plan.keep).await?;
+    let mut gone = vec![true; positions.len()];
+    keep.iter().for_each(|&row| gone[row as usize] = false);
+    let mut merged = Vec::new();
+    if let Some(edges) = &plan.edges {
+        let source = device.read_ids(&edges.source).await?;
+        let target = device.read_ids(&edges.target).await?;
+        for (e, (&source, &target)) in source.iter().zip(&target).enumerate() {
+            let (hidden, residual) = (e < edges.merged_hidden, e < edges.merged_residual);
+            if hidden || residual {
+                gone[source as usize] = false;
+                let (source, target) = (position(source), position(target));
+                merged.push(Merge { source, target, hidden, residual });
+            }
+        }
+    }
+    let pruned = (0..).zip(&gone).filter(|(_, gone)| **gone).map(|(row, _)| position(row));
+    let pruned = pruned.collect();
+    Ok(LayerTrace { layer, kept: keep.iter().map(|&row| position(row)).collect(), pruned, merged })
+}

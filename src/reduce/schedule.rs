@@ -1,0 +1,237 @@
+//! After which layers the sequence is shortened, and to how many tokens.
+//!
+//! Every chosen layer keeps the same ratio rho of what enters it: K = ceil(N * rho - 1e-9), never touching the
+//! guarded rows (the first token; the last d_conv tokens, which the next convolution and the first decoded tokens
+//! read) and never removing more than half of the others, which is what bipartite matching can do.
+//! Either rho is given (`keep`) or it is the largest ratio that saves the share `cut` of the layers' FLOPs, found
+//! by bisection over the exact integer lengths. Only the number of tokens counts, never their values.
+
+use super::{Job, METHODS};
+use crate::config::ModelConfig;
+use crate::method::{About, Knob, KnobKind, Setting};
+use crate::models::flops;
+use crate::{Error, Result};
+use serde::Serialize;
+
+/// Sequences this short are left alone: most of their rows are guarded.
+const MIN_TOKENS: usize = 16;
+/// A layer removes at most half of its tokens.
+const MIN_KEEP: f64 = 0.5;
+/// The paper stops after seven reductions.
+const MAX_ANCHORS: usize = 7;
+
+pub(super) const CUT: Knob = Knob {
+    id: "cut",
+    label: "FLOPs cut",
+    help: "Share of the layers' arithmetic over the context that is saved; the kept ratio follows from it",
+    kind: KnobKind::Number { min: 0.0, max: 0.6, step: 0.05, default: 0.2 },
+};
+pub(super) const KEEP: Knob = Knob {
+    id: "keep",
+    label: "Kept ratio",
+    help: "Ratio of the tokens kept at each chosen layer, 0.5 to 1; 0 solves it from the FLOPs cut",
+    kind: KnobKind::Number { min: 0.0, max: 1.0, step: 0.005, default: 0.0 },
+};
+pub(super) const LAYERS: Knob = Knob {
+    id: "layers",
+    label: "Layers",
+    help: "Layers after which tokens are removed, counted from 0; empty spaces them evenly over the middle",
+    kind: KnobKind::Layers,
+};
+
+/// The knobs of a token reduction method: those every method has, then its own.
+macro_rules! knobs {
+    ($($own:expr),* $(,)?) => {
+        &[
+            $crate::reduce::schedule::CUT,
+            $crate::reduce::schedule::KEEP,
+            $crate::reduce::schedule::LAYERS,
+            $($own),*
+        ]
+    };
+}
+pub(super) use knobs;
+
+/// The layers that shorten the sequence.
+pub struct Schedule;
+
+/// What a schedule saves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Savings {
+    /// Share of the layers' FLOPs over the context, 0..=1.
+    pub layers: f64,
+    /// The same with the output head for the last token and the method's own arithmetic; below 0 where the method
+    /// costs more than it saves.
+    pub total: f64,
+    /// Tokens entering each layer.
+    pub lengths: Vec<usize>,
+}
+
+impl Schedule {
+    /// (layer, tokens kept after it) for a context of `n` tokens; layers that would remove nothing are left out.
+    pub fn resolve(config: &ModelConfig, setting: &Setting, n: usize) -> Vec<(usize, usize)> {
+        let anchors = anchors(config, setting);
+        let keep = match setting.number("keep") {
+            0.0 => solve(config, &anchors, setting.number("cut"), n),
+            keep => keep,
+        };
+        steps(config, &anchors, keep, n)
+    }
+
+    /// The rows that may go and how many of them do, where `tokens` become `kept`.
+    pub fn job(config: &ModelConfig, tokens: usize, kept: usize) -> Job {
+        Job { removable: 1..tokens - tail(config), remove: tokens - kept }
+    }
+}
+
+/// Whether a setting can run on a model.
+///
+/// Errors: a family the method does not know, a layer that is not there, a ratio or a cut out of reach.
+pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
+    let about: &About = setting.about;
+    if !about.families.contains(&config.family()) {
+        let expected = format!("a model of type {} for {}", about.families.join(", "), about.id);
+        return Err(Error::input("reduce", config.family(), expected));
+    }
+    let n_layer = config.n_layer();
+    if let Some(layer) = setting.layers("layers").iter().find(|&&layer| layer >= n_layer) {
+        return Err(Error::input("layers", layer, format!("layers 0 to {}", n_layer - 1)));
+    }
+    let keep = setting.number("keep");
+    if keep > 0.0 && keep < MIN_KEEP {
+        let expected = format!("0 (solve from cut) or {MIN_KEEP} to 1");
+        return Err(Error::input("keep", keep, expected));
+    }
+    let cut = setting.number("cut");
+    // Without lengths, so that a short context is not an error: it just gets less than it asked for.
+    let reach = reach(n_layer, &anchors(config, setting));
+    if keep == 0.0 && cut > reach {
+        let expected = format!("at most {:.2} with these layers", (reach * 100.0).floor() / 100.0);
+        return Err(Error::input("cut", cut, expected));
+    }
+    Ok(())
+}
+
+/// Whether a context of `n` tokens gets shorter. A setting that cannot run counts, so that whoever goes on to make
+/// a [`super::Reducer`] hears why.
+pub fn reduces(config: &ModelConfig, setting: &Setting, n: usize) -> bool {
+    check(config, setting).is_err() || !Schedule::resolve(config, setting, n).is_empty()
+}
+
+/// What a setting saves on a context of `n` tokens.
+pub fn savings(config: &ModelConfig, setting: &Setting, n: usize) -> Savings {
+    let steps = Schedule::resolve(config, setting, n);
+    let lengths = lengths(config.n_layer(), &steps, n);
+    let f = flops(config);
+    let dense = f.layer(n) * config.n_layer() as f64;
+    let reduced: f64 = lengths.iter().map(|&n| f.layer(n)).sum();
+    let method = METHODS.iter().find(|method| method.about().id == setting.about.id);
+    let overhead = steps.iter().map(|&(layer, kept)| {
+        let job = Schedule::job(config, lengths[layer], kept);
+        method.map_or(0.0, |method| method.flops(config, &job, setting))
+    });
+    let reduced_total = reduced + f.head_per_token + overhead.sum::<f64>();
+    Savings {
+        layers: saved(reduced, dense),
+        total: saved(reduced_total, dense + f.head_per_token),
+        lengths,
+    }
+}
+
+fn saved(reduced: f64, dense: f64) -> f64 {
+    if dense > 0.0 { 1.0 - reduced / dense } else { 0.0 }
+}
+
+/// Tokens entering each layer.
+pub(super) fn lengths(n_layer: usize, steps: &[(usize, usize)], n: usize) -> Vec<usize> {
+    let mut now = n;
+    let enter = |layer: usize| {
+        let entering = now;
+        if let Some((_, kept)) = steps.iter().find(|(at, _)| *at == layer) {
+            now = *kept;
+        }
+        entering
+    };
+    (0..n_layer).map(enter).collect()
+}
+
+fn anchors(config: &ModelConfig, setting: &Setting) -> Vec<usize> {
+    match setting.layers("layers") {
+        [] => spaced(config.n_layer()),
+        layers => layers.to_vec(),
+    }
+}
+
+/// The paper's layers (64: 12, 17 .. 42; 48: 10, 15 .. 35) scaled to shallower models: from a quarter of the
+/// depth to three quarters, at most seven, and never the last layer, behind which there is nothing to save.
+fn spaced(n_layer: usize) -> Vec<usize> {
+    let Some(before_last) = n_layer.checked_sub(2) else { return Vec::new() };
+    let start = ((n_layer + 2) / 4).min(4 + n_layer / 8).min(3 * before_last / 4);
+    let step = n_layer.div_ceil(8).min(5);
+    let end = (3 * n_layer / 4).min(before_last);
+    (start..=end).step_by(step).take(MAX_ANCHORS).collect()
+}
+
+/// Tokens kept of `n`.
+fn kept(config: &ModelConfig, n: usize, keep: f64) -> usize {
+    let removable = n.saturating_sub(1 + tail(config));
+    if n < MIN_TOKENS || removable < 2 {
+        return n;
+    }
+    // 1e-9: a product that is an integer but for rounding must not be rounded up.
+    let wanted = (n as f64 * keep - 1e-9).ceil() as usize;
+    wanted.clamp(n - removable.div_ceil(2), n)
+}
+
+/// Rows at the end that are never removed: d_conv, and as many in a transformer.
+fn tail(config: &ModelConfig) -> usize {
+    match config {
+        ModelConfig::Mamba(c) => c.d_conv,
+        ModelConfig::Mamba2(c) => c.d_conv,
+        ModelConfig::Llama(_) | ModelConfig::GptNeoX(_) => 4,
+    }
+}
+
+fn steps(config: &ModelConfig, anchors: &[usize], keep: f64, n: usize) -> Vec<(usize, usize)> {
+    let mut now = n;
+    let mut steps = Vec::new();
+    for &layer in anchors {
+        let next = kept(config, now, keep);
+        if next < now {
+            steps.push((layer, next));
+        }
+        now = next;
+    }
+    steps
+}
+
+/// The largest ratio that saves at least `cut`, or the smallest ratio where no ratio does.
+fn solve(config: &ModelConfig, anchors: &[usize], cut: f64, n: usize) -> f64 {
+    let f = flops(config);
+    let dense = f.layer(n) * config.n_layer() as f64;
+    let enough = |keep: f64| {
+        let lengths = lengths(config.n_layer(), &steps(config, anchors, keep, n), n);
+        saved(lengths.iter().map(|&n| f.layer(n)).sum(), dense) >= cut
+    };
+    if enough(1.0) {
+        return 1.0;
+    }
+    let (mut low, mut high) = (MIN_KEEP, 1.0);
+    // Shorter for smaller ratios, so what is saved falls as the ratio grows; 50 halvings end below 1e-15.
+    for _ in 0..50 {
+        let middle = (low + high) / 2.0;
+        if enough(middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// The largest share that anchors can save in a long sequence of per-token work.
+fn reach(n_layer: usize, anchors: &[usize]) -> f64 {
+    let before = |layer: usize| anchors.iter().filter(|&&anchor| anchor < layer).count() as i32;
+    let kept: f64 = (0..n_layer).map(|layer| MIN_KEEP.powi(before(layer))).sum();
+    1.0 - kept / n_layer as f64
+}
