@@ -15,10 +15,10 @@ export function launch() {
   return chromium.launch({ executablePath: "/usr/bin/chromium", args: ARGUMENTS });
 }
 
-/** A fresh page and its `problems`: console errors (policy violations among them), uncaught errors,
- *  requests that failed or were answered with an error. */
-export async function watchedPage(browser) {
-  const context = await browser.newContext();
+/** A fresh page, its context made with `options`, and its `problems`: console errors (policy violations among
+ *  them), uncaught errors, requests that failed or were answered with an error. */
+export async function watchedPage(browser, options = {}) {
+  const context = await browser.newContext(options);
   const problems = [];
   context.on("console", (message) => {
     if (message.type() === "error") problems.push(`console: ${message.text()}`);

@@ -54,7 +54,7 @@ let status = { running: false, text: "Loading model", progress: null };
 const estimate = (value, low, high, n) => ({ value, low, high, n });
 const base = " in possession of a good fortune, must be in want of a wife. However little known the feelings or views of such a man may be";
 const other = " in possession of a good fortune, must be in want of a house, and of the country; <b>and</b> the same time, which was not to be";
-const PARTS_AT = 59;
+const PARTS_AT = Array.from(base).findIndex((c, i) => c !== Array.from(other)[i]);
 const fragment = () => `#v=1&m=${settings.model}&tr=${settings.reduce}&sp=${settings.prune}:${settings["prune.sparsity"] ?? ""}&seed=${settings.seed}`;
 
 function view() {
