@@ -78,7 +78,7 @@ function progress(step, steps) {
     compressed: { text: other.slice(0, second), tokens: Math.round((48 * second) / other.length), differs_at: second > PARTS_AT ? PARTS_AT : null, done: second === other.length },
     quality: items ? quality(items) : [], speed: done ? speed() : null, cost: cost(), first_number_ms: 412.3,
   };
-  status = done ? { running: false, text: "Run complete", progress: 1 } : { running: true, text: step < 5 ? "Pruning layer 2 of 6" : "Scoring items", progress: step / steps };
+  status = done ? { running: false, text: "Run complete", progress: 1 } : { running: true, text: step < 5 ? `Pruning layer ${step} of 6` : `Scoring items (${items} of 240)`, progress: step / steps };
 }
 
 const quality = (items) => [
