@@ -38,10 +38,15 @@ export function metric(x, unit, like) {
   return known(x) ? (unit === "share" ? percent(x) : fixed(x, {}, decimals(like))) : NOTHING;
 }
 
-export function change(x, unit, like) {
+/** A change of shares is in percentage points. */
+export const change = (x, unit, like) => signed(x, unit, like) + (unit === "share" && known(x) ? " pt" : "");
+
+export const changeRange = (low, high, unit, like) => `${signed(low, unit, like)} to ${change(high, unit, like)}`;
+
+function signed(x, unit, like) {
   if (!known(x)) return NOTHING;
   const sign = { signDisplay: "exceptZero" };
-  return unit === "share" ? `${fixed(x * 100, sign, 1)} pt` : fixed(x, sign, decimals(like));
+  return unit === "share" ? fixed(x * 100, sign, 1) : fixed(x, sign, decimals(like));
 }
 
 function fixed(x, options, digits) {

@@ -15,10 +15,10 @@ export function launch() {
   return chromium.launch({ executablePath: "/usr/bin/chromium", args: ARGUMENTS });
 }
 
-/** A fresh page and its `problems`: console errors, uncaught errors, requests that failed or were
- *  answered with an error. Violations of the content security policy are the server's to report. */
-export async function watchedPage(browser) {
-  const context = await browser.newContext();
+/** A fresh page, its context made with `options`, and its `problems`: console errors (policy violations among
+ *  them), uncaught errors, requests that failed or were answered with an error. */
+export async function watchedPage(browser, options = {}) {
+  const context = await browser.newContext(options);
   const problems = [];
   context.on("console", (message) => {
     if (message.type() === "error") problems.push(`console: ${message.text()}`);
@@ -27,6 +27,12 @@ export async function watchedPage(browser) {
   context.on("requestfailed", (request) => problems.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
   context.on("response", (response) => {
     if (response.status() >= 400) problems.push(`${response.status()}: ${response.url()}`);
+  });
+  // A violation inside a worker reaches the console of its page; one in the page also fires this.
+  await context.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => {
+      console.error(`policy: ${event.violatedDirective} blocked ${event.blockedURI}`);
+    });
   });
   return { page: await context.newPage(), problems, close: () => context.close() };
 }

@@ -54,7 +54,7 @@ let status = { running: false, text: "Loading model", progress: null };
 const estimate = (value, low, high, n) => ({ value, low, high, n });
 const base = " in possession of a good fortune, must be in want of a wife. However little known the feelings or views of such a man may be";
 const other = " in possession of a good fortune, must be in want of a house, and of the country; <b>and</b> the same time, which was not to be";
-const PARTS_AT = 59;
+const PARTS_AT = Array.from(base).findIndex((c, i) => c !== Array.from(other)[i]);
 const fragment = () => `#v=1&m=${settings.model}&tr=${settings.reduce}&sp=${settings.prune}:${settings["prune.sparsity"] ?? ""}&seed=${settings.seed}`;
 
 function view() {
@@ -78,7 +78,7 @@ function progress(step, steps) {
     compressed: { text: other.slice(0, second), tokens: Math.round((48 * second) / other.length), differs_at: second > PARTS_AT ? PARTS_AT : null, done: second === other.length },
     quality: items ? quality(items) : [], speed: done ? speed() : null, cost: cost(), first_number_ms: 412.3,
   };
-  status = done ? { running: false, text: "Run complete", progress: 1 } : { running: true, text: step < 5 ? "Pruning layer 2 of 6" : "Scoring items", progress: step / steps };
+  status = done ? { running: false, text: "Run complete", progress: 1 } : { running: true, text: step < 5 ? `Pruning layer ${step} of 6` : `Scoring items (${items} of 240)`, progress: step / steps };
 }
 
 const quality = (items) => [

@@ -1,38 +1,200 @@
+// What the page does with an engine that speaks the protocol (a mock): drawing, controls, links, files.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, watchedPage } from "./browser.mjs";
+import { launch } from "./browser.mjs";
+import { openMock, www } from "./mock-page.mjs";
 import { serve } from "./server.mjs";
 
 let browser, server;
-before(async () => { [browser, server] = await Promise.all([launch(), serve()]); });
+before(async () => { [browser, server] = await Promise.all([launch(), serve(www)]); });
 after(async () => { await browser?.close(); await server?.close(); });
 
-const modules = (since) => server.requests.slice(since).filter((path) => path.endsWith(".wasm"));
-
-/** Until the worker has asked for its module and nothing more is under way. */
-async function engineRequested(page, since) {
-  for (let waited = 0; modules(since).length === 0 && waited < 60_000; waited += 100) await page.waitForTimeout(100);
-  await page.waitForLoadState("networkidle");
+/** Opens the page, runs `check`, and insists that nothing went wrong meanwhile. */
+async function withPage(options, check) {
+  const opened = await openMock(browser, server, options);
+  await check(opened);
+  assert.deepEqual(opened.problems, []);
+  await opened.close();
 }
 
-test("the page opens under a sub-path without errors, violations or missing files", async () => {
-  const { page, problems, close } = await watchedPage(browser);
-  await page.goto(server.url);
-  await engineRequested(page, 0);
-  assert.equal(modules(0).length, 1, "the engine was loaded");
-  assert.deepEqual(problems, []);
-  assert.deepEqual(server.missing, []);
-  assert.deepEqual(server.violations, []);
-  await close();
-});
+test("without a click a run completes and every panel shows it", () => withPage({}, async ({ page, says }) => {
+  assert.match(await page.title(), /Whittle/);
+  assert.deepEqual(await page.getByRole("heading", { level: 1 }).allTextContents(), ["Whittle"]);
+  for (const landmark of ["banner", "main", "contentinfo"]) assert.equal(await page.getByRole(landmark).count(), 1, landmark);
+  assert.equal(await page.getByRole("form", { name: "Run settings" }).count(), 1);
+  await says("Run complete");
+  const panel = (name) => page.getByRole("region", { name }).innerText();
+  const output = await panel("Output");
+  assert.match(output, /want of a wife/);
+  assert.match(output, /<b>and<\/b>/, "markup in generated text is shown, not obeyed");
+  assert.deepEqual(await page.locator("#sides mark").allTextContents(), ["wife.", "house,"]);
+  assert.match(output, /part after 55 characters/);
+  assert.match(output, /48 tokens · 611 tokens\/s, measured/);
+  assert.match(await panel("Speed"), /Measured on CPU \(wasm simd128\)\. This browser offers only a software/);
+  const paper = await panel("Cost on paper");
+  assert.match(paper, /counted, not measured/);
+  assert.match(paper, /Unstructured sparsity does not make dense kernels faster/);
+  assert.match(paper, /18\.0%/);
+}));
 
-test("one wasm module is loaded, by one dedicated worker", async () => {
-  const { page, problems, close } = await watchedPage(browser);
-  const earlier = server.requests.length;
-  await page.goto(server.url);
-  await engineRequested(page, earlier);
-  assert.equal(modules(earlier).length, 1, modules(earlier).join(", "));
-  assert.equal(page.workers().length, 1);
-  assert.deepEqual(problems, []);
-  await close();
-});
+test("a scorecard cell has its interval and n, and a change that may be none says so", () => withPage({}, async ({ page, says }) => {
+  await says("Run complete");
+  const row = (name) => page.getByRole("row", { name }).getByRole("cell").allInnerTexts();
+  const flat = (cells) => cells.map((text) => text.replace(/\s+/g, " "));
+  assert.deepEqual(flat(await row("Accuracy")), [
+    "75.2% (69.3% to 80.2%) n=240", "73.1% (67.1% to 78.3%) n=240", "−2.1 pt not significant (−5.8 to +1.7 pt) n=240"]);
+  assert.deepEqual(flat(await row("Bits per byte")), [
+    "1.535 (1.501 to 1.569) n=240", "1.612 (1.577 to 1.648) n=240", "+0.077 worse (+0.064 to +0.091) n=240"]);
+}));
+
+test("a moved slider is one message, and the numbers of the old settings go", () => withPage({ scenario: { tick: 100 } }, async ({ page, heard }) => {
+  await page.getByRole("row", { name: "Accuracy" }).waitFor();
+  const slider = page.getByRole("slider", { name: "Sparsity" });
+  await slider.focus();
+  await page.keyboard.press("ArrowRight");
+  await page.getByRole("row", { name: "Accuracy" }).waitFor({ state: "detached" });
+  assert.equal(await slider.inputValue(), "0.55");
+  assert.equal(await page.getByRole("spinbutton", { name: "Sparsity, exact value" }).inputValue(), "0.55");
+  assert.deepEqual((await heard()).slice(1), [{ type: "set", name: "prune.sparsity", value: "0.55" }]);
+}));
+
+test("a value that the engine refuses goes back, with an alert", () => withPage({}, async ({ page }) => {
+  const box = page.getByRole("spinbutton", { name: "Sparsity, exact value" });
+  await box.fill("7");
+  await box.press("Enter");
+  await page.getByRole("alert").filter({ hasText: "found 7, expected a number from 0 to 0.95" }).waitFor();
+  await page.waitForFunction(() => document.querySelector("[aria-label='Sparsity, exact value']").value === "0.5");
+}));
+
+test("knobs follow the method, and what a model cannot run is not offered", () => withPage({}, async ({ page }) => {
+  const method = page.getByRole("combobox", { name: "Token reduction method" });
+  const layers = page.getByRole("textbox", { name: "Layers" });
+  await layers.waitFor();
+  await method.selectOption("off");
+  await layers.waitFor({ state: "detached" });
+  await method.selectOption("utrc");
+  await layers.waitFor();
+  await page.getByRole("radio", { name: /^Llama prose llama · 1.37M parameters · 2.8 MB$/ }).check();
+  await page.waitForFunction(() => [...document.querySelectorAll("#reduce-method option")].some((o) => o.disabled));
+  assert.deepEqual(await method.locator("option:disabled").allTextContents(), ["Step size (not for llama)"]);
+  await page.getByRole("radio", { name: "Mamba-2 recall" }).check();
+  await page.waitForFunction(() => [...document.querySelectorAll("#eval option")].some((o) => o.value === "recall"));
+}));
+
+test("the button cancels, and so does Escape", () => withPage({ scenario: { tick: 100 } }, async ({ page, says }) => {
+  const cancelled = async () => {
+    await says("Cancelled");
+    await page.getByRole("button", { name: "Run", exact: true }).waitFor();
+    assert.equal(await page.locator("#sides .words").first().textContent(), "");
+  };
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await cancelled();
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByRole("button", { name: "Cancel" }).waitFor();
+  await page.keyboard.press("Escape");
+  await cancelled();
+}));
+
+test("typing is not disturbed by views, and Run right after it does not cancel", () => withPage({ scenario: { tick: 100 } }, async ({ page, says, heard, midway }) => {
+  await midway();
+  const prompt = page.getByRole("textbox", { name: "Prompt" });
+  await prompt.fill("Once");
+  await says("Run complete");
+  assert.equal(await prompt.inputValue(), "Once");
+  const box = await page.getByRole("button", { name: "Run", exact: true }).boundingBox();
+  await page.mouse.move(box.x + 5, box.y + 5);
+  await page.mouse.down();
+  await page.getByRole("button", { name: "Cancel" }).waitFor();
+  await page.mouse.up();
+  await says("Run complete");
+  assert.deepEqual((await heard()).slice(1), [{ type: "set", name: "prompt", value: "Once" }]);
+}));
+
+test("Ctrl+Enter in the prompt runs once, with or without an edit", () => withPage({}, async ({ page, says, heard }) => {
+  await says("Run complete");
+  const prompt = page.getByRole("textbox", { name: "Prompt" });
+  await prompt.press("Control+Enter");
+  await page.getByRole("button", { name: "Cancel" }).waitFor();
+  await says("Run complete");
+  await prompt.pressSequentially("!");
+  await prompt.press("Control+Enter");
+  await page.getByRole("button", { name: "Cancel" }).waitFor();
+  const [run, set, ...more] = (await heard()).slice(1);
+  assert.deepEqual(run, { type: "run" });
+  assert.match(set.value, /!$/);
+  assert.deepEqual(more, []);
+}));
+
+test("the address is written when a run is complete, and a new fragment is told", () => withPage({ fragment: "?a=1#v=1&m=lm-mamba", scenario: { tick: 100 } }, async ({ page, says, heard, midway }) => {
+  assert.equal((await heard())[0].fragment, "#v=1&m=lm-mamba");
+  await midway();
+  assert.match(page.url(), /\/whittle\/\?a=1#v=1&m=lm-mamba$/);
+  await says("Run complete");
+  await page.waitForURL(/\/whittle\/\?a=1#v=1&m=lm-mamba2&tr=utrc&sp=wanda:0.5&seed=1$/);
+  assert.equal(await page.evaluate(() => history.length), await page.evaluate(() => { location.hash = "v=1&seed=2"; return history.length - 1; }));
+  await page.waitForFunction(() => document.querySelector("#run").textContent === "Cancel");
+  assert.deepEqual((await heard()).slice(1), [{ type: "link", fragment: "#v=1&seed=2" }]);
+}));
+
+test("Share copies the whole link, and the box never holds an old one", () => withPage({ permissions: ["clipboard-read", "clipboard-write"], scenario: { tick: 100 } }, async ({ page, midway }) => {
+  await midway();
+  await page.getByRole("button", { name: "Share" }).click();
+  await page.getByText("Link copied.").waitFor();
+  const link = page.getByRole("textbox", { name: "Link" });
+  const first = await link.inputValue();
+  assert.equal(first, `${server.url}#v=1&m=lm-mamba2&tr=utrc&sp=wanda:0.5&seed=1`);
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), first);
+  assert.equal(page.url(), first);
+  await page.getByRole("spinbutton", { name: "Seed" }).fill("9");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelector("#link").value.endsWith("seed=9"));
+}));
+
+test("where copying is not allowed the link can still be copied by hand", () => withPage({}, async ({ page, says }) => {
+  await page.evaluate(() => { navigator.clipboard.writeText = () => Promise.reject(new Error("no")); });
+  await says("Run complete");
+  await page.getByRole("button", { name: "Share" }).click();
+  await page.getByText("copy the link from the box").waitFor();
+}));
+
+test("a link that the engine cannot read leaves the defaults and a notice", () => withPage({ fragment: "#<img src=x onerror=alert(1)>" }, async ({ page, says }) => {
+  await page.getByText("The link could not be read").waitFor();
+  await says("Run complete");
+}));
+
+test("opened files arrive as bytes, and the engine tells what is missing", () => withPage({}, async ({ page, says, heard }) => {
+  const file = (name, text) => ({ name, mimeType: "application/octet-stream", buffer: Buffer.from(text) });
+  await says("Run complete");
+  const chooser = page.waitForEvent("filechooser");
+  await page.getByRole("button", { name: "Open files…" }).click();
+  await (await chooser).setFiles([file("config.json", "{}")]);
+  await page.getByRole("alert").filter({ hasText: "Still missing: model.safetensors, tokenizer.json" }).waitFor();
+  await page.locator("#files").setInputFiles([file("config.json", "{}"), file("model.safetensors", "abc"), file("tokenizer.json", "[]")]);
+  await page.getByRole("radio", { name: /Opened: config.json/ }).waitFor();
+  assert.equal(await page.getByRole("radio", { name: /Opened/ }).isChecked(), true);
+  await page.getByText("foo_bar").waitFor();
+  assert.deepEqual((await heard()).at(-1).files[1], { name: "model.safetensors", bytes: [97, 98, 99] });
+}));
+
+test("files can be dropped anywhere", () => withPage({}, async ({ page, says, heard }) => {
+  await says("Run complete");
+  const carried = await page.evaluateHandle(() => {
+    const data = new DataTransfer();
+    data.items.add(new File(["{}"], "config.json"));
+    return data;
+  });
+  await page.dispatchEvent("footer", "dragover", { dataTransfer: carried });
+  await page.locator("#drop").waitFor();
+  await page.dispatchEvent("footer", "drop", { dataTransfer: carried });
+  await page.getByRole("alert").filter({ hasText: "Still missing" }).waitFor();
+  assert.equal(await page.locator("#drop").isVisible(), false);
+  assert.deepEqual((await heard()).at(-1).files, [{ name: "config.json", bytes: [123, 125] }]);
+}));
+
+test("once loaded, the page goes on without a network", () => withPage({}, async ({ page, says }) => {
+  await says("Run complete");
+  await page.context().setOffline(true);
+  await page.getByRole("combobox", { name: "Sparsity method" }).selectOption("off");
+  await page.getByRole("button", { name: "Cancel" }).waitFor();
+  await says("Run complete");
+}));

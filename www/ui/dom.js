@@ -34,5 +34,30 @@ export function part(root, make) {
 export const scroller = (label, ...children) =>
   el("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": label }, ...children);
 
+/**
+ * A table with a caption and column names; `rows` are made with row(). The roles repeat what the elements mean because
+ * on a phone the rows are laid out as grids, which makes some browsers forget it.
+ */
+export function table(name, caption, columns, rows, attributes = {}) {
+  const heads = columns.map((column) => el("th", { scope: "col", role: "columnheader" }, column));
+  return scroller(name, el("table", { ...attributes, role: "table" },
+    el("caption", {}, caption),
+    el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...heads)),
+    el("tbody", { role: "rowgroup" }, ...rows)));
+}
+
+/** `detail` says more about the head, in small. */
+export const row = (head, detail, ...cells) =>
+  el("tr", { role: "row" }, el("th", { scope: "row", role: "rowheader" }, head, small(detail)), ...cells);
+
+/** A figure, and in small what it rests on. */
+export const cell = (value, detail, ...more) => el("td", { role: "cell" }, el("b", {}, value), ...more, small(detail));
+
+const small = (words) => (words ? el("small", {}, words) : undefined);
+
+/** A term and what it is, one pair of a dl. */
+export const fact = (term, value, { about, more } = {}) =>
+  el("div", {}, el("dt", {}, term, small(about)), el("dd", {}, value, small(more)));
+
 /** The waiting line of a panel that has nothing to show yet. */
 export const empty = (words) => el("p", { class: "empty" }, words);

@@ -9,7 +9,7 @@ export function methodControl(kind, title, list, app) {
   const select = el("select", { id: `${kind}-method`, "aria-label": `${title} method`, "aria-describedby": `${kind}-about` });
   const about = el("small", { id: `${kind}-about` });
   const box = el("div", { class: "knobs" });
-  byId(kind).replaceChildren(el("div", { class: "field" }, el("label", { for: select.id }, "Method"), select, about), box);
+  byId(kind).replaceChildren(el("div", { class: "field" }, el("label", { for: select.id, class: "unseen" }, "Method"), select, about), box);
   const method = new Control([select], set(kind), app.redraw);
 
   let knobs = [];
@@ -25,7 +25,7 @@ export function methodControl(kind, title, list, app) {
     fill(select, [{ id: "off", label: "Off" }, ...methods.map((m) => choice(m, family))]);
     method.show(view.settings[kind]);
     const chosen = methods.find((m) => m.id === view.settings[kind]);
-    text(about, chosen ? `${chosen.summary} Source: ${chosen.source}` : "");
+    text(about, chosen?.summary ?? "");
     drawKnobs(chosen);
     for (const [name, control] of knobs) control.show(view.settings[name]);
   };

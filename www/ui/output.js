@@ -1,6 +1,7 @@
 // The two texts side by side, with the place where they part.
 
 import { timing } from "../format.js";
+import { methods } from "./about.js";
 import { byId, el, part, text } from "./dom.js";
 
 /** Of a long prompt only its end leads into the text. */
@@ -70,7 +71,5 @@ function parted({ baseline, compressed }) {
 
 /** "UTRC and Wanda", in the words of the catalog. */
 function treatment(view, catalog) {
-  const label = (list, id) => list.find((method) => method.id === id)?.label;
-  const names = [label(catalog.reductions, view.settings.reduce), label(catalog.prunings, view.settings.prune)];
-  return names.filter(Boolean).join(" and ") || "nothing chosen: the same as the baseline";
+  return methods(view, catalog).map((method) => method.label).join(" and ") || "nothing chosen: the same as the baseline";
 }

@@ -42,7 +42,7 @@ export function runBar(app) {
     byId("reset").disabled = !view;
     text(run, state.running ? "Cancel" : "Run");
     run.classList.toggle("primary", !state.running);
-    progress.hidden = !(state.running || (!view && catalog === undefined && loading));
+    progress.hidden = !(state.running || (!view && !app.failure()));
     if (state.progress == null) progress.removeAttribute("value");
     else progress.value = state.progress;
     status(state.text, !state.running);
@@ -53,12 +53,18 @@ export function runBar(app) {
 function saying(node, ms) {
   let next;
   let timer;
-  const say = () => { timer = undefined; text(node, next); };
+  let last = -ms;
+  const say = () => {
+    timer = undefined;
+    if (node.textContent === next) return;
+    text(node, next);
+    last = performance.now();
+  };
   return (words, now) => {
     next = words;
-    if (now) { clearTimeout(timer); say(); }
-    else if (timer === undefined) {
-      if (node.textContent !== words) { text(node, words); timer = setTimeout(say, ms); }
-    }
+    if (now) {
+      clearTimeout(timer);
+      say();
+    } else timer ??= setTimeout(say, Math.max(0, last + ms - performance.now()));
   };
 }

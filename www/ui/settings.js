@@ -54,7 +54,7 @@ function modelChoice({ id, label, family, parameters, bytes }) {
   return el("label", { class: "choice" },
     el("input", { type: "radio", name: "model", value: id }),
     el("span", {}, el("b", {}, label), " ",
-      el("small", {}, `${family} · ${compact(parameters)} parameters · ${megabytes(bytes)}`)));
+      el("small", {}, `${family} · ${compact(parameters)}`, el("span", { class: "unseen" }, " parameters"), ` · ${megabytes(bytes)}`)));
 }
 
 function evaluations(view, catalog) {

@@ -1,0 +1,36 @@
+// The page from www/ as it lies there, with the mock engine in the place of the real one.
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { watchedPage } from "./browser.mjs";
+
+export const www = fileURLToPath(new URL("../../www", import.meta.url));
+const mock = await readFile(new URL("mock-worker.mjs", import.meta.url), "utf8");
+
+/** Opens `fragment` with the mock in a `scenario`; `options` are emulated (viewport, colours); `before` runs first. */
+export async function openMock(browser, server, { scenario = {}, fragment = "", before, ...options } = {}) {
+  const opened = await watchedPage(browser, options);
+  const { page } = opened;
+  const state = { scenario };
+  await page.route("**/worker-start.js", (route) => route.fulfill({
+    contentType: "text/javascript",
+    body: `self.scenario = ${JSON.stringify(state.scenario)};\n${mock}`,
+  }));
+  await before?.(page);
+  await page.goto(server.url + fragment);
+  return {
+    ...opened,
+    state,
+    /** Some items are scored, more are to come. */
+    midway: () => page.getByRole("row", { name: /Accuracy.*items so far/ }).waitFor(),
+    says: (text) => page.getByRole("status").filter({ hasText: text }).waitFor(),
+    /** What the page has told the engine, without the bytes. */
+    heard: async () => {
+      const worker = page.workers()[0] ?? (await page.waitForEvent("worker"));
+      return worker.evaluate(async () => {
+        while (!self.heard) await new Promise((later) => setTimeout(later, 10));
+        const plain = ({ name, bytes }) => ({ name, bytes: [...bytes] });
+        return self.heard.map((message) => (message.files ? { ...message, files: message.files.map(plain) } : message));
+      });
+    },
+  };
+}

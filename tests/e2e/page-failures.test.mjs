@@ -1,0 +1,100 @@
+// An engine that does not start, is of another version, or breaks: the page says what happened and what can be done.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch } from "./browser.mjs";
+import { openMock, www } from "./mock-page.mjs";
+import { serve } from "./server.mjs";
+
+let browser, server;
+before(async () => { [browser, server] = await Promise.all([launch(), serve(www)]); });
+after(async () => { await browser?.close(); await server?.close(); });
+
+const alert = (page, words) => page.getByRole("alert").filter({ hasText: words }).waitFor();
+
+test("while the engine loads, the page says so and nothing can be pressed", async () => {
+  const { page, says, close } = await openMock(browser, server, { scenario: { quiet: true } });
+  await says("The engine is ready; choosing a model.");
+  for (const name of ["Run", "Reset", "Share", "Open files…"]) {
+    assert.equal(await page.getByRole("button", { name, exact: true }).isDisabled(), true, name);
+  }
+  await close();
+});
+
+test("another protocol version is refused", async () => {
+  const { page, close } = await openMock(browser, server, { scenario: { version: 99 } });
+  await alert(page, "protocol 1 and 99");
+  await page.getByRole("button", { name: "Reload page" }).waitFor();
+  assert.equal(page.workers().length, 0);
+  await close();
+});
+
+test("a crash is told, its numbers go, and a restart takes up the address", async () => {
+  const { page, says, heard, state, close } = await openMock(browser, server, { scenario: { crash: true }, fragment: "#v=1&seed=5" });
+  await alert(page, "index out of bounds: the len is 3");
+  await says("The engine is not running.");
+  assert.equal(await page.locator("#sides .words").first().textContent(), "");
+  assert.equal(await page.getByRole("button", { name: "Run", exact: true }).isDisabled(), true);
+  state.scenario = {};
+  await page.getByRole("button", { name: "Restart engine" }).click();
+  await says("Run complete");
+  assert.equal((await heard())[0].fragment, "#v=1&seed=5");
+  assert.equal(await page.getByRole("alert").textContent(), "");
+  await close();
+});
+
+for (const [what, answer, words] of [
+  ["missing", { status: 404, contentType: "text/plain", body: "no" }, "could not be started"],
+  ["of the wrong type", { contentType: "text/html", body: "<p>Hello" }, "could not be started"],
+  ["cut short", { contentType: "text/javascript", body: "const a = [" }, "Unexpected end of input"],
+]) {
+  test(`an engine file that is ${what} is told, with what to do`, async () => {
+    const { page, close } = await openMock(browser, server, { before: (page) => page.route("**/worker.js", (route) => route.fulfill(answer)) });
+    await page.unroute("**/worker-start.js");
+    await page.reload();
+    await alert(page, words);
+    await alert(page, "wasm served as application/wasm");
+    await page.getByRole("button", { name: "Restart engine" }).waitFor();
+    await close();
+  });
+}
+
+test("a worker script that is missing altogether is told", async () => {
+  const { page, close } = await openMock(browser, server);
+  await page.route("**/worker-start.js", (route) => route.fulfill({ status: 404, body: "" }));
+  await page.reload();
+  await alert(page, "a file of it is missing or of the wrong type");
+  await close();
+});
+
+test("what is said before the engine is there reaches it, in order", async () => {
+  const glue = `export default async function init() {
+    await new Promise((ready) => setTimeout(ready, 300));
+    self.got = [];
+    self.onmessage = ({ data }) => self.got.push(data.type);
+  }`;
+  const { page, close } = await openMock(browser, server, {
+    before: (page) => page.route("**/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: glue })),
+  });
+  await page.unroute("**/worker-start.js");
+  await page.reload();
+  await page.waitForFunction(() => document.querySelector("#status").textContent.startsWith("Loading the engine"));
+  await page.evaluate(() => { location.hash = "v=1"; });
+  const [worker] = page.workers();
+  await worker.evaluate(() => new Promise((seen) => {
+    const look = () => (self.got?.length === 2 ? seen() : setTimeout(look, 20));
+    look();
+  }));
+  assert.deepEqual(await worker.evaluate(() => self.got), ["hello", "link"]);
+  await close();
+});
+
+test("a panic inside a promise of the engine is heard", async () => {
+  const glue = "export default async function init() { setTimeout(async () => { throw new Error('unreachable'); }); }";
+  const { page, close } = await openMock(browser, server, {
+    before: (page) => page.route("**/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: glue })),
+  });
+  await page.unroute("**/worker-start.js");
+  await page.reload();
+  await alert(page, "unreachable");
+  await close();
+});
