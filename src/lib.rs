@@ -4,6 +4,7 @@
 //! `error, config, weights, tokenizer -> backend + kernels -> models -> reduce, prune -> eval -> session -> web, cli`
 
 pub mod backend;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
 pub mod config;
 pub mod error;
@@ -18,10 +19,9 @@ mod rng;
 pub mod session;
 mod sniff;
 pub mod tokenizer;
+#[cfg(target_arch = "wasm32")]
 pub mod web;
 pub mod weights;
 
 pub use error::{Error, Result};
 pub use rng::Rng;
-#[cfg(not(target_arch = "wasm32"))]
-#[cfg(target_arch = "wasm32")]

@@ -5,7 +5,7 @@
 //! decoded, every value is checked, unknown keys are reported and dropped.
 
 use super::bundle::{Entry, INDEX, data_hash};
-use crate::method::{About, Setting, Value};
+use crate::method::{Setting, Value};
 use crate::{Error, Result, eval, prune, reduce};
 use std::collections::BTreeMap;
 
