@@ -74,7 +74,12 @@ impl GptNeoX {
         let c = &config.common;
         let embed_in =
             weights.matrix(device, "gpt_neox.embed_in.weight", c.vocab_size, c.d_model)?;
-        let head = weights.head(device, c.tie_word_embeddings, "embed_out.weight", &embed_in)?;
+        let head = weights.head(
+            device,
+            c.tie_word_embeddings,
+            &["embed_out.weight", "lm_head.weight"],
+            &embed_in,
+        )?;
         let layers = (0..c.n_layer)
             .map(|i| Layer::load(device, config, weights, format!("gpt_neox.layers.{i}")))
             .collect::<Result<_>>()?;

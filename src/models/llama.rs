@@ -95,7 +95,8 @@ impl Llama {
         let c = &config.common;
         let embed_tokens =
             weights.matrix(device, "model.embed_tokens.weight", c.vocab_size, c.d_model)?;
-        let head = weights.head(device, c.tie_word_embeddings, "lm_head.weight", &embed_tokens)?;
+        let head =
+            weights.head(device, c.tie_word_embeddings, &["lm_head.weight"], &embed_tokens)?;
         let layers = (0..c.n_layer)
             .map(|i| Layer::load(device, config, weights, &format!("model.layers.{i}")))
             .collect::<Result<_>>()?;

@@ -99,17 +99,23 @@ impl Weights {
         Ok(device.tensor(channels, k, &self.values(name, &[channels, 1, k])?))
     }
 
-    /// The output head: its own matrix, or the embedding when they are tied.
+    /// The output head: the first of `names` that is stored, else the embedding when they are tied.
+    ///
+    /// A stored head counts even when config.json says "tied", as in transformers.
     pub fn head(
         &self,
         device: &Device,
         tied: bool,
-        name: &str,
+        names: &[&str],
         embedding: &Matrix,
     ) -> Result<Matrix> {
-        match tied {
-            true => Ok(embedding.clone()),
-            false => self.matrix(device, name, embedding.rows(), embedding.cols()),
+        let stored = names.iter().find(|name| self.checkpoint.has(name));
+        match (stored, tied) {
+            (None, true) => Ok(embedding.clone()),
+            (name, _) => {
+                let name = name.unwrap_or(&names[0]);
+                self.matrix(device, name, embedding.rows(), embedding.cols())
+            }
         }
     }
 

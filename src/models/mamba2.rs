@@ -51,7 +51,7 @@ impl Mamba2 {
         let c = &config.common;
         let embeddings =
             weights.matrix(device, "backbone.embeddings.weight", c.vocab_size, c.d_model)?;
-        let head = weights.head(device, c.tie_word_embeddings, "lm_head.weight", &embeddings)?;
+        let head = weights.head(device, c.tie_word_embeddings, &["lm_head.weight"], &embeddings)?;
         let layers = (0..c.n_layer)
             .map(|i| Layer::load(device, config, weights, format!("backbone.layers.{i}")))
             .collect::<Result<_>>()?;
