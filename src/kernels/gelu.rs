@@ -170,7 +170,9 @@ mod tests {
     #[test]
     fn extremes_neither_overflow_nor_become_nan() {
         for f in [erf_form, tanh_form] {
-            assert_eq!((f(1e4), f(-1e4), f(0.0)), (1e4, 0.0, 0.0));
+            assert_eq!((f(1e4), f(0.0)), (1e4, 0.0));
+            // `math::exp` ends at 1e-38, not at 0.
+            assert!(f(-1e4).abs() < 1e-30);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! K and V are read where they lie.
 
 use super::Attention;
-use crate::kernels::math::{exp, widest};
+use crate::kernels::math::exp;
 
 /// Rows one micro-kernel holds, and columns in its vectors.
 const ROWS: usize = 4;
@@ -25,11 +25,7 @@ pub fn attention(input: &Attention<'_>) -> Vec<f32> {
     let mut y = vec![0.0; input.q.rows * input.n_head * input.headdim];
     for kv_head in 0..input.n_kv_head {
         let head = Head { input, kv_head, group: input.n_head / input.n_kv_head };
-        if head.rows() < FEW_ROWS {
-            widest(|| head.row_by_row(&mut y));
-        } else {
-            widest(|| head.blocked(&mut y));
-        }
+        head.run(&mut y);
     }
     y
 }
@@ -75,6 +71,29 @@ impl<'a> Head<'a> {
         let headdim = self.input.headdim;
         let start = r / self.group * self.input.n_head * headdim + self.column(r);
         &mut y[start..start + headdim]
+    }
+
+    /// Compiled twice on x86-64. `math::widest` would not do: a closure of this size is not inlined into it.
+    fn run(&self, y: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if std::is_x86_feature_detected!("avx2") {
+            #[target_feature(enable = "avx2")]
+            fn with_avx2(head: &Head<'_>, y: &mut [f32]) {
+                head.run_baseline(y);
+            }
+            // SAFETY: the processor has AVX2, as was just asked.
+            return unsafe { with_avx2(self, y) };
+        }
+        self.run_baseline(y);
+    }
+
+    #[inline(always)]
+    fn run_baseline(&self, y: &mut [f32]) {
+        if self.rows() < FEW_ROWS {
+            self.row_by_row(y);
+        } else {
+            self.blocked(y);
+        }
     }
 
     #[inline(always)]
