@@ -85,7 +85,7 @@ test("the button cancels, and so does Escape", () => withPage({ scenario: { tick
   const cancelled = async () => {
     await says("Cancelled");
     await page.getByRole("button", { name: "Run", exact: true }).waitFor();
-    assert.equal(await page.locator("#sides .words").first().textContent(), "");
+    assert.equal(await page.locator("#sides .words").first().textContent(), "Nothing generated yet.");
   };
   await page.getByRole("button", { name: "Cancel" }).click();
   await cancelled();

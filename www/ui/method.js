@@ -59,6 +59,6 @@ function drawKnob(kind, knob) {
   }
   const input = knob.kind.type === "choice"
     ? el("select", common, ...knob.kind.options.map(([value, words]) => el("option", { value }, words)))
-    : el("input", { ...common, type: "text", placeholder: "chosen by the method", spellcheck: "false", autocomplete: "off" });
-  return { name, elements: [input], field: el("div", { class: "field" }, label, input, help) };
+    : el("input", { ...common, type: "text", placeholder: "automatic", spellcheck: "false", autocomplete: "off" });
+  return { name, elements: [input], field: el("div", { class: "field inline" }, label, input, help) };
 }

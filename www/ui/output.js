@@ -26,7 +26,7 @@ function side(title) {
   const words = el("p", { class: "words" });
   const speed = el("p", { class: "speed" });
   const node = el("div", { class: "side" }, el("h3", {}, title, " ", how), words, speed);
-  const drawWords = part(words, ({ lead, side }) => (side ? spans(lead, side) : []));
+  const drawWords = part(words, ({ lead, side }) => (side ? spans(lead, side) : [el("span", { class: "empty" }, "Nothing generated yet.")]));
   return {
     node,
     draw(side, prompt, treatment, measured) {

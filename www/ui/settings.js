@@ -11,7 +11,7 @@ export function settings(app) {
   const set = (name) => (value) => app.send({ type: "set", name, value });
   const form = byId("settings");
   form.addEventListener("submit", (event) => event.preventDefault());
-  narrow();
+  fit(form);
 
   const model = new Control([radioGroup(byId("model-choices"))], set("model"), app.redraw);
   const drawModels = part(byId("model-choices"), (choices) => choices.map(modelChoice));
@@ -34,8 +34,10 @@ export function settings(app) {
   };
 }
 
-/** On a phone the settings start folded, below them the results; the button to run stays in view. */
-function narrow() {
+/** On a phone the settings start folded; elsewhere they end where the window ends. The button to run stays in view. */
+function fit(form) {
+  new ResizeObserver(() => document.documentElement.style.setProperty("--above", `${form.offsetTop}px`)).observe(document.querySelector(".above"));
+
   const body = byId("settings-body");
   const phone = matchMedia("(max-width: 56rem)");
   const fold = () => { body.open = !phone.matches; };
