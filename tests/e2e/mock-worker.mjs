@@ -4,9 +4,11 @@
 
 const scenario = self.scenario ?? {};
 
+const families = ["mamba", "mamba2", "llama"];
+const items = { id: "n", label: "Items", help: "Items scored.", kind: { type: "number", min: 1, max: 2000, step: 1, default: 240 } };
 const utrc = {
   id: "utrc", label: "UTRC", summary: "Scores tokens by the hidden state's output and drops or merges the least important.",
-  source: "Token reduction for state space models, eq. 4.", families: ["mamba", "mamba2", "llama"],
+  source: "Token reduction for state space models, eq. 4.", families,
   knobs: [
     { id: "ratio", label: "Share of tokens removed", help: "Share of the context's tokens, 0 to 1.", kind: { type: "number", min: 0, max: 0.9, step: 0.05, default: 0.3 } },
     { id: "metric", label: "Score", help: "What ranks the tokens.", kind: { type: "choice", options: [["clip", "Clipped output"], ["l1", "L1 norm"]], default: "clip" } },
@@ -15,7 +17,7 @@ const utrc = {
 };
 const wanda = {
   id: "wanda", label: "Wanda", summary: "Drops the weights with the least |weight| times input norm in each row.",
-  source: "Sun et al. 2023, eq. 1.", families: ["mamba", "mamba2", "llama"],
+  source: "Sun et al. 2023, eq. 1.", families,
   knobs: [
     { id: "sparsity", label: "Sparsity", help: "Share of zeros in every pruned matrix, 0 to 1.", kind: { type: "number", min: 0, max: 0.95, step: 0.05, default: 0.5 } },
     { id: "pattern", label: "Pattern", help: "Where zeros may lie.", kind: { type: "choice", options: [["free", "Unstructured"], ["2:4", "2 of every 4"]], default: "free" } },
@@ -23,22 +25,24 @@ const wanda = {
 };
 const ssmOnly = { id: "delta", label: "Step size", summary: "Ranks by the step size.", source: "House rule.", families: ["mamba", "mamba2"], knobs: [] };
 const models = [
-  { id: "lm-mamba2", label: "Mamba-2 prose", family: "mamba2", parameters: 919440, bytes: 1844440, evaluations: ["heldout", "continuation"] },
-  { id: "lm-mamba", label: "Mamba-1 prose", family: "mamba", parameters: 961920, bytes: 1930000, evaluations: ["heldout", "continuation"] },
-  { id: "lm-llama", label: "Llama prose", family: "llama", parameters: 1369728, bytes: 2750000, evaluations: ["heldout", "continuation"] },
-  { id: "recall-mamba2", label: "Mamba-2 recall", family: "mamba2", parameters: 65624, bytes: 131000, evaluations: ["recall"] },
+  { id: "lm-mamba2", label: "Mamba-2, English prose", family: "mamba2", parameters: 919440, bytes: 1844440, evaluations: ["text", "continuation"] },
+  { id: "lm-mamba", label: "Mamba-1, English prose", family: "mamba", parameters: 961920, bytes: 1930000, evaluations: ["text", "continuation"] },
+  { id: "lm-llama", label: "Llama, English prose", family: "llama", parameters: 1369728, bytes: 2750000, evaluations: ["text", "continuation"] },
+  { id: "recall-mamba2", label: "Mamba-2, recall", family: "mamba2", parameters: 65624, bytes: 131000, evaluations: ["recall"] },
+  { id: "recall-mamba", label: "Mamba-1, recall", family: "mamba", parameters: 70848, bytes: 141000, evaluations: ["recall"] },
+  { id: "recall-llama", label: "Llama, recall", family: "llama", parameters: 87616, bytes: 175000, evaluations: ["recall"] },
 ];
 const catalog = {
   type: "catalog", version: scenario.version ?? 1, models, reductions: [utrc, ssmOnly], prunings: [wanda],
   evaluations: [
-    { id: "heldout", label: "Held-out text", help: "Perplexity of four books that no model has seen." },
-    { id: "continuation", label: "Four-way continuation", help: "Which of four continuations does the context make likelier?" },
-    { id: "recall", label: "Recall in noise", help: "Values of keys that stand among filler." },
+    { id: "continuation", label: "Four-way continuation", summary: "Which of four continuations does the context make likelier?", source: "House items.", families, knobs: [items] },
+    { id: "text", label: "Held-out text", summary: "Perplexity of four books that no model has seen.", source: "House windows.", families, knobs: [] },
+    { id: "recall", label: "Recall in noise", summary: "Values of keys that stand among filler.", source: "House items.", families, knobs: [items] },
   ],
   backends: [["auto", "Automatic"], ["cpu", "CPU (wasm simd128)"], ["gpu", "WebGPU"]],
 };
 const defaults = {
-  model: "lm-mamba2", eval: "continuation", n: "240", seed: "1", prompt: "It is a truth universally acknowledged, that a single man",
+  model: "lm-mamba2", eval: "continuation", "eval.n": "240", seed: "1", prompt: "It is a truth universally acknowledged, that a single man",
   tokens: "48", temperature: "0", backend: "auto", reduce: "utrc", "reduce.ratio": "0.3", "reduce.metric": "clip", "reduce.layers": "",
   prune: "wanda", "prune.sparsity": "0.5", "prune.pattern": "free",
 };
@@ -120,7 +124,10 @@ function start() {
 
 function set(name, value) {
   settings = { ...settings, [name]: value };
-  if (name === "model") model = models.find((m) => m.id === value) ?? model;
+  if (name === "model") {
+    model = models.find((m) => m.id === value) ?? model;
+    if (!model.evaluations.includes(settings.eval)) settings.eval = model.evaluations[0];
+  }
   if (name === "reduce") for (const key of Object.keys(settings)) if (key.startsWith("reduce.")) delete settings[key];
   if (name === "reduce" && value === "utrc") Object.assign(settings, { "reduce.ratio": "0.3", "reduce.metric": "clip", "reduce.layers": "" });
 }

@@ -57,7 +57,7 @@ test("Tab reaches every control in the order of the page, with a visible focus",
     assert.notEqual(outline, "none", `no focus is seen on ${id}`);
   }
   const wanted = ["skip", "share", "theme", "lm-mamba2", "open", "reduce-method", "reduce-ratio", "reduce-metric", "reduce-layers",
-    "prune-method", "prune-sparsity", "prune-pattern", "eval", "n", "seed", "prompt", "tokens", "temperature", "backend", "run", "reset"];
+    "prune-method", "prune-sparsity", "prune-pattern", "eval-method", "eval-n", "prompt", "tokens", "temperature", "seed", "backend", "run", "reset"];
   assert.deepEqual(order.filter((id) => wanted.includes(id)), wanted);
   await close();
 });

@@ -32,7 +32,7 @@ test("a crash is told, its numbers go, and a restart takes up the address", asyn
   const { page, says, heard, state, close } = await openMock(browser, server, { scenario: { crash: true }, fragment: "#v=1&seed=5" });
   await alert(page, "index out of bounds: the len is 3");
   await says("The engine is not running.");
-  assert.equal(await page.locator("#sides .words").first().textContent(), "");
+  assert.equal(await page.locator("#sides .words").first().textContent(), "Nothing generated yet.");
   assert.equal(await page.getByRole("button", { name: "Run", exact: true }).isDisabled(), true);
   state.scenario = {};
   await page.getByRole("button", { name: "Restart engine" }).click();

@@ -74,18 +74,18 @@ test("knobs follow the method, and what a model cannot run is not offered", () =
   await layers.waitFor({ state: "detached" });
   await method.selectOption("utrc");
   await layers.waitFor();
-  await page.getByRole("radio", { name: /^Llama prose llama · 1.37M parameters · 2.8 MB$/ }).check();
+  await page.getByRole("radio", { name: /^Llama, English prose llama · 1.37M parameters · 2.8 MB$/ }).check();
   await page.waitForFunction(() => [...document.querySelectorAll("#reduce-method option")].some((o) => o.disabled));
   assert.deepEqual(await method.locator("option:disabled").allTextContents(), ["Step size (not for llama)"]);
-  await page.getByRole("radio", { name: "Mamba-2 recall" }).check();
-  await page.waitForFunction(() => [...document.querySelectorAll("#eval option")].some((o) => o.value === "recall"));
+  await page.getByRole("radio", { name: "Mamba-2, recall" }).check();
+  await page.waitForFunction(() => [...document.querySelectorAll("#eval-method option")].some((o) => o.value === "recall"));
 }));
 
 test("the button cancels, and so does Escape", () => withPage({ scenario: { tick: 100 } }, async ({ page, says }) => {
   const cancelled = async () => {
     await says("Cancelled");
     await page.getByRole("button", { name: "Run", exact: true }).waitFor();
-    assert.equal(await page.locator("#sides .words").first().textContent(), "");
+    assert.equal(await page.locator("#sides .words").first().textContent(), "Nothing generated yet.");
   };
   await page.getByRole("button", { name: "Cancel" }).click();
   await cancelled();

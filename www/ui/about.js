@@ -24,7 +24,7 @@ export function about() {
       backend: view.run?.backend || view.backend,
       why: view.backend_why,
       model: view.model,
-      methods: methods(view, catalog),
+      methods: [...compressions(view, catalog), ...chosen(catalog.evaluations, view.settings.eval)],
       first: view.run?.first_number_ms,
     });
   };
@@ -38,8 +38,9 @@ function ofModel({ label, family, parameters, bytes, sha256, ignored }) {
   ];
 }
 
-/** The methods that the settings name. */
-export function methods({ settings }, catalog) {
-  const chosen = (list, id) => list.filter((method) => method.id === id);
+/** The methods of compression that the settings name. */
+export function compressions({ settings }, catalog) {
   return [...chosen(catalog.reductions, settings.reduce), ...chosen(catalog.prunings, settings.prune)];
 }
+
+const chosen = (list, id) => list.filter((method) => method.id === id);

@@ -3,13 +3,18 @@
 import { Control, fill } from "./control.js";
 import { byId, el, part, text } from "./dom.js";
 
-/** `kind` is "reduce" or "prune"; `title` names the select; `list` picks the methods from the catalog. */
-export function methodControl(kind, title, list, app) {
+export const OFF = [{ id: "off", label: "Off" }];
+
+/**
+ * `kind` is "reduce", "prune" or "eval"; `title` names the select; `list(view, catalog)` gives the methods, `first` what
+ * stands before them: OFF or nothing.
+ */
+export function methodControl(kind, title, first, list, app) {
   const set = (name) => (value) => app.send({ type: "set", name, value });
-  const select = el("select", { id: `${kind}-method`, "aria-label": `${title} method`, "aria-describedby": `${kind}-about` });
+  const select = el("select", { id: `${kind}-method`, "aria-describedby": `${kind}-about` });
   const about = el("small", { id: `${kind}-about` });
   const box = el("div", { class: "knobs" });
-  byId(kind).replaceChildren(el("div", { class: "field" }, el("label", { for: select.id, class: "unseen" }, "Method"), select, about), box);
+  byId(kind).replaceChildren(el("div", { class: "field" }, el("label", { for: select.id, class: "unseen" }, title), select, about), box);
   const method = new Control([select], set(kind), app.redraw);
 
   let knobs = [];
@@ -20,9 +25,9 @@ export function methodControl(kind, title, list, app) {
   });
 
   return (view, catalog) => {
-    const methods = list(catalog);
+    const methods = list(view, catalog);
     const family = familyOf(view, catalog);
-    fill(select, [{ id: "off", label: "Off" }, ...methods.map((m) => choice(m, family))]);
+    fill(select, [...first, ...methods.map((m) => choice(m, family))]);
     method.show(view.settings[kind]);
     const chosen = methods.find((m) => m.id === view.settings[kind]);
     text(about, chosen?.summary ?? "");
@@ -54,6 +59,6 @@ function drawKnob(kind, knob) {
   }
   const input = knob.kind.type === "choice"
     ? el("select", common, ...knob.kind.options.map(([value, words]) => el("option", { value }, words)))
-    : el("input", { ...common, type: "text", placeholder: "chosen by the method", spellcheck: "false", autocomplete: "off" });
-  return { name, elements: [input], field: el("div", { class: "field" }, label, input, help) };
+    : el("input", { ...common, type: "text", placeholder: "automatic", spellcheck: "false", autocomplete: "off" });
+  return { name, elements: [input], field: el("div", { class: "field inline" }, label, input, help) };
 }

@@ -1,7 +1,7 @@
 // The two texts side by side, with the place where they part.
 
 import { timing } from "../format.js";
-import { methods } from "./about.js";
+import { compressions } from "./about.js";
 import { byId, el, part, text } from "./dom.js";
 
 /** Of a long prompt only its end leads into the text. */
@@ -26,7 +26,7 @@ function side(title) {
   const words = el("p", { class: "words" });
   const speed = el("p", { class: "speed" });
   const node = el("div", { class: "side" }, el("h3", {}, title, " ", how), words, speed);
-  const drawWords = part(words, ({ lead, side }) => (side ? spans(lead, side) : []));
+  const drawWords = part(words, ({ lead, side }) => (side ? spans(lead, side) : [el("span", { class: "empty" }, "Nothing generated yet.")]));
   return {
     node,
     draw(side, prompt, treatment, measured) {
@@ -71,5 +71,5 @@ function parted({ baseline, compressed }) {
 
 /** "UTRC and Wanda", in the words of the catalog. */
 function treatment(view, catalog) {
-  return methods(view, catalog).map((method) => method.label).join(" and ") || "nothing chosen: the same as the baseline";
+  return compressions(view, catalog).map((method) => method.label).join(" and ") || "nothing chosen: the same as the baseline";
 }

@@ -9,6 +9,7 @@ export function runBar(app) {
   const run = byId("run");
   const progress = byId("progress");
   const status = saying(byId("status"), STATUS_MS);
+  let wasRunning = false;
   const running = () => app.view()?.status.running ?? false;
 
   // Leaving a field on the way to the button may already start a run and turn Run into Cancel under the finger:
@@ -45,7 +46,8 @@ export function runBar(app) {
     progress.hidden = !(state.running || (!view && !app.failure()));
     if (state.progress == null) progress.removeAttribute("value");
     else progress.value = state.progress;
-    status(state.text, !state.running);
+    status(state.text, !(state.running && wasRunning));
+    wasRunning = state.running;
   };
 }
 
