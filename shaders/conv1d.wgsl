@@ -26,15 +26,21 @@ fn input(i: u32, c: u32) -> f32 {
 fn main(@builtin(global_invocation_id) id: vec3u) {
     let c = id.x;
     if c >= p.cols { return; }
-    var b = 0.0;
-    if p.has_bias != 0u { b = bias[c]; }
     let first = id.y * TOKENS;
-    for (var t = first; t < min(first + TOKENS, p.rows); t++) {
-        var sum = b;
-        for (var j = 0u; j < p.taps; j++) { sum += weight[c * p.taps + j] * input(t + j, c); }
-        y[t * p.cols + c] = sum / (1.0 + exp(min(-sum, 80.0)));
+    let end = p.rows + p.taps - 1u;
+    var sums = vec4f();
+    if p.has_bias != 0u { sums += bias[c]; }
+    // Four neighbouring inputs, one for each token, slide over the taps: each input is read once.
+    var inputs = vec4f(0.0, input(min(first, end - 1u), c), input(min(first + 1u, end - 1u), c),
+        input(min(first + 2u, end - 1u), c));
+    for (var j = 0u; j < p.taps; j++) {
+        inputs = vec4f(inputs.yzw, input(min(first + j + 3u, end - 1u), c));
+        sums += weight[c * p.taps + j] * inputs;
     }
-    for (var t = max(first, p.rows); t < min(first + TOKENS, p.rows + p.taps - 1u); t++) {
-        new_state[(t - p.rows) * p.cols + c] = input(t, c);
+    let out = sums / (1.0 + exp(min(-sums, vec4f(80.0))));
+    for (var k = 0u; k < TOKENS; k++) {
+        let t = first + k;
+        if t < p.rows { y[t * p.cols + c] = out[k]; }
+        else if t < end { new_state[(t - p.rows) * p.cols + c] = input(t, c); }
     }
 }

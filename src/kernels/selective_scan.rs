@@ -9,6 +9,7 @@
 //! CPU form in the L1 cache, [`WIDTH`] channels side by side as SIMD lanes. Materialising exp(delta A) for
 //! all tokens would move 17 times the memory.
 
+use super::math::Lanes;
 use super::{Case, groups, math, random, spread};
 use crate::Rng;
 use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
@@ -34,8 +35,9 @@ static BARRIER: Shader = Shader {
     writes: 2,
 };
 
-/// Channels the CPU form computes side by side.
-const WIDTH: usize = 32;
+/// Vectors of four channels that the CPU form computes side by side, so that their sums stay in registers.
+const VECTORS: usize = 2;
+const WIDTH: usize = 4 * VECTORS;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -132,69 +134,85 @@ pub fn selective_scan_barrier(gpu: &Gpu, input: &Scan<'_>) -> (Tensor, Tensor) {
 #[inline(always)]
 fn on_cpu(input: &Scan<'_>) -> (Tensor, Tensor) {
     let (len, d_inner, d_state) = (input.u.rows, input.u.cols, input.a.cols());
+    let mut delta = Vec::with_capacity(len * d_inner);
+    for t in 0..len {
+        delta.extend(input.dt.cpu_row(t).iter().map(|&dt| math::softplus(dt)));
+    }
     let mut y = vec![0.0; len * d_inner];
     let mut state = vec![0.0; d_inner * d_state];
-    let mut a = vec![[0.0; WIDTH]; d_state];
-    let mut h = vec![[0.0; WIDTH]; d_state];
+    let mut a = vec![[[0.0; 4]; VECTORS]; d_state];
+    let mut h = a.clone();
     for first in (0..d_inner).step_by(WIDTH) {
         let width = WIDTH.min(d_inner - first);
-        for n in 0..d_state {
-            for i in 0..width {
-                let at = (first + i) * d_state + n;
-                a[n][i] = input.a.cpu()[at] * std::f32::consts::LOG2_E;
-                h[n][i] = input.state.cpu()[at];
-            }
-        }
-        scan_block(input, first, width, &a, &mut h, &mut y);
         for i in 0..width {
             for n in 0..d_state {
-                state[(first + i) * d_state + n] = h[n][i];
+                let at = (first + i) * d_state + n;
+                a[n][i / 4][i % 4] = input.a.cpu()[at] * std::f32::consts::LOG2_E;
+                h[n][i / 4][i % 4] = input.state.cpu()[at];
             }
+        }
+        scan_block(input, first..first + width, &delta, &a, &mut h, &mut y);
+        for i in 0..width {
+            for n in 0..d_state {
+                state[(first + i) * d_state + n] = h[n][i / 4][i % 4];
+            }
+        }
+    }
+    for (t, y) in y.chunks_exact_mut(d_inner).enumerate() {
+        let skipped = input.d.cpu().iter().zip(input.u.cpu_row(t));
+        y.iter_mut().zip(skipped).for_each(|(y, (d, u))| *y += d * u);
+        if let Some(z) = &input.gate {
+            y.iter_mut().zip(z.cpu_row(t)).for_each(|(y, &z)| *y *= math::silu(z));
         }
     }
     (Tensor::on_cpu(len, d_inner, y), Tensor::on_cpu(d_inner, d_state, state))
 }
 
-/// All tokens of the channels `first..first + width`; lanes past `width` compute on leftovers nobody reads.
+/// Some channels side by side: one value of each.
+type Block = [[f32; 4]; VECTORS];
+
+/// C.h for all tokens of the channels `part`; lanes past its end compute on leftovers that nobody reads.
 #[inline(always)]
 fn scan_block(
     input: &Scan<'_>,
-    first: usize,
-    width: usize,
-    a: &[[f32; WIDTH]],
-    h: &mut [[f32; WIDTH]],
+    part: std::ops::Range<usize>,
+    delta: &[f32],
+    a: &[Block],
+    h: &mut [Block],
     y: &mut [f32],
 ) {
     let d_inner = input.u.cols;
-    let load = |row: &[f32]| {
-        let mut lanes = [0.0f32; WIDTH];
-        lanes[..width].copy_from_slice(&row[first..first + width]);
-        lanes
+    let load = |row: &[f32]| -> [Lanes; VECTORS] {
+        let mut block = [[0.0; 4]; VECTORS];
+        let flat = block.as_flattened_mut();
+        match <&[f32; WIDTH]>::try_from(&row[part.clone()]) {
+            Ok(whole) => flat.copy_from_slice(whole),
+            Err(_) => flat[..part.len()].copy_from_slice(&row[part.clone()]),
+        }
+        block.map(|lanes| Lanes::load(&lanes))
     };
-    let skip = load(input.d.cpu());
     for t in 0..input.u.rows {
         let u = load(input.u.cpu_row(t));
-        let delta = load(input.dt.cpu_row(t)).map(math::softplus);
-        let mut drive = [0.0; WIDTH];
-        let mut sum = [0.0; WIDTH];
-        for i in 0..WIDTH {
-            drive[i] = delta[i] * u[i];
-            sum[i] = skip[i] * u[i];
-        }
-        let (b, c) = (input.b.cpu_row(t), input.c.cpu_row(t));
-        for (((a, h), &b), &c) in a.iter().zip(h.iter_mut()).zip(b).zip(c) {
-            for i in 0..WIDTH {
-                h[i] = math::exp2(delta[i] * a[i]) * h[i] + drive[i] * b;
-                sum[i] += h[i] * c;
+        let delta = load(&delta[t * d_inner..(t + 1) * d_inner]);
+        let drive: [Lanes; VECTORS] = std::array::from_fn(|i| delta[i].mul(u[i]));
+        let mut sum = [Lanes::splat(0.0); VECTORS];
+        let inputs = input.b.cpu_row(t).iter().zip(input.c.cpu_row(t));
+        for ((a, h), (&b, &c)) in a.iter().zip(h.iter_mut()).zip(inputs) {
+            let (b, c) = (Lanes::splat(b), Lanes::splat(c));
+            for i in 0..VECTORS {
+                let decay = math::exp2_lanes(delta[i].mul(Lanes::load(&a[i])));
+                let next = decay.mul(Lanes::load(&h[i])).add(drive[i].mul(b));
+                next.store(&mut h[i]);
+                sum[i] = sum[i].add(next.mul(c));
             }
         }
-        if let Some(z) = &input.gate {
-            let z = load(z.cpu_row(t));
-            for i in 0..WIDTH {
-                sum[i] *= math::silu(z[i]);
-            }
+        let mut block = [[0.0; 4]; VECTORS];
+        sum.iter().zip(&mut block).for_each(|(sum, to)| sum.store(to));
+        let row = &mut y[t * d_inner..][part.clone()];
+        match <&mut [f32; WIDTH]>::try_from(&mut *row) {
+            Ok(whole) => whole.copy_from_slice(block.as_flattened()),
+            Err(_) => row.copy_from_slice(&block.as_flattened()[..part.len()]),
         }
-        y[t * d_inner + first..][..width].copy_from_slice(&sum[..width]);
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Two forms of the same sum. Sequential: token by token, as written. Chunked: within a chunk of Q tokens the
 //! recurrence is unrolled into y_i = sum_j<=i (C_i.B_j) exp(cum_i - cum_j) delta_j x_j + exp(cum_i) H.C_i, where cum is the
-//! sum of delta A since the chunk began: matrix products that reuse what they load. Q is ours (64) and not the
+//! sum of delta A since the chunk began: matrix products that reuse what they load. Q is ours and not the
 //! checkpoint's chunk_size: unrolling is exact for every Q, so Q changes only the order of the sums.
 //! The clamp is applied in both forms; transformers forgets it when it decodes token by token.
 
@@ -49,7 +49,7 @@ pub struct Ssd<'a> {
 pub enum Form {
     /// Token by token.
     Sequential,
-    /// Matrix products over chunks of 64 tokens.
+    /// Matrix products over chunks of tokens.
     Chunked,
 }
 
