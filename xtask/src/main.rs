@@ -56,9 +56,11 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Every path in this crate is relative to the repository, wherever the command was typed.
+/// Every path in this crate is relative to the repository, wherever the command was typed. Asked of
+/// the running cargo: with a shared CARGO_TARGET_DIR the program may come from another checkout.
 fn enter_repository() -> Result<()> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let xtask = env::var_os("CARGO_MANIFEST_DIR").ok_or("run this as `cargo xtask`")?;
+    let repository = Path::new(&xtask).join("..");
     env::set_current_dir(&repository)
         .map_err(|problem| format!("cannot enter {}: {problem}", repository.display()))
 }
