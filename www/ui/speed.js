@@ -16,7 +16,7 @@ export function speed() {
         times("Decode", "tokens/s, higher is better", baseline.decode_tokens_per_s, compressed.decode_tokens_per_s, speed.decode_ratio),
         times("Time to first token", "ms, lower is better", baseline.first_token_ms, compressed.first_token_ms),
       ]),
-      el("p", { class: "note" }, `Measured on ${backend}. ${why}`),
+      el("p", { class: "note" }, `Measured on ${backend}: ${why}`),
     ];
   });
   return (view) => {
