@@ -201,3 +201,13 @@ test("once loaded, the page goes on without a network", () => withPage({}, async
   await page.getByRole("button", { name: "Cancel" }).waitFor();
   await says("Run complete");
 }));
+
+test("a file that cannot be read is told, and forgotten with the next deed", () => withPage({}, async ({ page, says }) => {
+  await says("Run complete");
+  await page.evaluate(() => { File.prototype.arrayBuffer = () => Promise.reject(new Error("it is gone")); });
+  await page.locator("#files").setInputFiles([{ name: "config.json", mimeType: "application/json", buffer: Buffer.from("{}") }]);
+  const alert = page.getByRole("alert").filter({ hasText: "config.json could not be read (it is gone)" });
+  await alert.waitFor();
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await alert.waitFor({ state: "detached" });
+}));

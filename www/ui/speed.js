@@ -27,5 +27,6 @@ export function speed() {
 
 function times(label, unit, baseline, compressed, quotient) {
   const figure = (e, write) => cell(write(e.value), `(${write(e.low)} to ${write(e.high)}) n=${count(e.n)}`);
-  return row(label, unit, figure(baseline, timing), figure(compressed, timing), quotient ? figure(quotient, ratio) : el("td", { role: "cell" }));
+  const last = quotient ? figure(quotient, ratio) : el("td", { role: "cell" });
+  return row(label, unit, figure(baseline, timing), figure(compressed, timing), last);
 }
