@@ -35,6 +35,8 @@ const app = {
   },
   send(message, transfer) {
     sent += 1;
+    // A file that could not be read is forgotten with the next thing the person does.
+    if (failure?.action === "dismiss") failure = undefined;
     // What is on the page answers an older question until the next view.
     byId("results").setAttribute("aria-busy", "true");
     engine.send(message, transfer);

@@ -64,7 +64,7 @@ const fragment = () => `#v=1&m=${settings.model}&tr=${settings.reduce}&sp=${sett
 function view() {
   postMessage({
     type: "view", settings, fragment: fragment(), backend: "CPU (wasm simd128)",
-    backend_why: "This browser offers only a software graphics adapter, which was slower in a probe.",
+    backend_why: "the only GPU is SwiftShader, a program running on the CPU itself",
     model: model && { ...model, sha256: "3f9a1c22".repeat(8), card: "# lm-mamba2\n\nSmall English prose model.\n\n| held-out | loss |\n|---|---|\n| persuasion | 3.683 |", ignored: model.id === "own" ? ["foo_bar"] : [] },
     status, notices, run,
   });

@@ -23,3 +23,33 @@ test("under a sub-path one worker loads one wasm module, without errors, violati
   assert.deepEqual(problems, []);
   await close();
 });
+
+test("a link runs, and with both methods off the two sides are the same", { timeout: 240_000 }, async () => {
+  const { page, problems, close } = await watchedPage(browser);
+  page.setDefaultTimeout(100_000);
+  const complete = (n) => page.waitForFunction((n) => {
+    const row = document.querySelector("#scorecard tbody tr");
+    return document.querySelector("#status").textContent === "Run complete" && row?.textContent.includes(`n=${n}`);
+  }, n);
+  const words = async () => (await page.locator("#sides .words").allTextContents()).map((text) => text.trim());
+  await page.goto(`${server.url}#v=1&m=recall-mamba2&ev=recall:level=easy,n=12&gen=8`);
+  await complete(12);
+  const [baseline, compressed] = await words();
+  assert.ok(baseline.length > 0 && compressed.length > 0);
+  assert.match(await page.getByRole("region", { name: "Speed" }).innerText(), /Measured on .+: .+/);
+
+  await page.getByRole("combobox", { name: "Token reduction method" }).selectOption("off");
+  await page.getByRole("combobox", { name: "Sparsity method" }).selectOption("off");
+  const items = page.getByRole("spinbutton", { name: "Items, exact value" });
+  await items.fill("10");
+  await items.press("Enter");
+  await complete(10);
+  const [same, twin] = await words();
+  assert.equal(same, baseline, "the baseline does not depend on the compression");
+  assert.equal(twin, same);
+  const [, , change] = await page.getByRole("row", { name: "Accuracy" }).getByRole("cell").allInnerTexts();
+  assert.match(change.replace(/\s+/g, " "), /^0\.0 pt not significant \(0\.0 to 0\.0 pt\) n=10$/);
+  await page.waitForURL(/#v=1&m=recall-mamba2@[0-9a-f]{16}&.*tr=off&sp=off/);
+  assert.deepEqual(problems, []);
+  await close();
+});

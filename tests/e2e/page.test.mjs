@@ -30,7 +30,7 @@ test("without a click a run completes and every panel shows it", () => withPage(
   assert.deepEqual(await page.locator("#sides mark").allTextContents(), ["wife.", "house,"]);
   assert.match(output, /part after 55 characters/);
   assert.match(output, /48 tokens · 611 tokens\/s, measured/);
-  assert.match(await panel("Speed"), /Measured on CPU \(wasm simd128\)\. This browser offers only a software/);
+  assert.match(await panel("Speed"), /Measured on CPU \(wasm simd128\): the only GPU is SwiftShader/);
   const paper = await panel("Cost on paper");
   assert.match(paper, /counted, not measured/);
   assert.match(paper, /Unstructured sparsity does not make dense kernels faster/);
@@ -69,10 +69,13 @@ test("a value that the engine refuses goes back, with an alert", () => withPage(
 test("knobs follow the method, and what a model cannot run is not offered", () => withPage({}, async ({ page }) => {
   const method = page.getByRole("combobox", { name: "Token reduction method" });
   const layers = page.getByRole("textbox", { name: "Layers" });
+  const more = page.getByText("1 more setting");
+  await more.click();
   await layers.waitFor();
   await method.selectOption("off");
   await layers.waitFor({ state: "detached" });
   await method.selectOption("utrc");
+  await more.click();
   await layers.waitFor();
   await page.getByRole("radio", { name: /^Llama, English prose llama · 1.37M parameters · 2.8 MB$/ }).check();
   await page.waitForFunction(() => [...document.querySelectorAll("#reduce-method option")].some((o) => o.disabled));
@@ -197,4 +200,14 @@ test("once loaded, the page goes on without a network", () => withPage({}, async
   await page.getByRole("combobox", { name: "Sparsity method" }).selectOption("off");
   await page.getByRole("button", { name: "Cancel" }).waitFor();
   await says("Run complete");
+}));
+
+test("a file that cannot be read is told, and forgotten with the next deed", () => withPage({}, async ({ page, says }) => {
+  await says("Run complete");
+  await page.evaluate(() => { File.prototype.arrayBuffer = () => Promise.reject(new Error("it is gone")); });
+  await page.locator("#files").setInputFiles([{ name: "config.json", mimeType: "application/json", buffer: Buffer.from("{}") }]);
+  const alert = page.getByRole("alert").filter({ hasText: "config.json could not be read (it is gone)" });
+  await alert.waitFor();
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await alert.waitFor({ state: "detached" });
 }));

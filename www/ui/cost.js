@@ -28,7 +28,8 @@ function lengths(list) {
   const layer = (tokens, index) => {
     const bar = el("span", { class: "bar" });
     bar.style.blockSize = `${(tokens / most) * 100}%`;
-    return el("li", {}, el("span", { class: "column", "aria-hidden": "true" }, bar), el("span", { class: "unseen" }, `Layer ${index}: `), count(tokens));
+    const column = el("span", { class: "column", "aria-hidden": "true" }, bar);
+    return el("li", {}, column, el("span", { class: "unseen" }, `Layer ${index}: `), count(tokens));
   };
   return el("div", { class: "lengths" },
     el("h3", { id: "lengths-title" }, "Context tokens that enter each layer"),
@@ -38,7 +39,8 @@ function lengths(list) {
 function matrices(list, open, folded) {
   const caption = "Share of zeros asked for and reached, and the squared error of the layer's output on the calibration tokens, " +
     "relative to the output itself.";
-  const line = (m) => row(m.name, undefined, cell(`${m.rows}×${m.cols}`), cell(percent(m.requested)), cell(percent(m.achieved)), cell(error(m.error)));
+  const figures = (m) => [`${m.rows}×${m.cols}`, percent(m.requested), percent(m.achieved), error(m.error)];
+  const line = (m) => row(m.name, undefined, ...figures(m).map((figure) => cell(figure)));
   const columns = ["Matrix", "Shape", "Requested", "Achieved", "Output error"];
   const details = el("details", { open },
     el("summary", {}, `Per matrix (${list.length})`),

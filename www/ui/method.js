@@ -3,6 +3,8 @@
 import { Control, fill } from "./control.js";
 import { byId, el, part, text } from "./dom.js";
 
+const IN_VIEW = 2;
+
 export const OFF = [{ id: "off", label: "Off" }];
 
 /**
@@ -21,7 +23,7 @@ export function methodControl(kind, title, first, list, app) {
   const drawKnobs = part(box, (chosen) => {
     const drawn = (chosen?.knobs ?? []).map((knob) => drawKnob(kind, knob));
     knobs = drawn.map(({ name, elements }) => [name, new Control(elements, set(name), app.redraw)]);
-    return drawn.map(({ field }) => field);
+    return folded(drawn.map(({ field }) => field));
   });
 
   return (view, catalog) => {
@@ -34,6 +36,14 @@ export function methodControl(kind, title, first, list, app) {
     drawKnobs(chosen);
     for (const [name, control] of knobs) control.show(view.settings[name]);
   };
+}
+
+/** The first knobs are in view, many more would push the next method off the screen. */
+function folded(fields) {
+  if (fields.length <= IN_VIEW) return fields;
+  const rest = fields.slice(IN_VIEW);
+  const words = rest.length === 1 ? "1 more setting" : `${rest.length} more settings`;
+  return [...fields.slice(0, IN_VIEW), el("details", {}, el("summary", {}, words), ...rest)];
 }
 
 function choice(about, family) {

@@ -2,6 +2,8 @@
 
 import { byId, el, part } from "./dom.js";
 
+const BUTTONS = { restart: "Restart engine", reload: "Reload page", dismiss: "Dismiss" };
+
 /** `app.failure()` is what the page itself has to say: an engine that broke, a file that cannot be read. */
 export function notices(app) {
   const failing = part(byId("alerts"), ({ errors, failure }) => [
@@ -13,11 +15,9 @@ export function notices(app) {
 
   function broken({ text, action }) {
     const box = el("div", { class: "notice error" }, el("p", {}, text));
-    const button = action && el("button", { type: "button" }, { restart: "Restart engine", reload: "Reload page", dismiss: "Dismiss" }[action]);
-    if (button) {
-      button.addEventListener("click", () => app.recover(action));
-      box.append(button);
-    }
+    const button = el("button", { type: "button" }, BUTTONS[action]);
+    button.addEventListener("click", () => app.recover(action));
+    box.append(button);
     return box;
   }
 

@@ -64,6 +64,7 @@ function spans(lead, side) {
 
 function parted({ baseline, compressed }) {
   const at = compressed.differs_at ?? baseline.differs_at;
+  if (at === 0) return "The texts part at the first character; the first difference is marked.";
   if (at != null) return `The texts part after ${at} character${at === 1 ? "" : "s"}; the first difference is marked.`;
   if (baseline.done && compressed.done) return "The texts agree to the end.";
   return compressed.tokens > 0 ? "The texts agree so far." : "";

@@ -10,10 +10,17 @@ export function scorecard() {
     if (!list) return [empty("Accuracy appears here while items are scored.")];
     return [
       table("Scorecard table", CAPTION, ["Metric", "Baseline", "Compressed", "Change"], list.map(scores)),
-      ...list.map((quality) => el("p", { class: "note" }, `${quality.label}: ${quality.definition}`)),
+      ...definitions(list).map((words) => el("p", { class: "note" }, words)),
     ];
   });
   return (view) => draw(view?.run?.quality?.length ? view.run.quality : undefined);
+}
+
+/** Metrics of one task are often defined by the same words. */
+function definitions(list) {
+  const [first, ...others] = list;
+  if (others.every(({ definition }) => definition === first.definition)) return [first.definition];
+  return list.map(({ label, definition }) => `${label}: ${definition}`);
 }
 
 function scores(quality) {

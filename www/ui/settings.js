@@ -36,7 +36,8 @@ export function settings(app) {
 
 /** On a phone the settings start folded; elsewhere they end where the window ends. The button to run stays in view. */
 function fit(form) {
-  new ResizeObserver(() => document.documentElement.style.setProperty("--above", `${form.offsetTop}px`)).observe(document.querySelector(".above"));
+  const measure = () => document.documentElement.style.setProperty("--above", `${form.offsetTop}px`);
+  new ResizeObserver(measure).observe(document.querySelector(".above"));
 
   const body = byId("settings-body");
   const phone = matchMedia("(max-width: 56rem)");

@@ -16,7 +16,7 @@ export function speed() {
         times("Decode", "tokens/s, higher is better", baseline.decode_tokens_per_s, compressed.decode_tokens_per_s, speed.decode_ratio),
         times("Time to first token", "ms, lower is better", baseline.first_token_ms, compressed.first_token_ms),
       ]),
-      el("p", { class: "note" }, `Measured on ${backend}. ${why}`),
+      el("p", { class: "note" }, `Measured on ${backend}: ${why}`),
     ];
   });
   return (view) => {
@@ -27,5 +27,6 @@ export function speed() {
 
 function times(label, unit, baseline, compressed, quotient) {
   const figure = (e, write) => cell(write(e.value), `(${write(e.low)} to ${write(e.high)}) n=${count(e.n)}`);
-  return row(label, unit, figure(baseline, timing), figure(compressed, timing), quotient ? figure(quotient, ratio) : el("td", { role: "cell" }));
+  const last = quotient ? figure(quotient, ratio) : el("td", { role: "cell" });
+  return row(label, unit, figure(baseline, timing), figure(compressed, timing), last);
 }
