@@ -15,6 +15,7 @@ const TYPES = {
   ".js": "text/javascript; charset=utf-8",
   ".css": "text/css; charset=utf-8",
   ".json": "application/json",
+  ".jsonl": "application/json",
   ".jsonl": "application/octet-stream",
   ".wasm": "application/wasm",
   ".svg": "image/svg+xml",
