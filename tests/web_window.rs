@@ -1,4 +1,4 @@
-//! WebGPU in a page's window, as `wasm-pack test --headless --chrome` opens it.
+//! The engine in a window, as `wasm-pack test --headless --chrome` opens it.
 #![cfg(target_arch = "wasm32")]
 
 mod browser;
@@ -8,7 +8,17 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 wasm_bindgen_test_configure!(run_in_browser);
 
 #[wasm_bindgen_test]
-async fn a_compute_shader_gives_the_right_numbers_in_a_window() {
+async fn every_shader_agrees_with_its_cpu_form() {
     assert!(browser::global_has("document"), "this test must run in a window");
-    browser::the_device_computes().await;
+    browser::every_shader_agrees_with_its_cpu_form().await;
+}
+
+#[wasm_bindgen_test]
+async fn an_invalid_shader_is_an_error_and_not_zeros() {
+    browser::an_invalid_shader_is_an_error_and_not_zeros().await;
+}
+
+#[wasm_bindgen_test]
+async fn models_equal_transformers() {
+    browser::models_equal_transformers().await;
 }

@@ -1,4 +1,4 @@
-//! WebGPU in a dedicated worker, where the engine lives.
+//! The engine in a dedicated worker, as `wasm-pack test --headless --chrome` opens it.
 #![cfg(target_arch = "wasm32")]
 
 mod browser;
@@ -8,11 +8,20 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
 #[wasm_bindgen_test]
-async fn a_compute_shader_gives_the_right_numbers_in_a_dedicated_worker() {
-    assert!(!browser::global_has("document"), "this test must run in a worker");
+async fn every_shader_agrees_with_its_cpu_form() {
     assert!(
         browser::global_has("DedicatedWorkerGlobalScope"),
         "this test must run in a dedicated worker"
     );
-    browser::the_device_computes().await;
+    browser::every_shader_agrees_with_its_cpu_form().await;
+}
+
+#[wasm_bindgen_test]
+async fn an_invalid_shader_is_an_error_and_not_zeros() {
+    browser::an_invalid_shader_is_an_error_and_not_zeros().await;
+}
+
+#[wasm_bindgen_test]
+async fn models_equal_transformers() {
+    browser::models_equal_transformers().await;
 }

@@ -1,110 +1,133 @@
-//! A small computation on the browser's WebGPU device, for the window and the worker test alike.
+//! What is checked in the browser, in a window and in a dedicated worker alike.
 
-use js_sys::{Function, Promise, Reflect};
+use js_sys::Reflect;
+use serde::Deserialize;
+use std::rc::Rc;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::JsFuture;
-use wgpu::util::DeviceExt;
-
-/// y <- 2 x + y, on workgroups of 64.
-const SHADER: &str = "
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [n]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>; // [n]
-
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x < arrayLength(&y) { y[id.x] = 2.0 * x[id.x] + y[id.x]; }
-}";
+use wasm_bindgen_test::console_log;
+use whittle::backend::Device;
+use whittle::backend::gpu::{Dispatch, Shader};
+use whittle::config::ModelConfig;
+use whittle::kernels::{cases, largest_difference};
+use whittle::models::{Model, NoHooks, Weights};
+use whittle::weights::Checkpoint;
 
 /// Whether the global object has a property of this name (`document` in a window only).
 pub fn global_has(name: &str) -> bool {
     Reflect::has(&js_sys::global(), &JsValue::from_str(name)).expect("the global is an object")
 }
 
-/// Compares the device's result with the same sum done here, at a size that fills no workgroup.
-pub async fn the_device_computes() {
-    let x: Vec<f32> = (0..1000).map(|i| i as f32).collect();
-    let y: Vec<f32> = (0..1000).map(|i| 0.5 - i as f32).collect();
-    let computed = on_device(&x, &y).await;
-    // Whole and half numbers this small are exact in f32, so no tolerance is due.
-    let expected: Vec<f32> = x.iter().zip(&y).map(|(x, y)| 2.0 * x + y).collect();
-    assert_eq!(computed, expected);
+async fn gpu() -> Device {
+    let device =
+        Device::open_gpu().await.expect("WebGPU; is --enable-unsafe-webgpu in webdriver.json?");
+    console_log!("on {}", device.label());
+    device
 }
 
-async fn on_device(x: &[f32], y: &[f32]) -> Vec<f32> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapter = instance.request_adapter(&Default::default()).await.expect("a WebGPU adapter");
-    let (device, queue) =
-        adapter.request_device(&Default::default()).await.expect("a WebGPU device");
-    // Without a scope the browser only logs what is invalid and the result is zeros.
-    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-
-    let storage = |values: &[f32]| {
-        device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: None,
-            contents: bytemuck::cast_slice(values),
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
-        })
-    };
-    let (x, y) = (storage(x), storage(y));
-    let read_back = device.create_buffer(&wgpu::BufferDescriptor {
-        label: None,
-        size: y.size(),
-        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    queue.submit([record(&device, &x, &y, &read_back)]);
-    if let Some(problem) = scope.pop().await {
-        panic!("WebGPU: {problem}");
+/// Every kernel: the browser's WebGPU against the wasm (simd128) form on the same inputs.
+pub async fn every_shader_agrees_with_its_cpu_form() {
+    let gpu = gpu().await;
+    let mut failures = Vec::new();
+    for case in cases() {
+        let expected = (case.run)(&Device::Cpu);
+        let found = (case.run)(&gpu);
+        assert_eq!(expected.len(), found.len(), "{}", case.name);
+        for (i, (e, f)) in expected.iter().zip(&found).enumerate() {
+            match gpu.read(f).await {
+                Ok(values) => {
+                    let d = largest_difference(&values, e.cpu());
+                    if d.is_nan() || d > case.tolerance {
+                        failures.push(format!(
+                            "{} output {i}: {d:e} > {:e}",
+                            case.name, case.tolerance
+                        ));
+                    }
+                }
+                Err(e) => failures.push(format!("{}: {e}", case.name)),
+            }
+        }
     }
-    mapped(&read_back).await
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-fn record(
-    device: &wgpu::Device,
-    x: &wgpu::Buffer,
-    y: &wgpu::Buffer,
-    read_back: &wgpu::Buffer,
-) -> wgpu::CommandBuffer {
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(SHADER.into()),
+static BROKEN: Shader = Shader {
+    name: "broken",
+    source: "@group(0) @binding(0) var<uniform> p: vec4u; @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+             @compute @workgroup_size(64) fn main() { y[0] = nothing_of_this_name; }",
+    reads: 0,
+    writes: 1,
+};
+
+/// wgpu on the web drops validation errors unless they are asked for; a caller must never see zeros instead.
+pub async fn an_invalid_shader_is_an_error_and_not_zeros() {
+    let device = gpu().await;
+    let Device::Gpu(gpu) = &device else { unreachable!() };
+    let y = gpu.alloc(256);
+    gpu.dispatch(&Dispatch {
+        shader: &BROKEN,
+        entry: "main",
+        constants: &[],
+        params: &[0; 16],
+        reads: &[],
+        writes: &[&y],
+        groups: [1, 1, 1],
     });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: Some("main"),
-        compilation_options: Default::default(),
-        cache: None,
-    });
-    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &pipeline.get_bind_group_layout(0),
-        entries: &[
-            wgpu::BindGroupEntry { binding: 0, resource: x.as_entire_binding() },
-            wgpu::BindGroupEntry { binding: 1, resource: y.as_entire_binding() },
-        ],
-    });
-    let mut encoder = device.create_command_encoder(&Default::default());
-    let mut pass = encoder.begin_compute_pass(&Default::default());
-    pass.set_pipeline(&pipeline);
-    pass.set_bind_group(0, &group, &[]);
-    pass.dispatch_workgroups(y.size().div_ceil(4 * 64) as u32, 1, 1);
-    drop(pass);
-    encoder.copy_buffer_to_buffer(y, 0, read_back, 0, y.size());
-    encoder.finish()
+    let error = gpu.read(&y, 4).await.expect_err("the shader does not compile").to_string();
+    assert!(error.contains("GPU"), "{error}");
+    // The device itself is fine and goes on.
+    let x = device.tensor(1, 3, &[1.0, 2.0, 3.0]);
+    assert_eq!(device.read(&x).await.expect("the device still works"), [1.0, 2.0, 3.0]);
 }
 
-async fn mapped(buffer: &wgpu::Buffer) -> Vec<f32> {
-    let done = Promise::new(&mut |resolve: Function, reject: Function| {
-        buffer.map_async(wgpu::MapMode::Read, .., move |outcome| {
-            let answer = match outcome {
-                Ok(()) => resolve.call0(&JsValue::NULL),
-                Err(problem) => reject.call1(&JsValue::NULL, &problem.to_string().into()),
-            };
-            answer.expect("a promise can be settled");
-        });
-    });
-    JsFuture::from(done).await.expect("the result can be mapped");
-    bytemuck::cast_slice(&buffer.get_mapped_range(..).expect("it is mapped")).to_vec()
+#[derive(Deserialize)]
+struct Expected {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    ids: Vec<u32>,
+    nll: Vec<f64>,
+}
+
+macro_rules! fixture {
+    ($name:literal) => {
+        (
+            $name,
+            include_bytes!(concat!("../fixtures/models/", $name, "/config.json")).as_slice(),
+            include_bytes!(concat!("../fixtures/models/", $name, "/model.safetensors")).as_slice(),
+            include_bytes!(concat!("../fixtures/models/", $name, "/expected.json")).as_slice(),
+        )
+    };
+}
+
+/// The wasm CPU backend and WebGPU against transformers; tolerances as in tests/parity.rs.
+pub async fn models_equal_transformers() {
+    let fixtures = [
+        fixture!("mamba-f32"),
+        fixture!("mamba2-f32-groups"),
+        fixture!("llama-f32-gqa"),
+        fixture!("neox-f32-parallel"),
+    ];
+    let devices = [(Device::Cpu, 1e-5), (gpu().await, 1.1e-4)];
+    for (name, config, weights, expected) in fixtures {
+        let config = ModelConfig::parse(config).expect(name);
+        let files = vec![("model.safetensors".to_string(), weights.to_vec())];
+        let weights = Weights::new(Rc::new(Checkpoint::open(files).expect(name)));
+        let expected: Expected = serde_json::from_slice(expected).expect(name);
+        for (device, tolerance) in &devices {
+            let model = Model::load(device, &config, &weights.for_new_device()).expect(name);
+            for case in expected.cases.iter().filter(|c| c.ids.len() > 1) {
+                let n = case.ids.len();
+                let mut state = model.start(device);
+                let hidden = model.forward(device, &case.ids[..n - 1], &mut state, &mut NoHooks);
+                let values = model.nll(device, &hidden, &device.ids(&case.ids[1..]));
+                let values = device.read(&values).await.expect(name);
+                let differences = values.chunks_exact(2).zip(&case.nll);
+                let sum: f64 = differences.map(|(pair, e)| (f64::from(pair[0]) - e).abs()).sum();
+                let mean = sum / (n - 1) as f64;
+                assert!(mean <= *tolerance, "{name} on {}, {n} tokens: {mean:e}", device.kind());
+            }
+        }
+    }
 }
