@@ -34,14 +34,14 @@ pub fn exp2(x: f32) -> f32 {
 pub fn exp2_lanes(x: Lanes) -> Lanes {
     let x = x.at_least(-126.0);
     let round = Lanes::splat(ROUND);
-    let shifted = x.add(round);
-    let r = x.sub(shifted.sub(round));
-    let r2 = r.mul(r);
-    let term = |a: f32, b: f32| Lanes::splat(a).add(r.mul(Lanes::splat(b)));
+    let shifted = x.plus(round);
+    let r = x.minus(shifted.minus(round));
+    let r2 = r.times(r);
+    let term = |a: f32, b: f32| Lanes::splat(a).plus(r.times(Lanes::splat(b)));
     let low = term(1.0, std::f32::consts::LN_2);
     let middle = term(0.240_226_46, 0.055_503_286);
-    let high = term(0.009_618_489, 0.001_339_993_2).add(r2.mul(Lanes::splat(0.000_153_458_12)));
-    low.add(r2.mul(middle.add(r2.mul(high)))).scaled(shifted)
+    let high = term(0.009_618_489, 0.001_339_993_2).plus(r2.times(Lanes::splat(0.000_153_458_12)));
+    low.plus(r2.times(middle.plus(r2.times(high)))).scaled(shifted)
 }
 
 /// e^x for x in [-87.3, 88.7]; relative error below 2e-7. Exactly 1 at 0, and 0 where the result would be subnormal.

@@ -194,16 +194,16 @@ fn scan_block(
     for t in 0..input.u.rows {
         let u = load(input.u.cpu_row(t));
         let delta = load(&delta[t * d_inner..(t + 1) * d_inner]);
-        let drive: [Lanes; VECTORS] = std::array::from_fn(|i| delta[i].mul(u[i]));
+        let drive: [Lanes; VECTORS] = std::array::from_fn(|i| delta[i].times(u[i]));
         let mut sum = [Lanes::splat(0.0); VECTORS];
         let inputs = input.b.cpu_row(t).iter().zip(input.c.cpu_row(t));
         for ((a, h), (&b, &c)) in a.iter().zip(h.iter_mut()).zip(inputs) {
             let (b, c) = (Lanes::splat(b), Lanes::splat(c));
             for i in 0..VECTORS {
-                let decay = math::exp2_lanes(delta[i].mul(Lanes::load(&a[i])));
-                let next = decay.mul(Lanes::load(&h[i])).add(drive[i].mul(b));
+                let decay = math::exp2_lanes(delta[i].times(Lanes::load(&a[i])));
+                let next = decay.times(Lanes::load(&h[i])).plus(drive[i].times(b));
                 next.store(&mut h[i]);
-                sum[i] = sum[i].add(next.mul(c));
+                sum[i] = sum[i].plus(next.times(c));
             }
         }
         let mut block = [[0.0; 4]; VECTORS];
@@ -368,79 +368,4 @@ pub fn cases() -> Vec<Case> {
 type Scanner = fn(&Device, &Example) -> (Tensor, Tensor);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::largest_difference;
-
-    /// Algorithm 2 in f64, one channel and one state at a time.
-    fn equation(s: &Scan<'_>) -> (Vec<f32>, Vec<f32>) {
-        let (len, d_inner, d_state) = (s.u.rows, s.u.cols, s.a.cols());
-        let mut h: Vec<f64> = s.state.cpu().iter().map(|&v| v as f64).collect();
-        let mut y = Vec::new();
-        for t in 0..len {
-            for ch in 0..d_inner {
-                let u = s.u.cpu_row(t)[ch] as f64;
-                let delta = (s.dt.cpu_row(t)[ch] as f64).exp().ln_1p();
-                let mut sum = s.d.cpu()[ch] as f64 * u;
-                for n in 0..d_state {
-                    let a = s.a.cpu()[ch * d_state + n] as f64;
-                    let h = &mut h[ch * d_state + n];
-                    *h = (delta * a).exp() * *h + delta * s.b.cpu_row(t)[n] as f64 * u;
-                    sum += s.c.cpu_row(t)[n] as f64 * *h;
-                }
-                if let Some(z) = &s.gate {
-                    let z = z.cpu_row(t)[ch] as f64;
-                    sum *= z / (1.0 + (-z).exp());
-                }
-                y.push(sum as f32);
-            }
-        }
-        (y, h.iter().map(|&v| v as f32).collect())
-    }
-
-    #[test]
-    fn the_cpu_form_is_the_equation() {
-        for (len, d_inner, d_state) in [(9, 37, 5), (40, 32, 16), (3, 1, 1)] {
-            let example = Example::new(&Device::Cpu, 5, len, d_inner, d_state);
-            let scan = example.scan();
-            let (y, state) = selective_scan(&Device::Cpu, &scan);
-            let (want_y, want_state) = equation(&scan);
-            // f32 sums over the states and steps against f64.
-            assert!(largest_difference(y.cpu(), &want_y) < 1e-5);
-            assert!(largest_difference(state.cpu(), &want_state) < 1e-5);
-        }
-    }
-
-    #[test]
-    fn every_split_and_single_steps_equal_the_whole_exactly() {
-        let (len, d_inner, d_state) = (11, 37, 5);
-        let example = Example::new(&Device::Cpu, 6, len, d_inner, d_state);
-        let whole = example.scan();
-        let (y, end) = selective_scan(&Device::Cpu, &whole);
-        fn part(v: View<'_>, row: usize, rows: usize) -> View<'_> {
-            View { row: v.row + row, rows, ..v }
-        }
-        for size in 1..len {
-            let mut pieces = Vec::new();
-            let mut state = example.state.clone();
-            for row in (0..len).step_by(size) {
-                let rows = size.min(len - row);
-                let scan = Scan {
-                    u: part(whole.u, row, rows),
-                    dt: part(whole.dt, row, rows),
-                    b: part(whole.b, row, rows),
-                    c: part(whole.c, row, rows),
-                    gate: whole.gate.map(|z| part(z, row, rows)),
-                    state: &state,
-                    ..whole
-                };
-                let (y, next) = selective_scan(&Device::Cpu, &scan);
-                pieces.extend_from_slice(y.cpu());
-                state = next;
-            }
-            // The state is carried in f32 either way and every step does the same operations.
-            assert_eq!(pieces, y.cpu(), "pieces of {size}");
-            assert_eq!(state.cpu(), end.cpu());
-        }
-    }
-}
+mod tests;

@@ -29,17 +29,17 @@ mod imp {
         }
 
         #[inline(always)]
-        pub fn add(self, other: Self) -> Self {
+        pub fn plus(self, other: Self) -> Self {
             Self(f32x4_add(self.0, other.0))
         }
 
         #[inline(always)]
-        pub fn sub(self, other: Self) -> Self {
+        pub fn minus(self, other: Self) -> Self {
             Self(f32x4_sub(self.0, other.0))
         }
 
         #[inline(always)]
-        pub fn mul(self, other: Self) -> Self {
+        pub fn times(self, other: Self) -> Self {
             Self(f32x4_mul(self.0, other.0))
         }
 
@@ -83,17 +83,17 @@ mod imp {
         }
 
         #[inline(always)]
-        pub fn add(self, other: Self) -> Self {
+        pub fn plus(self, other: Self) -> Self {
             Self(unsafe { _mm_add_ps(self.0, other.0) })
         }
 
         #[inline(always)]
-        pub fn sub(self, other: Self) -> Self {
+        pub fn minus(self, other: Self) -> Self {
             Self(unsafe { _mm_sub_ps(self.0, other.0) })
         }
 
         #[inline(always)]
-        pub fn mul(self, other: Self) -> Self {
+        pub fn times(self, other: Self) -> Self {
             Self(unsafe { _mm_mul_ps(self.0, other.0) })
         }
 
@@ -138,17 +138,17 @@ mod imp {
         }
 
         #[inline(always)]
-        pub fn add(self, other: Self) -> Self {
+        pub fn plus(self, other: Self) -> Self {
             Self(from_fn(|i| self.0[i] + other.0[i]))
         }
 
         #[inline(always)]
-        pub fn sub(self, other: Self) -> Self {
+        pub fn minus(self, other: Self) -> Self {
             Self(from_fn(|i| self.0[i] - other.0[i]))
         }
 
         #[inline(always)]
-        pub fn mul(self, other: Self) -> Self {
+        pub fn times(self, other: Self) -> Self {
             Self(from_fn(|i| self.0[i] * other.0[i]))
         }
 

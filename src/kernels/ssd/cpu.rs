@@ -103,9 +103,9 @@ fn advance<const R: usize>(
         for r in 0..R {
             let at = &mut h[r * n + 4 * q..r * n + 4 * q + 4];
             let at: &mut [f32; 4] = at.try_into().expect("four values");
-            let next = decays.mul(Lanes::load(at)).add(drives[r].mul(b));
+            let next = decays.times(Lanes::load(at)).plus(drives[r].times(b));
             next.store(at);
-            sums[r] = sums[r].add(next.mul(c));
+            sums[r] = sums[r].plus(next.times(c));
         }
     }
     let whole = n - rest_b.len();
@@ -305,13 +305,13 @@ fn add_tile(out: &mut [f32], a: &[f32], b: &[f32], n: usize) {
         let (left, right) = (Lanes::load(left), Lanes::load(right));
         for (sums, a) in sums.iter_mut().zip([a0, a1, a2, a3]) {
             let a = Lanes::splat(*a);
-            sums[0] = sums[0].add(a.mul(left));
-            sums[1] = sums[1].add(a.mul(right));
+            sums[0] = sums[0].plus(a.times(left));
+            sums[1] = sums[1].plus(a.times(right));
         }
     }
     for (row, sums) in out.chunks_mut(n).zip(sums) {
         for (to, sum) in row.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
-            Lanes::load(to).add(sum).store(to);
+            Lanes::load(to).plus(sum).store(to);
         }
     }
 }
