@@ -1,7 +1,9 @@
 //! Speed of two arms, measured in turns on one machine in one process.
 //!
 //! A measurement repeats its work until it has lasted at least 50 ms. The first round (shader compilation, cold
-//! caches) is dropped. Shown are the median and the middle half of the rounds; ratios are formed within a round.
+//! caches) is dropped. The order of the two changes from round to round, so that a machine that warms up or fills
+//! with other work favours neither. Shown are the median and the middle half of the rounds; ratios are formed
+//! within a round.
 
 use super::arm::{Arm, Context};
 use super::generate::choose;
@@ -11,7 +13,7 @@ use crate::{Result, Rng};
 
 const SPAN_MS: f64 = 50.0;
 /// Rounds that count.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 8;
 
 /// One round of one arm.
 #[derive(Clone, Copy)]
@@ -32,10 +34,10 @@ pub async fn speed(
 ) -> Result<Speed> {
     let mut rounds = [Vec::new(), Vec::new()];
     for round in 0..=ROUNDS {
-        for (arm, list) in arms.iter().zip(&mut rounds) {
-            let measured = one_round(arm, prompt, decode_tokens, pace).await?;
+        for side in [round % 2, 1 - round % 2] {
+            let measured = one_round(arms[side], prompt, decode_tokens, pace).await?;
             if round > 0 {
-                list.push(measured);
+                rounds[side].push(measured);
             }
         }
     }

@@ -370,11 +370,11 @@ fn pick<T>(items: Vec<T>, n: usize, seed: u64) -> Vec<T> {
     numbered.filter_map(|(i, item)| wanted.next_if_eq(&i).map(|_| item)).collect()
 }
 
-fn text<'a>(file: &'a (String, Vec<u8>)) -> Result<&'a str> {
+fn text(file: &(String, Vec<u8>)) -> Result<&str> {
     std::str::from_utf8(&file.1).map_err(|_| Error::file(&file.0, "is not UTF-8 text"))
 }
 
-fn lines<'a>(file: &'a (String, Vec<u8>)) -> Result<Vec<(&'a str, &'a str)>> {
+fn lines(file: &(String, Vec<u8>)) -> Result<Vec<(&str, &str)>> {
     Ok(text(file)?.lines().map(|line| (file.0.as_str(), line)).collect())
 }
 

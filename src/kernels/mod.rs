@@ -39,8 +39,11 @@ pub struct Case {
     pub tolerance: f32,
     pub why: &'static str,
     /// Builds its inputs from a fixed seed on the device and gives the outputs.
-    pub run: Box<dyn Fn(&Device) -> Vec<Tensor>>,
+    pub run: RunCase,
 }
+
+/// Builds inputs on a device and gives a kernel's outputs.
+pub type RunCase = Box<dyn Fn(&Device) -> Vec<Tensor>>;
 
 /// Every kernel's cases.
 pub fn cases() -> Vec<Case> {
