@@ -11,7 +11,7 @@ mod reducer;
 mod schedule;
 mod stride;
 mod utrc;
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod vectors;
 
 pub use reducer::{LayerTrace, Merge, Reducer};

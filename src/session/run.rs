@@ -237,7 +237,7 @@ fn cost(spec: &RunSpec, loaded: &Loaded, matrices: Vec<MatrixReport>, prompt: us
         flops_saved_total: saved.as_ref().map_or(0.0, |s| s.total),
         lengths: saved.map_or_else(|| vec![n; loaded.config.n_layer()], |s| s.lengths),
         sparsity: if weights > 0.0 { zeros / weights } else { 0.0 },
-        sparsity_of_model: zeros.max(0.0) / loaded.view.parameters.max(1) as f64,
+        sparsity_of_model: (zeros + 0.0) / loaded.view.parameters.max(1) as f64,
         matrices,
     }
 }

@@ -7,6 +7,8 @@
 mod open;
 mod pipelines;
 mod pool;
+#[cfg(target_arch = "wasm32")]
+mod web_name;
 
 pub use pipelines::{Dispatch, Shader};
 pub use pool::Buffer;

@@ -16,7 +16,7 @@ impl Gpu {
             })
             .await
             .map_err(|e| Error::Gpu(format!("no adapter ({e})")))?;
-        let info = adapter.get_info();
+        let info = named(adapter.get_info()).await;
         // The adapter's own limits: the defaults (128 MiB bindings) are too small for a 50k-word embedding.
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
@@ -66,6 +66,19 @@ impl Gpu {
     }
 }
 
+#[cfg(target_arch = "wasm32")]
+async fn named(mut info: wgpu::AdapterInfo) -> wgpu::AdapterInfo {
+    if let Some(name) = super::web_name::adapter_name().await {
+        info.name = name;
+    }
+    info
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+async fn named(info: wgpu::AdapterInfo) -> wgpu::AdapterInfo {
+    info
+}
+
 fn instance_descriptor() -> wgpu::InstanceDescriptor {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::BROWSER_WEBGPU;
@@ -81,5 +94,9 @@ pub(super) fn is_software(info: &wgpu::AdapterInfo) -> bool {
 pub(super) fn label(info: &wgpu::AdapterInfo) -> String {
     let name = if info.name.is_empty() { "unnamed adapter" } else { &info.name };
     let kind = if is_software(info) { "software, " } else { "" };
-    format!("{name} ({kind}{:?})", info.backend)
+    let api = match info.backend {
+        wgpu::Backend::BrowserWebGpu => "WebGPU".to_string(),
+        other => format!("{other:?}"),
+    };
+    format!("{name} ({kind}{api})")
 }
