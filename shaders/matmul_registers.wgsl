@@ -12,7 +12,7 @@ fn columns(a: u32, b: u32, c: u32, d: u32, k: u32) -> Columns {
     );
 }
 
-// x[r.., :] W[o.., :]ᵀ: row i of eight is [2 i] and [2 i + 1]. Every index is constant, so that all of it is registers.
+// x[r.., :] W[o.., :]ᵀ: row i of eight is [2 i] and [2 i + 1]. Every index is constant, so all of it is registers.
 fn register_sums(r: u32, o: u32) -> array<vec4f, 16> {
     let w0 = w_row(o);
     let w1 = w_row(o + 1u);

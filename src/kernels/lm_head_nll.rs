@@ -97,6 +97,21 @@ struct Params {
     partials: u32,
 }
 
+impl Params {
+    fn new(h: View<'_>, table: &Matrix, share: usize, partials: usize) -> Self {
+        Self {
+            rows: h.rows as u32,
+            outs: table.rows() as u32,
+            depth: h.cols as u32,
+            x_offset: h.offset() as u32,
+            x_stride: h.stride() as u32,
+            w_stride: table.row_stride() as u32,
+            share: share as u32,
+            partials: partials as u32,
+        }
+    }
+}
+
 /// `[seq_len, 2]`: -log p(target) in nats, and 1.0 where the target is the argmax (else 0.0), for hidden states
 /// `h` `[seq_len, d_model]`, `table` `[vocab_size, d_model]` and `targets` `[seq_len]`.
 pub fn lm_head_nll<'a>(
@@ -205,16 +220,7 @@ fn on_gpu(gpu: &Gpu, h: View<'_>, table: &Matrix, targets: &Ids, form: Form) -> 
     let shares = vocab.div_ceil(share);
     let partials = gpu.alloc(rows * shares * per_share * 16);
     let y = gpu.alloc(rows * 2 * 4);
-    let params = Params {
-        rows: rows as u32,
-        outs: vocab as u32,
-        depth: h.cols as u32,
-        x_offset: h.offset() as u32,
-        x_stride: h.stride() as u32,
-        w_stride: table.row_stride() as u32,
-        share: share as u32,
-        partials: (shares * per_share) as u32,
-    };
+    let params = Params::new(h, table, share, shares * per_share);
     let (weights, f16) = weight_constants(table);
     let constants = [f16, ("X_VECTORS", f64::from(u8::from(reads_vectors(h))))];
     let x = h.tensor.gpu();

@@ -134,21 +134,26 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn on_gpu(&self, gpu: &Gpu, form: Form) -> Tensor {
-        let (x, rows, outs) = (self.x, self.x.rows, self.w.rows());
-        let y = gpu.alloc(rows * outs * 4);
-        let (weights, f16) = weight_constants(self.w);
-        let buffer = x.tensor.gpu();
-        let params = Params {
-            rows: rows as u32,
-            outs: outs as u32,
+    fn params(&self) -> Params {
+        let x = self.x;
+        Params {
+            rows: x.rows as u32,
+            outs: self.w.rows() as u32,
             depth: x.cols as u32,
             x_offset: x.offset() as u32,
             x_stride: x.stride() as u32,
             w_stride: self.w.row_stride() as u32,
             has_bias: self.bias.is_some().into(),
             has_residual: self.residual.is_some().into(),
-        };
+        }
+    }
+
+    fn on_gpu(&self, gpu: &Gpu, form: Form) -> Tensor {
+        let (x, rows, outs) = (self.x, self.x.rows, self.w.rows());
+        let y = gpu.alloc(rows * outs * 4);
+        let (weights, f16) = weight_constants(self.w);
+        let buffer = x.tensor.gpu();
+        let params = self.params();
         let (shader, entry, groups) = match form {
             Form::Direct => (&DIRECT, "main", [groups(outs, 16 * 8), groups(rows, 8), 1]),
             Form::Shared => (&SHARED, "main", [groups(outs, 64), groups(rows, 64), 1]),
@@ -206,6 +211,8 @@ pub fn cases() -> Vec<Case> {
         cases.extend(rows.iter().map(|&size| case(Some(form), size, Extras::of(size))));
     }
     cases.push(case(None, (1, 40, 24), Extras::default()));
+    // Over the blocks of the CPU form: 64 rows, 768 inputs.
+    cases.push(case(None, (69, 17, 777), Extras::default()));
     cases.push(case(None, (5, 12, 36), Extras { bias: true, residual: true, half: false }));
     cases
 }
@@ -232,8 +239,8 @@ fn case(form: Option<Form>, (rows, outs, depth): (usize, usize, usize), extras: 
     let kind = if extras.half { "f16" } else { "f32" };
     Case {
         name: format!("matmul {name} {rows}x{depth} by {kind} {outs}x{depth}"),
-        tolerance: 5e-5,
-        why: "sums of up to 130 products of normals in another order",
+        tolerance: if depth > 130 { 2e-4 } else { 5e-5 },
+        why: "sums of up to 130 (one: 777) products of normals in another order",
         run: Box::new(move |device| {
             let mut rng = Rng::new(5);
             let offset = if depth % 4 == 0 { 4 } else { 3 };

@@ -81,7 +81,7 @@ mod tests {
     fn both_layouts_compute_the_equation() {
         let mut rng = Rng::new(7);
         for rows in [1, 2, 3, 4, 5, 6, 7, 9, 13, 65] {
-            for (cols, outs, start) in [(1, 1, 0), (3, 7, 0), (37, 29, 16), (515, 8, 0)] {
+            for (cols, outs, start) in [(1, 1, 0), (3, 7, 0), (37, 29, 16), (1553, 8, 0)] {
                 let stride = cols + 3;
                 let values = rng.normals(rows * stride, 1.0);
                 let x = Rows { values: &values, rows, cols, stride };
@@ -93,7 +93,11 @@ mod tests {
                     let mut found = y.clone();
                     accumulate(x, &matrix, start..outs, &mut found);
                     let d = crate::kernels::largest_difference(&found, &expected);
-                    assert!(d < 3e-5, "{layout:?} {rows}x{cols}x{outs}: {d}");
+                    // Rounding grows with the square root of the number of products.
+                    assert!(
+                        d < 4e-6 * (cols as f32).sqrt(),
+                        "{layout:?} {rows}x{cols}x{outs}: {d}"
+                    );
                 }
             }
         }
