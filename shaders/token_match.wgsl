@@ -1,97 +1,76 @@
-// Largest cosine of every row of A over a segment of B; see src/kernels/token_match.rs.
-// A workgroup of 8x8 compares 32 rows of A with 4 tiles of 32 rows of B; an invocation holds 4x4 products. Lanes read
-// neighbouring rows of the packed array, so no workgroup memory is needed until the one barrier at the end.
+// Largest cosine of every row of A over each eight rows of B; see src/kernels/token_match.rs.
+// A workgroup of 8x8 compares 64 rows of A with 64 of B, an invocation 8 with 8, from two vectors each of the packed
+// rows. Neighbours read neighbouring vectors, so registers are enough and there is no barrier.
 
 struct Params {
-    n_a: u32, n_b: u32, cols: u32, x_offset: u32, x_stride: u32, segments: u32, eps: f32,
+    n_a: u32, n_b: u32, cols: u32, x_offset: u32, x_stride: u32, slots_a: u32, slots: u32, eps: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> packed: array<vec4f>;         // [ceil(cols / 4), n_a + n_b], unit rows
+@group(0) @binding(1) var<storage, read> packed: array<vec4f>;         // [cols, slots], unit rows
 @group(0) @binding(2) var<storage, read> rows: array<u32>;             // [n_a + n_b]
-@group(0) @binding(3) var<storage, read_write> best_value: array<f32>; // [segments, n_a]
-@group(0) @binding(4) var<storage, read_write> best_row: array<u32>;   // [segments, n_a]
+@group(0) @binding(3) var<storage, read_write> best_value: array<f32>; // [ceil(n_b / 8), n_a]
+@group(0) @binding(4) var<storage, read_write> best_row: array<u32>;   // [ceil(n_b / 8), n_a]
 
-const TILE = 32u;
-const TILES = 4u;
 const NONE = 0xffffffffu;
 
 struct Best { value: f32, row: u32 }
-
-var<workgroup> values: array<f32, 256>; // [32 rows of A, 8 lanes]
-var<workgroup> matched: array<u32, 256>;
 
 fn better(a: Best, b: Best) -> Best {
     if b.value > a.value || (b.value == a.value && b.row < a.row) { return b; }
     return a;
 }
 
-// The best of four products with the rows b, b + 8, b + 16, b + 24 of B.
-fn best_of(best: Best, products: vec4f, b: u32) -> Best {
-    var now = best;
-    if b < p.n_b { now = better(now, Best(products.x, rows[p.n_a + b])); }
-    if b + 8u < p.n_b { now = better(now, Best(products.y, rows[p.n_a + b + 8u])); }
-    if b + 16u < p.n_b { now = better(now, Best(products.z, rows[p.n_a + b + 16u])); }
-    if b + 24u < p.n_b { now = better(now, Best(products.w, rows[p.n_a + b + 24u])); }
-    return now;
+fn with_row(best: Best, value: f32, b: u32) -> Best {
+    if b >= p.n_b { return best; }
+    return better(best, Best(value, rows[p.n_a + b]));
+}
+
+// Writes the best of row `a` of A and its eight products with the rows b .. b + 8 of B.
+fn put(a: u32, v: vec4f, w: vec4f, b: u32) {
+    if a >= p.n_a { return; }
+    // A cosine is above -2.
+    var best = with_row(Best(-2.0, NONE), v.x, b);
+    best = with_row(best, v.y, b + 1u);
+    best = with_row(best, v.z, b + 2u);
+    best = with_row(best, v.w, b + 3u);
+    best = with_row(best, w.x, b + 4u);
+    best = with_row(best, w.y, b + 5u);
+    best = with_row(best, w.z, b + 6u);
+    best = with_row(best, w.w, b + 7u);
+    let at = b / 8u * p.n_a + a;
+    best_value[at] = best.value;
+    best_row[at] = best.row;
 }
 
 @compute @workgroup_size(8, 8)
-fn main(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(local_invocation_id) local: vec3u,
-) {
-    let n = p.n_a + p.n_b;
-    let chunks = (p.cols + 3u) / 4u;
-    let a = min(vec4u(group.x * TILE + local.y) + vec4u(0u, 8u, 16u, 24u), vec4u(p.n_a - 1u));
-    // A cosine is above -2.
-    var best0 = Best(-2.0, NONE);
-    var best1 = best0;
-    var best2 = best0;
-    var best3 = best0;
-    for (var tile = 0u; tile < TILES; tile++) {
-        let first = (group.y * TILES + tile) * TILE + local.x;
-        let b = p.n_a + min(vec4u(first) + vec4u(0u, 8u, 16u, 24u), vec4u(p.n_b - 1u));
-        var sum0 = vec4f();
-        var sum1 = vec4f();
-        var sum2 = vec4f();
-        var sum3 = vec4f();
-        for (var c = 0u; c < chunks; c++) {
-            let at = c * n;
-            let b0 = packed[at + b.x];
-            let b1 = packed[at + b.y];
-            let b2 = packed[at + b.z];
-            let b3 = packed[at + b.w];
-            let a0 = packed[at + a.x];
-            let a1 = packed[at + a.y];
-            let a2 = packed[at + a.z];
-            let a3 = packed[at + a.w];
-            sum0 += vec4f(dot(a0, b0), dot(a0, b1), dot(a0, b2), dot(a0, b3));
-            sum1 += vec4f(dot(a1, b0), dot(a1, b1), dot(a1, b2), dot(a1, b3));
-            sum2 += vec4f(dot(a2, b0), dot(a2, b1), dot(a2, b2), dot(a2, b3));
-            sum3 += vec4f(dot(a3, b0), dot(a3, b1), dot(a3, b2), dot(a3, b3));
-        }
-        best0 = best_of(best0, sum0, first);
-        best1 = best_of(best1, sum1, first);
-        best2 = best_of(best2, sum2, first);
-        best3 = best_of(best3, sum3, first);
+fn main(@builtin(global_invocation_id) id: vec3u) {
+    let first_a = id.y * 8u;
+    let first_b = id.x * 8u;
+    if first_a >= p.n_a || first_b >= p.n_b { return; }
+    let a = id.y * 2u;
+    let b = p.slots_a + id.x * 2u;
+    var s: array<vec4f, 16>;
+    for (var at = 0u; at < p.cols * p.slots; at += p.slots) {
+        let c = packed[at + a];
+        let d = packed[at + a + 1u];
+        let v = packed[at + b];
+        let w = packed[at + b + 1u];
+        s[0] += c.x * v; s[1] += c.x * w;
+        s[2] += c.y * v; s[3] += c.y * w;
+        s[4] += c.z * v; s[5] += c.z * w;
+        s[6] += c.w * v; s[7] += c.w * w;
+        s[8] += d.x * v; s[9] += d.x * w;
+        s[10] += d.y * v; s[11] += d.y * w;
+        s[12] += d.z * v; s[13] += d.z * w;
+        s[14] += d.w * v; s[15] += d.w * w;
     }
-    let slot = local.y * 8u + local.x;
-    values[slot] = best0.value;
-    values[slot + 64u] = best1.value;
-    values[slot + 128u] = best2.value;
-    values[slot + 192u] = best3.value;
-    matched[slot] = best0.row;
-    matched[slot + 64u] = best1.row;
-    matched[slot + 128u] = best2.row;
-    matched[slot + 192u] = best3.row;
-    workgroupBarrier();
-    let row = group.x * TILE + slot;
-    if slot >= TILE || row >= p.n_a { return; }
-    var best = Best(-2.0, NONE);
-    for (var i = 0u; i < 8u; i++) {
-        best = better(best, Best(values[slot * 8u + i], matched[slot * 8u + i]));
-    }
-    best_value[group.y * p.n_a + row] = best.value;
-    best_row[group.y * p.n_a + row] = best.row;
+    put(first_a + 0u, s[0], s[1], first_b);
+    put(first_a + 1u, s[2], s[3], first_b);
+    put(first_a + 2u, s[4], s[5], first_b);
+    put(first_a + 3u, s[6], s[7], first_b);
+    put(first_a + 4u, s[8], s[9], first_b);
+    put(first_a + 5u, s[10], s[11], first_b);
+    put(first_a + 6u, s[12], s[13], first_b);
+    put(first_a + 7u, s[14], s[15], first_b);
 }

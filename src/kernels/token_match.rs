@@ -5,8 +5,8 @@
 //! Shapes: x `[seq_len, d]`, rows `[n_a + n_b]` (the set A, then the set B), g `[n_a, 1]`, f `[n_a]`.
 //! Source: arXiv 2410.14725, equations 6 and 7.
 //!
-//! Three launches: unit rows are packed so that lanes read neighbours; 32x32 tiles of products keep a running
-//! maximum, the n_a * n_b matrix is never stored; the maxima of up to 128 b's each are combined.
+//! Three launches: unit rows are packed four to a vector, columns outermost, so that lanes read neighbours; tiles of
+//! 64x64 products leave a maximum for each eight b's, the n_a * n_b matrix is never stored; the maxima are combined.
 
 mod cpu;
 
@@ -18,9 +18,10 @@ use bytemuck::{Pod, Zeroable};
 
 /// Rows this short have no direction.
 const EPS: f32 = 1e-6;
-/// Rows of A and of B a workgroup compares, and rows of B it goes through.
-const TILE: usize = 32;
-const SEGMENT: usize = 128;
+/// Rows of A and of B a workgroup compares.
+const TILE: usize = 64;
+/// Rows of A and of B an invocation compares; both sets are padded to it.
+const EIGHT: usize = 8;
 
 static PACK: Shader = Shader {
     name: "token_match_pack",
@@ -49,7 +50,9 @@ struct Params {
     cols: u32,
     x_offset: u32,
     x_stride: u32,
-    segments: u32,
+    /// Vectors of four rows: of A, and of both sets.
+    slots_a: u32,
+    slots: u32,
     eps: f32,
 }
 
@@ -70,14 +73,17 @@ pub fn token_match<'a>(
 
 fn on_gpu(gpu: &Gpu, x: View<'_>, rows: &Ids, n_a: usize) -> (Tensor, Ids) {
     let n_b = rows.len() - n_a;
-    let segments = n_b.div_ceil(SEGMENT);
+    let slots = |rows: usize| rows.next_multiple_of(EIGHT) / 4;
+    let (slots_a, slots) = (slots(n_a), slots(n_a) + slots(n_b));
+    let eights = n_b.div_ceil(EIGHT);
     let params = Params {
         n_a: n_a as u32,
         n_b: n_b as u32,
         cols: x.cols as u32,
         x_offset: x.offset() as u32,
         x_stride: x.stride() as u32,
-        segments: segments as u32,
+        slots_a: slots_a as u32,
+        slots: slots as u32,
         eps: EPS,
     };
     let launch = |shader: &'static Shader, reads: &[&Buffer], writes: &[&Buffer], groups| {
@@ -91,28 +97,29 @@ fn on_gpu(gpu: &Gpu, x: View<'_>, rows: &Ids, n_a: usize) -> (Tensor, Ids) {
             groups,
         });
     };
-    let packed = gpu.alloc(x.cols.div_ceil(4) * rows.len() * 16);
-    launch(&PACK, &[x.tensor.gpu(), rows.gpu()], &[&packed], [groups(rows.len(), 4), 1, 1]);
-    let (value, row) = (gpu.alloc(segments * n_a * 4), gpu.alloc(segments * n_a * 4));
-    let tiles = [groups(n_a, TILE), segments as u32, 1];
-    launch(&MATCH, &[&packed, rows.gpu()], &[&value, &row], tiles);
+    let packed = gpu.alloc(x.cols * slots * 16);
+    launch(&PACK, &[x.tensor.gpu(), rows.gpu()], &[&packed], [groups(slots, 4), 1, 1]);
+    let (value, row) = (gpu.alloc(eights * n_a * 4), gpu.alloc(eights * n_a * 4));
+    let workgroups = [groups(n_b, TILE), groups(n_a, TILE), 1];
+    launch(&MATCH, &[&packed, rows.gpu()], &[&value, &row], workgroups);
     let (similarity, matched) = (gpu.alloc(n_a * 4), gpu.alloc(n_a * 4));
     let outputs = [&similarity, &matched];
     launch(&BEST, &[&value, &row, rows.gpu()], &outputs, [groups(n_a, 64), 1, 1]);
     (Tensor::on_gpu(n_a, 1, similarity), Ids::on_gpu(n_a, matched))
 }
 
-/// Sizes 1, around the tiles of 32 rows, 128 rows of B and 4 and 16 columns, and one that divides nothing; rows that
-/// are equal or zero; one case on a view.
+/// Sizes 1, around the 4 and 8 rows of an invocation, the tile of 64 rows and 16 columns, and one that divides nothing;
+/// rows that are equal or zero; all on views.
 pub fn cases() -> Vec<Case> {
     let sizes = [
         (1, 1, 1),
-        (31, 31, 3),
-        (32, 32, 4),
-        (33, 33, 5),
-        (40, 127, 63),
-        (2, 129, 64),
-        (77, 300, 65),
+        (7, 4, 3),
+        (8, 8, 4),
+        (9, 5, 15),
+        (63, 64, 16),
+        (64, 65, 17),
+        (65, 63, 5),
+        (77, 300, 130),
     ];
     let case = |name: String, n_a: usize, n_b: usize, cols: usize| Case {
         name,

@@ -1,7 +1,7 @@
 //! The test vectors of the research sheet (worked out by hand there), on every device that opens.
 
 use super::reducer::apply;
-use super::{Job, METHODS, Plan, Reducer, Savings, Schedule, check, savings};
+use super::{Edges, Job, METHODS, Plan, Reducer, Savings, Schedule, check, savings};
 use crate::backend::{Device, Tensor};
 use crate::config::ModelConfig;
 use crate::method::Setting;
@@ -88,6 +88,25 @@ fn v1_six_tokens_are_matched_merged_and_pruned() {
             (&keep[..], &source[..], &target[..]),
             (&[0, 2, 4][..], &[3, 1, 5][..], &[2, 0, 2][..])
         );
+    }
+}
+
+#[test]
+fn v2_three_tokens_merged_into_one_count_equally() {
+    for device in devices() {
+        let x = device.tensor(4, 1, &[1.0, 2.0, 3.0, 6.0]);
+        let edges = Edges {
+            source: device.ids(&[2, 0, 1]),
+            target: device.ids(&[3, 3, 3]),
+            merged_hidden: 3,
+            merged_residual: 1,
+        };
+        let plan = Plan { keep: device.ids(&[3]), edges: Some(edges) };
+        let output = LayerOutput { layer: 0, hidden: &x, residual: &x, mixer: &x };
+        let (h, r) = apply(&device, &plan, &output);
+        assert_near(&device, &h, &[3.0]);
+        // Only the most similar edge, 3 into 6.
+        assert_near(&device, &r, &[4.5]);
     }
 }
 
