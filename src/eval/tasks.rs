@@ -209,7 +209,7 @@ impl Task {
         self.len() == 0
     }
 
-    /// Scores item `i`. `none` is the context of begin-of-text alone, from [`Task::no_context`].
+    /// Scores item `i`. `none` is the context of begin-of-text alone, from [`no_context`].
     pub async fn score(&self, arm: &Arm<'_>, none: &Context, i: usize) -> Result<Score> {
         match &self.kind {
             Kind::Continuation(items) => items[i].score(arm, none).await,

@@ -1,7 +1,7 @@
 //! Linear layer: y = x Wᵀ + bias + residual.
 //!
 //! Shapes: x `[seq_len, in]`, W `[out, in]` (f32 or f16), bias `[1, out]`, residual and y `[seq_len, out]`.
-//! On the GPU three forms compute the same: see [`Form`]. On the CPU: `cpu_gemm`.
+//! On the GPU three forms compute the same: see `Form`. On the CPU: `cpu_gemm`.
 
 use super::cpu_gemm::{self, Rows};
 use super::{Case, groups, random};

@@ -1,6 +1,9 @@
 //! One kernel, one idea: `shaders/NAME.wgsl` and `src/kernels/NAME.rs` (equation, parameters, wrapper, CPU form,
 //! test cases). A kernel takes views on one device and gives new tensors on the same device.
 
+// Equations index with brackets: x[t, j] is no link.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 pub mod add;
 pub mod attention;
 pub mod column_squares;

@@ -6,7 +6,7 @@
 //! exp(delta A) is computed as 2^(delta A log2 e), with A log2 e made once.
 //!
 //! Both forms walk over the tokens once and keep the states close: the shader in registers, a lane a channel; the
-//! CPU form in the L1 cache, [`WIDTH`] channels side by side as SIMD lanes. Materialising exp(delta A) for
+//! CPU form in the L1 cache, `WIDTH` channels side by side as SIMD lanes. Materialising exp(delta A) for
 //! all tokens would move 17 times the memory.
 
 use super::math::Lanes;
