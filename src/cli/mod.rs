@@ -41,6 +41,7 @@ enum BackendArg {
 
 /// Parses the arguments, does the work, gives the exit code.
 pub fn main() -> u8 {
+    quiet_vulkan();
     let args = Args::parse();
     let done = pollster::block_on(async {
         match args.command {
@@ -59,5 +60,13 @@ pub fn main() -> u8 {
                 _ => 2,
             }
         }
+    }
+}
+
+/// Mesa's Vulkan loader prints an error of its own, twice, where no desktop session set this; nothing uses it.
+fn quiet_vulkan() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: this is the first thing the program does; no other thread reads the environment.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
     }
 }

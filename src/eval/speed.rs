@@ -12,8 +12,8 @@ use crate::pace::{Pace, now_ms};
 use crate::{Result, Rng};
 
 const SPAN_MS: f64 = 50.0;
-/// Rounds that count.
-const ROUNDS: usize = 8;
+/// Rounds that count; odd, so that the median is one of them and the quartiles lie evenly around it.
+const ROUNDS: usize = 9;
 
 /// One round of one arm.
 #[derive(Clone, Copy)]

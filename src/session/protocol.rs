@@ -163,7 +163,7 @@ pub struct Side {
 pub struct Cost {
     /// Share of the layers' FLOPs saved in a prefill of the context, 0..=1.
     pub flops_saved_layers: f64,
-    /// The same with embedding and output head.
+    /// The same with the output head of one token and the method's own arithmetic.
     pub flops_saved_total: f64,
     /// Context tokens that enter each layer.
     pub lengths: Vec<usize>,

@@ -11,7 +11,7 @@ export function cost() {
     return [
       el("dl", { class: "facts" },
         fact("FLOPs saved in the layers", percent(cost.flops_saved_layers)),
-        fact("FLOPs saved in all", percent(cost.flops_saved_total), { more: "with embedding and output head" }),
+        fact("FLOPs saved in all", percent(cost.flops_saved_total), { more: "with the output head of one token and the method's own arithmetic" }),
         fact("Zeros in the pruned matrices", percent(cost.sparsity)),
         fact("Zeros in the whole model", percent(cost.sparsity_of_model))),
       ...(cost.lengths.length ? [lengths(cost.lengths)] : []),
