@@ -13,6 +13,7 @@ mod web_name;
 pub use pipelines::{Dispatch, Shader};
 pub use pool::Buffer;
 
+use crate::pace::sleep_ms;
 use crate::{Error, Result};
 use pipelines::Pipelines;
 use pool::Pool;
@@ -164,7 +165,10 @@ impl Gpu {
         self.poll()?;
         match receive.await {
             Ok(Ok(())) => {}
-            Ok(Err(e)) => return Err(self.failure(format!("the result could not be mapped ({e})"))),
+            Ok(Err(e)) => {
+                self.wait_for_reason().await;
+                return Err(self.failure(format!("the result could not be mapped ({e})")));
+            }
             Err(_) => return Err(self.failure("the device went away".into())),
         }
         let mapped = staging.get_mapped_range(..).map_err(|e| self.failure(e.to_string()))?;
@@ -205,6 +209,16 @@ impl Gpu {
     /// Why the device was lost, if it was.
     pub fn lost_reason(&self) -> Option<String> {
         self.lost.lock().ok().and_then(|reason| reason.clone())
+    }
+
+    /// A browser rejects the mapping a moment before it says that the device is lost.
+    async fn wait_for_reason(&self) {
+        for _ in 0..10 {
+            if self.lost_reason().is_some() {
+                return;
+            }
+            sleep_ms(5).await;
+        }
     }
 
     fn failure(&self, what: String) -> Error {
