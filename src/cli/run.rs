@@ -129,7 +129,10 @@ fn print(spec: &RunSpec, view: &RunView) {
         );
     }
     if let Some(s) = &view.speed {
-        println!("\nspeed (median and middle half of {} rounds in turns)", s.prefill_ratio.n);
+        println!(
+            "\nspeed in {} rounds in turns: median and middle half; ratios: median and 95 % interval",
+            s.prefill_ratio.n
+        );
         let line = |name: &str, b: &Estimate, c: &Estimate, digits: usize| {
             println!("{name:<40} {:>26} {:>26}", range(b, digits), range(c, digits));
         };

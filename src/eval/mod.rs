@@ -41,7 +41,7 @@ pub struct Speed {
     pub decode_tokens: usize,
     pub baseline: SpeedSide,
     pub compressed: SpeedSide,
-    /// compressed / baseline, from runs made in turns; median and the middle half.
+    /// compressed / baseline, formed in rounds made in turns; median and its 95 % interval.
     pub prefill_ratio: Estimate,
     pub decode_ratio: Estimate,
 }

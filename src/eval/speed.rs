@@ -1,9 +1,9 @@
 //! Speed of two arms, measured in turns on one machine in one process.
 //!
-//! A measurement repeats its work until it has lasted at least 50 ms. The first round (shader compilation, cold
-//! caches) is dropped. The order of the two changes from round to round, so that a machine that warms up or fills
-//! with other work favours neither. Shown are the median and the middle half of the rounds; ratios are formed
-//! within a round.
+//! A round measures baseline, compressed, compressed, baseline: each side twice, at least 25 ms a time, so that a
+//! span lasts at least 50 ms and a machine that slows down steadily favours neither. The first round (shader
+//! compilation, cold caches) is dropped. Speeds are shown as the median and the middle half of the rounds; a ratio
+//! is formed within each round and shown as the median with its 95 % bootstrap interval.
 
 use super::arm::{Arm, Context};
 use super::generate::choose;
@@ -11,19 +11,24 @@ use super::{Estimate, Speed, SpeedSide};
 use crate::pace::{Pace, now_ms};
 use crate::{Result, Rng};
 
-const SPAN_MS: f64 = 50.0;
-/// Rounds that count; odd, so that the median is one of them and the quartiles lie evenly around it.
-const ROUNDS: usize = 9;
+/// Least length of one of the two visits to a side in a round.
+const VISIT_MS: f64 = 25.0;
+/// Rounds that count; odd, so that the median is one of them.
+const ROUNDS: usize = 11;
+const DRAWS: u64 = 1000;
 
-/// One round of one arm.
-#[derive(Clone, Copy)]
+/// What one side did in one round.
+#[derive(Clone, Copy, Default)]
 struct Round {
-    prefill_tokens_per_s: f64,
-    decode_tokens_per_s: f64,
-    first_token_ms: f64,
+    prefills: f64,
+    prefill_ms: f64,
+    tokens: f64,
+    decode_ms: f64,
+    heads: f64,
+    head_ms: f64,
 }
 
-/// Measures prefill of `prompt`, decoding of `decode_tokens` and time to the first token.
+/// Measures prefill of `prompt`, decoding of at least `decode_tokens` a visit, and time to the first token.
 ///
 /// Errors: cancelled, or the GPU failed.
 pub async fn speed(
@@ -33,79 +38,78 @@ pub async fn speed(
     pace: &Pace,
 ) -> Result<Speed> {
     let mut rounds = [Vec::new(), Vec::new()];
-    for round in 0..=ROUNDS {
-        for side in [round % 2, 1 - round % 2] {
-            let measured = one_round(arms[side], prompt, decode_tokens, pace).await?;
-            if round > 0 {
-                rounds[side].push(measured);
-            }
+    for number in 0..=ROUNDS {
+        let mut round = [Round::default(); 2];
+        let first = number % 2;
+        for side in [first, 1 - first, 1 - first, first] {
+            visit(arms[side], prompt, decode_tokens, &mut round[side]).await?;
+            pace.breathe().await?;
+        }
+        if number > 0 {
+            rounds[0].push(round[0]);
+            rounds[1].push(round[1]);
         }
     }
-    let [base, compressed] = &rounds;
-    let ratio = |f: fn(&Round) -> f64| {
-        middle(base.iter().zip(compressed).map(|(b, c)| f(c) / f(b)).collect())
+    let prompt_tokens = prompt.len();
+    let prefill = |r: &Round| r.prefills * prompt_tokens as f64 * 1e3 / r.prefill_ms;
+    let decode = |r: &Round| r.tokens * 1e3 / r.decode_ms;
+    let first = |r: &Round| r.prefill_ms / r.prefills + r.head_ms / r.heads;
+    let side = |list: &[Round]| SpeedSide {
+        prefill_tokens_per_s: middle(list.iter().map(prefill).collect()),
+        decode_tokens_per_s: middle(list.iter().map(decode).collect()),
+        first_token_ms: middle(list.iter().map(first).collect()),
+    };
+    let ratio = |f: &dyn Fn(&Round) -> f64| {
+        let pairs = rounds[0].iter().zip(&rounds[1]);
+        median_interval(&pairs.map(|(b, c)| f(c) / f(b)).collect::<Vec<f64>>())
     };
     Ok(Speed {
-        prompt_tokens: prompt.len(),
+        prompt_tokens,
         decode_tokens,
-        baseline: side(base),
-        compressed: side(compressed),
-        prefill_ratio: ratio(|r| r.prefill_tokens_per_s),
-        decode_ratio: ratio(|r| r.decode_tokens_per_s),
+        baseline: side(&rounds[0]),
+        compressed: side(&rounds[1]),
+        prefill_ratio: ratio(&prefill),
+        decode_ratio: ratio(&decode),
     })
 }
 
-async fn one_round(
-    arm: &Arm<'_>,
-    prompt: &[u32],
-    decode_tokens: usize,
-    pace: &Pace,
-) -> Result<Round> {
-    let mut times = 0;
+/// Prefills, then decodes, each for at least [`VISIT_MS`].
+async fn visit(arm: &Arm<'_>, prompt: &[u32], tokens: usize, round: &mut Round) -> Result<()> {
     let start = now_ms();
     let mut context = loop {
         let context = arm.read(prompt)?;
         arm.device.finish().await?;
-        times += 1;
-        if now_ms() - start >= SPAN_MS {
+        round.prefills += 1.0;
+        if now_ms() - start >= VISIT_MS {
             break context;
         }
     };
-    let prefill_ms = (now_ms() - start) / f64::from(times);
-    pace.breathe().await?;
+    round.prefill_ms += now_ms() - start;
     let start = now_ms();
     arm.device.read(&arm.next_logits(&context)).await?;
-    let head_ms = now_ms() - start;
-    let decode_ms = decode(arm, &mut context, decode_tokens).await?;
-    pace.breathe().await?;
-    Ok(Round {
-        prefill_tokens_per_s: prompt.len() as f64 * 1e3 / prefill_ms,
-        decode_tokens_per_s: 1e3 / decode_ms,
-        first_token_ms: prefill_ms + head_ms,
-    })
+    round.head_ms += now_ms() - start;
+    round.heads += 1.0;
+    decode(arm, &mut context, tokens, round).await
 }
 
-/// Milliseconds a token, greedy, at least `tokens` of them and at least 50 ms in all.
-async fn decode(arm: &Arm<'_>, context: &mut Context, tokens: usize) -> Result<f64> {
+async fn decode(
+    arm: &Arm<'_>,
+    context: &mut Context,
+    tokens: usize,
+    round: &mut Round,
+) -> Result<()> {
     let mut rng = Rng::new(0);
     let mut done = 0;
     let start = now_ms();
-    while done < tokens || now_ms() - start < SPAN_MS {
+    while done < tokens || now_ms() - start < VISIT_MS {
         let logits = arm.device.read(&arm.next_logits(context)).await?;
         arm.extend(context, &[choose(&logits, 0.0, &mut rng)])?;
         done += 1;
     }
     arm.device.finish().await?;
-    Ok((now_ms() - start) / done as f64)
-}
-
-fn side(rounds: &[Round]) -> SpeedSide {
-    let of = |f: fn(&Round) -> f64| middle(rounds.iter().map(f).collect());
-    SpeedSide {
-        prefill_tokens_per_s: of(|r| r.prefill_tokens_per_s),
-        decode_tokens_per_s: of(|r| r.decode_tokens_per_s),
-        first_token_ms: of(|r| r.first_token_ms),
-    }
+    round.tokens += done as f64;
+    round.decode_ms += now_ms() - start;
+    Ok(())
 }
 
 /// Median and quartiles (nearest rank).
@@ -113,4 +117,38 @@ fn middle(mut values: Vec<f64>) -> Estimate {
     values.sort_by(f64::total_cmp);
     let n = values.len();
     Estimate { value: values[n / 2], low: values[n / 4], high: values[n - 1 - n / 4], n }
+}
+
+/// Median with the 95 % percentile bootstrap interval of the median.
+fn median_interval(values: &[f64]) -> Estimate {
+    let median = |mut list: Vec<f64>| {
+        list.sort_by(f64::total_cmp);
+        list[list.len() / 2]
+    };
+    let draw = |seed: u64| {
+        let mut rng = Rng::new(seed);
+        median((0..values.len()).map(|_| values[rng.below(values.len())]).collect())
+    };
+    let mut draws: Vec<f64> = (0..DRAWS).map(draw).collect();
+    draws.sort_by(f64::total_cmp);
+    let n = values.len();
+    Estimate { value: median(values.to_vec()), low: draws[25], high: draws[974], n }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_of_a_median_holds_it_and_outliers_do_not_move_it() {
+        let calm: Vec<f64> = (0..11).map(|i| 0.99 + 0.002 * f64::from(i)).collect();
+        let e = median_interval(&calm);
+        assert!(e.low <= 1.0 && 1.0 <= e.high && (e.value - 1.0).abs() < 1e-12, "{e:?}");
+        let mut disturbed = calm.clone();
+        disturbed[0] = 0.2;
+        disturbed[10] = 5.0;
+        let d = median_interval(&disturbed);
+        assert_eq!(d.value, e.value);
+        assert!(d.high < 1.02, "{d:?}");
+    }
 }

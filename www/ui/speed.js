@@ -9,7 +9,7 @@ export function speed() {
     const { speed, backend, why } = state;
     const { baseline, compressed } = speed;
     const caption = `${count(speed.prompt_tokens)} prompt tokens, ${count(speed.decode_tokens)} new ones, the two models in turns. ` +
-      "Median; in brackets the middle half of the repeats.";
+      "Median; in brackets the middle half of the repeats, for a ratio its 95% interval.";
     return [
       table("Speed table", caption, ["Measure", "Baseline", "Compressed", "Ratio"], [
         times("Prefill", "tokens/s, higher is better", baseline.prefill_tokens_per_s, compressed.prefill_tokens_per_s, speed.prefill_ratio),
