@@ -7,6 +7,7 @@
 
 mod added;
 mod bpe;
+mod classes;
 mod json;
 mod nfc;
 mod split;

@@ -4,7 +4,7 @@
 //! more than the rest of the tokenizer (docs/tokenizer-size.md). `\p{L}` and `\p{N}` come from tables
 //! of Unicode 16, as HF's engine has them; `\s` and the Digits step from the standard library, as in HF.
 
-use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+use super::classes;
 
 /// The Split expressions that are recognised, with the longest run of digits of each.
 pub(super) const PATTERNS: [(&str, usize); 2] = [
@@ -50,10 +50,10 @@ impl Class {
         if c.is_whitespace() {
             return Self::Space;
         }
-        match c.general_category_group() {
-            GeneralCategoryGroup::Letter => Self::Letter,
-            GeneralCategoryGroup::Number => Self::Number,
-            _ => Self::Other,
+        match classes::class_of(c) {
+            classes::Class::Letter => Self::Letter,
+            classes::Class::Number => Self::Number,
+            classes::Class::Other => Self::Other,
         }
     }
 }
