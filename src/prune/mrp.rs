@@ -201,3 +201,40 @@ impl Marker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prune::tests::{f64s, hessian, layer, setting};
+    use pollster::block_on;
+
+    #[test]
+    fn the_errors_of_the_blocks_add_up_to_the_measured_loss() {
+        let (n, size) = (90, 32);
+        let case = layer(6, n, 300, 31);
+        let h = hessian(&case.gram, n, 0.01);
+        for spec in ["mrp:sparsity=0.6", "mrp:pattern=2:4", "mrp:pattern=4:8,mask=M"] {
+            let setting = setting(spec);
+            for weights in case.weights.chunks(n) {
+                let mut row = f64s(weights);
+                let mut predicted = 0.0;
+                for a in (0..n).step_by(size) {
+                    let b = (a + size).min(n);
+                    let pace = Pace::default();
+                    let block = block_on(Block::new(&setting, &h, a, b, &pace)).unwrap();
+                    let mut errors = vec![0.0; size];
+                    assert!(block.solve(&mut row, &mut errors, &mut Space::default()));
+                    block.carry_on(&mut row, &errors, size, &h);
+                    predicted += errors[..b - a].iter().map(|e| e * e).sum::<f64>();
+                }
+                let change: Vec<f64> =
+                    row.iter().zip(weights).map(|(a, b)| a - f64::from(*b)).collect();
+                let measured = h.loss(&change);
+                assert!(
+                    (predicted / measured - 1.0).abs() < 1e-9,
+                    "{spec}: {predicted} {measured}"
+                );
+            }
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! Laws that every method keeps, checked on correlated random inputs (research sheet, section 6.2).
 
+mod fixture;
 mod golden;
 mod laws;
+mod model;
 
 use super::hessian::Hessian;
 use super::refit::Way;
