@@ -59,8 +59,7 @@ pub async fn cholesky(a: &mut [f64], n: usize, pace: &Pace) -> Result<bool> {
             }
             let i = start + i;
             let pivot = row[i] - dot(&row[..i], &row[..i]);
-            // Not a comparison the other way round: NaN must fail, too.
-            if !(pivot > floor) {
+            if pivot.is_nan() || pivot <= floor {
                 return Ok(false);
             }
             row[i] = pivot.sqrt();
@@ -122,7 +121,7 @@ pub fn solve_packed(a: &mut [f64], b: &mut [f64]) -> bool {
             row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
         }
         let pivot = row[i] - dot(&row[..i], &row[..i]);
-        if !(pivot > floor) {
+        if pivot.is_nan() || pivot <= floor {
             return false;
         }
         row[i] = pivot.sqrt();

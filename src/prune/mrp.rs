@@ -237,4 +237,31 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn from_the_same_weights_a_block_loses_no_more_than_column_after_column() {
+        let (n, a, b) = (96, 32, 64);
+        let case = layer(12, n, 300, 32);
+        let h = hessian(&case.gram, n, 0.01);
+        for spec in ["mrp:sparsity=0.5", "mrp:sparsity=0.8", "mrp:pattern=2:4,mask=M"] {
+            let pace = Pace::default();
+            let block = block_on(Block::new(&setting(spec), &h, a, b, &pace)).unwrap();
+            for weights in case.weights.chunks(n) {
+                let lost = |row: &[f64]| {
+                    let change = row.iter().zip(weights).map(|(a, b)| a - f64::from(*b));
+                    h.loss(&change.collect::<Vec<f64>>())
+                };
+                let mut jointly = f64s(weights);
+                let mut errors = vec![0.0; b - a];
+                assert!(block.solve(&mut jointly, &mut errors, &mut Space::default()));
+                block.carry_on(&mut jointly, &errors, b - a, &h);
+                let mut in_turn = f64s(weights);
+                for j in (a..b).filter(|&j| jointly[j] == 0.0) {
+                    crate::prune::sparsegpt::remove(&mut in_turn, &h.u[j * n..(j + 1) * n], j);
+                }
+                let (jointly, in_turn) = (lost(&jointly), lost(&in_turn));
+                assert!(jointly <= in_turn * (1.0 + 1e-9), "{spec}: {jointly} > {in_turn}");
+            }
+        }
+    }
 }

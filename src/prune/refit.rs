@@ -23,7 +23,7 @@ const DIRECT: usize = 192;
 /// Rows that conjugate gradients take together.
 const TOGETHER: usize = 64;
 /// A round ends when the residual (in the norm of the scaled system) fell by this factor ...
-const FALL: f64 = 1e-4;
+const FALL: f64 = 1e-3;
 /// ... or after so many steps.
 const MOST_STEPS: usize = 100;
 /// Rounds; each begins with a residual computed in f64, which undoes what the f32 products lost.

@@ -122,7 +122,7 @@ impl Sweep<'_> {
         }
         for j in a..b {
             if let Pattern::NofM { group, .. } = self.pattern
-                && (j - a) % group == 0
+                && (j - a).is_multiple_of(group)
             {
                 let end = (j + group).min(b);
                 self.mark(row, j, &mut mask[j - a..end - a]);

@@ -96,6 +96,24 @@ fn with_one_mask_nothing_beats_the_whole_row() {
 }
 
 #[test]
+fn rows_too_long_to_be_factored_get_the_same_optimum() {
+    let (n, rows) = (400, 67); // more unknowns than are solved directly, more rows than one batch
+    let case = layer(rows, n, 500, 16);
+    let h = hessian(&case.gram, n, 0.01);
+    let pattern = pattern_of("mrp");
+    assert_eq!(Way::of(pattern, n), Way::Gradients);
+    let after = pruned(&case, "mrp");
+    for (row, after) in case.weights.chunks(n).zip(after.chunks(n)) {
+        let best = refitted(&h, &f64s(row), &zeros(after), Way::Primal);
+        let d = largest(&best, &f64s(after));
+        assert!(d < 1e-4, "{d:e}");
+        let change: Vec<f64> = best.iter().zip(row).map(|(a, b)| a - f64::from(*b)).collect();
+        let excess = loss(&h, row, after) / h.loss(&change) - 1.0;
+        assert!(excess.abs() < 1e-7, "{excess:e}");
+    }
+}
+
+#[test]
 fn one_block_is_the_whole_row() {
     let n = 60;
     let case = layer(8, n, 200, 6);
