@@ -68,6 +68,15 @@ impl Tensor {
         }
     }
 
+    /// Whether both are the same memory, for callers that would otherwise compute the same thing twice.
+    pub fn is_same(&self, other: &Tensor) -> bool {
+        match (&self.data, &other.data) {
+            (Data::Cpu(a), Data::Cpu(b)) => Rc::ptr_eq(a, b),
+            (Data::Gpu(a), Data::Gpu(b)) => a.id() == b.id(),
+            _ => false,
+        }
+    }
+
     /// The same values seen with another shape of equal size.
     pub fn reshape(&self, rows: usize, cols: usize) -> Tensor {
         assert_eq!(rows * cols, self.rows * self.cols, "reshape to [{rows}, {cols}]");

@@ -12,6 +12,7 @@ mod cpu_gemm;
 pub mod embedding;
 pub mod gated_rmsnorm;
 pub mod gelu;
+pub mod gram;
 pub mod layernorm;
 pub mod lm_head_nll;
 pub mod math;
@@ -58,6 +59,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(embedding::cases());
     all.extend(gated_rmsnorm::cases());
     all.extend(gelu::cases());
+    all.extend(gram::cases());
     all.extend(layernorm::cases());
     all.extend(lm_head_nll::cases());
     all.extend(matmul::cases());

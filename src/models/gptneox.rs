@@ -105,18 +105,47 @@ impl GptNeoX {
         state: &mut State,
         hooks: &mut dyn Hooks,
     ) -> Tensor {
-        let mut x = embedding(device, ids, &self.embed_in); // [seq_len, d_model]
+        let mut x = self.embed(device, ids);
         let mut positions = state.positions(device, ids.len());
-        for (i, layer) in self.layers.iter().enumerate() {
-            let place = Place { index: i, inv_freq: &self.inv_freq, positions: &positions };
-            let memory = &mut state.layers[i];
-            let (next, keep) = layer.forward(&self.config, device, &place, x, memory, hooks);
+        for (i, memory) in state.layers.iter_mut().enumerate() {
+            let (next, keep) = self.layer(device, i, &positions, x, memory, hooks);
             x = next;
             if let Some(keep) = keep {
                 positions = gather_ids(device, &positions, &keep);
             }
         }
         self.final_layer_norm.run(device, &x, self.config.common.eps)
+    }
+
+    /// `[seq_len, d_model]`
+    pub(super) fn embed(&self, device: &Device, ids: &Ids) -> Tensor {
+        embedding(device, ids, &self.embed_in)
+    }
+
+    /// One layer over the rows `x` `[seq_len, d_model]`; also the kept rows if any left.
+    pub(super) fn layer(
+        &self,
+        device: &Device,
+        index: usize,
+        positions: &Ids,
+        x: Tensor,
+        memory: &mut LayerState,
+        hooks: &mut dyn Hooks,
+    ) -> (Tensor, Option<Ids>) {
+        let place = Place { index, inv_freq: &self.inv_freq, positions };
+        self.layers[index].forward(&self.config, device, &place, x, memory, hooks)
+    }
+
+    /// Loads the weights of one layer anew. Errors: as in `load`.
+    pub(super) fn reload(
+        &mut self,
+        device: &Device,
+        weights: &Weights,
+        index: usize,
+    ) -> Result<()> {
+        self.layers[index] =
+            Layer::load(device, &self.config, weights, format!("gpt_neox.layers.{index}"))?;
+        Ok(())
     }
 }
 

@@ -60,12 +60,16 @@ impl Mamba2 {
     }
 
     pub(super) fn start(&self, device: &Device) -> State {
+        State { layers: vec![self.memory(device); self.layers.len()], next_position: 0 }
+    }
+
+    /// What one layer remembers before the first token.
+    pub(super) fn memory(&self, device: &Device) -> LayerState {
         let c = &self.config;
-        let layer = LayerState::Ssm {
+        LayerState::Ssm {
             conv: device.zeros(c.d_conv - 1, c.conv_dim()),
             ssm: device.zeros(c.d_inner, c.d_state),
-        };
-        State { layers: vec![layer; c.common.n_layer], next_position: 0 }
+        }
     }
 
     pub(super) fn forward(
@@ -75,14 +79,43 @@ impl Mamba2 {
         state: &mut State,
         hooks: &mut dyn Hooks,
     ) -> Tensor {
-        let mut x = embedding(device, ids, &self.embeddings); // [seq_len, d_model]
-        for (i, layer) in self.layers.iter().enumerate() {
-            let LayerState::Ssm { conv, ssm } = &mut state.layers[i] else {
-                unreachable!("the state was made by this model")
-            };
-            x = layer.forward(&self.config, device, i, x, conv, ssm, hooks);
+        let mut x = self.embed(device, ids);
+        for (i, memory) in state.layers.iter_mut().enumerate() {
+            x = self.layer(device, i, x, memory, hooks);
         }
         rmsnorm(device, &x, &self.norm_f, self.config.common.eps)
+    }
+
+    /// `[seq_len, d_model]`
+    pub(super) fn embed(&self, device: &Device, ids: &Ids) -> Tensor {
+        embedding(device, ids, &self.embeddings)
+    }
+
+    /// One layer over the rows `x` `[seq_len, d_model]`.
+    pub(super) fn layer(
+        &self,
+        device: &Device,
+        index: usize,
+        x: Tensor,
+        memory: &mut LayerState,
+        hooks: &mut dyn Hooks,
+    ) -> Tensor {
+        let LayerState::Ssm { conv, ssm } = memory else {
+            unreachable!("the state was made by this model")
+        };
+        self.layers[index].forward(&self.config, device, index, x, conv, ssm, hooks)
+    }
+
+    /// Loads the weights of one layer anew. Errors: as in `load`.
+    pub(super) fn reload(
+        &mut self,
+        device: &Device,
+        weights: &Weights,
+        index: usize,
+    ) -> Result<()> {
+        let name = format!("backbone.layers.{index}");
+        self.layers[index] = Layer::load(device, &self.config, weights, name)?;
+        Ok(())
     }
 }
 

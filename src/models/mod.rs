@@ -110,6 +110,49 @@ impl Model {
         out
     }
 
+    /// The rows that enter the first layer `[seq_len, d_model]`.
+    pub fn embed(&self, device: &Device, ids: &[u32]) -> Tensor {
+        let list = device.ids(ids);
+        match self {
+            Model::Mamba(m) => m.embed(device, &list),
+            Model::Mamba2(m) => m.embed(device, &list),
+            Model::Llama(m) => m.embed(device, &list),
+            Model::GptNeoX(m) => m.embed(device, &list),
+        }
+    }
+
+    /// Runs one layer over a whole sequence from its first token: rows `x` `[seq_len, d_model]` in, as many out.
+    ///
+    /// `hooks` looks on; it must not reduce.
+    pub fn run_layer(
+        &self,
+        device: &Device,
+        index: usize,
+        x: Tensor,
+        hooks: &mut dyn Hooks,
+    ) -> Tensor {
+        let positions: Vec<u32> = (0..x.rows() as u32).collect();
+        let mut kv = LayerState::Kv(None);
+        match self {
+            Model::Mamba(m) => m.layer(device, index, x, &mut m.memory(device), hooks),
+            Model::Mamba2(m) => m.layer(device, index, x, &mut m.memory(device), hooks),
+            Model::Llama(m) => m.layer(device, index, &device.ids(&positions), x, &mut kv, hooks).0,
+            Model::GptNeoX(m) => {
+                m.layer(device, index, &device.ids(&positions), x, &mut kv, hooks).0
+            }
+        }
+    }
+
+    /// Loads the weights of one layer anew (they may be edited). Errors: as in [`Model::load`].
+    pub fn reload_layer(&mut self, device: &Device, weights: &Weights, index: usize) -> Result<()> {
+        match self {
+            Model::Mamba(m) => m.reload(device, weights, index),
+            Model::Mamba2(m) => m.reload(device, weights, index),
+            Model::Llama(m) => m.reload(device, weights, index),
+            Model::GptNeoX(m) => m.reload(device, weights, index),
+        }
+    }
+
     /// The output head `[vocab_size, d_model]`.
     pub fn head(&self) -> &Matrix {
         match self {

@@ -1,77 +1,240 @@
-//! Runs calibration sequences through the dense model and keeps what each matrix was fed.
+//! What the matrices of a layer are fed by the calibration sequences.
+//!
+//! The last sequence (of two or more) is held out: it is in no statistic and only measures. Matrices that read the
+//! same activations (q, k and v) share one group, its statistics and its factorisation.
 
-use super::{Inputs, Statistic};
+use super::Needs;
 use crate::Result;
 use crate::backend::{Device, Tensor, View};
 use crate::kernels::column_squares::column_squares;
+use crate::kernels::gram::gram;
 use crate::kernels::rows::copy;
 use crate::models::{Hooks, Linear, Model};
 use crate::pace::Pace;
 use std::collections::HashMap;
 
-/// Statistics by checkpoint name, still on the device.
-pub struct Calibration {
-    square_sums: HashMap<String, Tensor>, // [1, cols]
-    samples: HashMap<String, Tensor>,     // [tokens of the first sequence, cols]
+/// Statistics of more bytes than this are not kept between two prunings.
+const MOST_KEPT: usize = 64 << 20;
+
+/// What is summed up over the calibration tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistic {
+    Nothing,
+    SquareSums,
+    Gram,
 }
 
-/// The hook that gathers.
-struct Gather<'a> {
-    wanted: HashMap<&'a str, usize>,
-    statistic: Statistic,
-    out: &'a mut Calibration,
-}
-
-impl Hooks for Gather<'_> {
-    fn linear_input(&mut self, device: &Device, weight: &str, x: View<'_>) {
-        let Some(&cols) = self.wanted.get(weight) else { return };
-        if !self.out.samples.contains_key(weight) {
-            self.out.samples.insert(weight.to_string(), copy(device, x));
-        }
-        if self.statistic == Statistic::SquareSums {
-            let sum = self.out.square_sums.remove(weight);
-            let sum = sum.unwrap_or_else(|| device.zeros(1, cols));
-            self.out.square_sums.insert(weight.to_string(), column_squares(device, x, &sum));
+impl Statistic {
+    pub fn of(needs: Needs) -> Statistic {
+        match needs {
+            Needs::Nothing => Statistic::Nothing,
+            Needs::SquareSums => Statistic::SquareSums,
+            Needs::Factor | Needs::Inverse => Statistic::Gram,
         }
     }
 }
 
+/// Inputs of the matrices of one layer, still on the device.
+#[derive(Default)]
+pub struct LayerInputs {
+    groups: Vec<Group>,
+    group_of: HashMap<String, usize>,
+}
+
+/// One set of activations that one or more matrices read.
+#[derive(Default)]
+pub struct Group {
+    /// The matrix for which it is gathered; the others only look it up.
+    owner: String,
+    /// `[1, cols]` sums of squares, or XᵀX `[cols, cols]`.
+    pub sums: Option<Tensor>,
+    /// Inputs on the first calibration sequence and on the held-out one `[tokens, cols]`.
+    pub calibration: Option<Tensor>,
+    pub held_out: Option<Tensor>,
+}
+
+impl LayerInputs {
+    /// The group of a matrix, and its number.
+    pub fn of(&self, linear: &Linear) -> Option<(usize, &Group)> {
+        self.group_of.get(&linear.name).map(|&i| (i, &self.groups[i]))
+    }
+}
+
+/// Statistics of all layers of the dense model, kept for the next pruning with the same text.
+pub struct Calibration {
+    statistic: Statistic,
+    sequences: Vec<Vec<u32>>,
+    pub(super) layers: Vec<LayerInputs>,
+}
+
 impl Calibration {
+    pub(super) fn new(statistic: Statistic, sequences: &[Vec<u32>]) -> Self {
+        Self { statistic, sequences: sequences.to_vec(), layers: Vec::new() }
+    }
+
+    /// Whether it holds what these matrices need.
+    pub(super) fn serves(
+        &self,
+        statistic: Statistic,
+        sequences: &[Vec<u32>],
+        linears: &[Linear],
+    ) -> bool {
+        let holds =
+            |l: &Linear| self.layers.get(l.layer).is_some_and(|layer| layer.of(l).is_some());
+        self.statistic == statistic && self.sequences == sequences && linears.iter().all(holds)
+    }
+
+    /// Whether the statistics of these matrices are small enough to be kept.
+    pub(super) fn may_keep(
+        statistic: Statistic,
+        sequences: &[Vec<u32>],
+        linears: &[Linear],
+    ) -> bool {
+        let tokens = sequences.iter().map(Vec::len).max().unwrap_or(0);
+        let sums = |l: &Linear| if statistic == Statistic::Gram { l.cols * l.cols } else { l.cols };
+        let bytes: usize = linears.iter().map(|l| 4 * (sums(l) + 2 * tokens * l.cols)).sum();
+        bytes <= MOST_KEPT
+    }
+}
+
+/// Which part a sequence plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The first: also kept as it is.
+    First,
+    Further,
+    HeldOut,
+}
+
+/// All calibration sequences on their way through the layers.
+pub struct Walk {
+    statistic: Statistic,
+    roles: Vec<Role>,
+    /// Rows that enter the next layer, of every sequence `[tokens, d_model]`.
+    rows: Vec<Tensor>,
+}
+
+impl Walk {
+    /// At the entrance of the first layer.
+    pub fn start(device: &Device, model: &Model, statistic: Statistic, all: &[Vec<u32>]) -> Walk {
+        let mut walk = Walk { statistic, roles: Vec::new(), rows: Vec::new() };
+        for (i, sequence) in all.iter().enumerate() {
+            let role = match i {
+                0 => Role::First,
+                i if i + 1 == all.len() => Role::HeldOut,
+                // Without a statistic the others would be run for nothing.
+                _ if statistic == Statistic::Nothing => continue,
+                _ => Role::Further,
+            };
+            walk.roles.push(role);
+            walk.rows.push(model.embed(device, sequence));
+        }
+        walk
+    }
+
+    /// Runs one layer and gathers what its matrices `linears` are fed. The walk does not move on; see
+    /// [`Walk::go_on`]. Gives the inputs and the rows that leave the layer.
+    ///
     /// Errors: cancelled, or the GPU failed.
     pub async fn gather(
+        &self,
         device: &Device,
         model: &Model,
+        layer: usize,
         linears: &[Linear],
-        sequences: &[Vec<u32>],
-        statistic: Statistic,
         pace: &Pace,
-    ) -> Result<Calibration> {
-        let mut out = Calibration { square_sums: HashMap::new(), samples: HashMap::new() };
-        // Without a statistic one sequence is enough: it only feeds the error report.
-        let n = if statistic == Statistic::Nothing { 1 } else { sequences.len() };
-        for sequence in &sequences[..n.min(sequences.len())] {
-            let wanted = linears.iter().map(|l| (l.name.as_str(), l.cols)).collect();
-            let mut hook = Gather { wanted, statistic, out: &mut out };
-            let mut state = model.start(device);
-            model.forward(device, sequence, &mut state, &mut hook);
+    ) -> Result<(LayerInputs, Vec<Tensor>)> {
+        let mut out = LayerInputs::default();
+        let mut next = Vec::new();
+        for (rows, role) in self.rows.iter().zip(&self.roles) {
+            let mut hook = Gather {
+                linears,
+                statistic: self.statistic,
+                role: *role,
+                out: &mut out,
+                last: None,
+            };
+            next.push(model.run_layer(device, layer, rows.clone(), &mut hook));
             // Every sequence is submitted and waited for: memory stays bounded and a cancel is heard.
             device.finish().await?;
             pace.breathe().await?;
         }
-        Ok(out)
+        Ok((out, next))
     }
 
-    /// The statistics of one matrix.
-    pub async fn inputs(&self, device: &Device, linear: &Linear) -> Result<Inputs> {
-        let square_sums = match self.square_sums.get(&linear.name) {
-            Some(sums) => device.read(sums).await?,
-            None => Vec::new(),
+    /// Runs one layer of `model` and moves on. Errors: cancelled, or the GPU failed.
+    pub async fn run(
+        &mut self,
+        device: &Device,
+        model: &Model,
+        layer: usize,
+        pace: &Pace,
+    ) -> Result<()> {
+        let next = self.gather(device, model, layer, &[], pace).await?.1;
+        self.go_on(next);
+        Ok(())
+    }
+
+    /// Moves on with the rows that left a layer.
+    pub fn go_on(&mut self, rows: Vec<Tensor>) {
+        self.rows = rows;
+    }
+}
+
+/// The hook that gathers.
+struct Gather<'a> {
+    linears: &'a [Linear],
+    statistic: Statistic,
+    role: Role,
+    out: &'a mut LayerInputs,
+    /// What was read last, by which group.
+    last: Option<(Tensor, [usize; 4], usize)>,
+}
+
+impl Hooks for Gather<'_> {
+    fn linear_input(&mut self, device: &Device, weight: &str, x: View<'_>) {
+        if !self.linears.iter().any(|l| l.name == weight) {
+            return;
+        }
+        let place = [x.row, x.rows, x.col, x.cols];
+        let index = match (self.out.group_of.get(weight), &self.last) {
+            (Some(&index), _) => index,
+            (None, Some((last, at, index))) if last.is_same(x.tensor) && *at == place => *index,
+            _ => {
+                self.out.groups.push(Group { owner: weight.to_string(), ..Group::default() });
+                self.out.groups.len() - 1
+            }
         };
-        Ok(Inputs { cols: linear.cols, square_sums })
+        self.out.group_of.insert(weight.to_string(), index);
+        self.last = Some((x.tensor.clone(), place, index));
+        let group = &mut self.out.groups[index];
+        if group.owner != weight {
+            return;
+        }
+        match self.role {
+            Role::First => group.calibration = Some(copy(device, x)),
+            Role::HeldOut => group.held_out = Some(copy(device, x)),
+            Role::Further => {}
+        }
+        if self.role != Role::HeldOut {
+            group.add(device, self.statistic, x);
+        }
     }
+}
 
-    /// Inputs of one matrix on the first sequence.
-    pub fn sample(&self, linear: &Linear) -> Option<&Tensor> {
-        self.samples.get(&linear.name)
+impl Group {
+    fn add(&mut self, device: &Device, statistic: Statistic, x: View<'_>) {
+        let sums = self.sums.take();
+        self.sums = match statistic {
+            Statistic::Nothing => None,
+            Statistic::SquareSums => {
+                let sums = sums.unwrap_or_else(|| device.zeros(1, x.cols));
+                Some(column_squares(device, x, &sums))
+            }
+            Statistic::Gram => {
+                let sums = sums.unwrap_or_else(|| device.zeros(x.cols, x.cols));
+                Some(gram(device, x, &sums))
+            }
+        };
     }
 }

@@ -1,6 +1,7 @@
 //! Magnitude: remove the smallest weights of every output row. The control that needs no data.
 
-use super::{Inputs, PATTERN, Pattern, Pruning, SPARSITY, Statistic};
+use super::masked::{self, REFIT};
+use super::{DAMPING, INPUTS_DENSE, Job, Needs, PATTERN, Pruning, SPARSITY, Work};
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
 
@@ -11,7 +12,7 @@ static ABOUT: About = About {
     label: "Magnitude",
     summary: "Removes the smallest weights of every output row. Looks at no data: the control for every other method.",
     source: "Han et al. 2015 (arXiv 1506.02626). Per output row, so that all methods share one pattern; the usual baseline takes one threshold for a whole matrix.",
-    knobs: &[SPARSITY, PATTERN, super::MATRICES, super::SEQUENCES],
+    knobs: &[SPARSITY, PATTERN, REFIT, DAMPING, INPUTS_DENSE, super::MATRICES, super::SEQUENCES],
     families: &FAMILIES,
 };
 
@@ -20,15 +21,13 @@ impl Pruning for Magnitude {
         &ABOUT
     }
 
-    fn statistic(&self) -> Statistic {
-        Statistic::Nothing
+    fn needs(&self, setting: &Setting, cols: usize) -> Needs {
+        masked::needs(Needs::Nothing, setting, cols)
     }
 
-    fn prune(&self, weights: &mut [f32], inputs: &Inputs, setting: &Setting) {
-        let pattern = Pattern::of(setting);
-        for row in weights.chunks_mut(inputs.cols) {
-            let scores: Vec<f32> = row.iter().map(|w| w.abs()).collect();
-            pattern.mask(row, &scores);
-        }
+    fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
+        Box::pin(masked::prune(job, |row, scores| {
+            scores.iter_mut().zip(row).for_each(|(s, w)| *s = w.abs());
+        }))
     }
 }

@@ -1,89 +1,132 @@
 //! One-shot weight pruning: gather input statistics, zero weights, report what it did to every matrix.
 //!
-//! A method is one file and one line in [`METHODS`].
+//! A method is one file and one line in [`METHODS`]. The rows of a matrix are pruned independently of each other,
+//! in f64, in batches; the driver (`drive`) goes through the model layer by layer.
 
 mod calibrate;
+mod drive;
+mod hessian;
+mod joint;
+mod knobs;
+mod linalg;
 mod magnitude;
+mod masked;
+mod mrp;
 mod pattern;
+mod refit;
+mod ria;
+mod sparsegpt;
+#[cfg(test)]
+mod tests;
 mod wanda;
 
+pub use calibrate::Calibration;
+pub use drive::{MatrixReport, Progress, Pruned, Subject, prune};
+pub use knobs::{BLOCK, BLOCK_OR_ROW, DAMPING, INPUTS_DENSE, INPUTS_PRUNED, MASK};
+pub use knobs::{MATRICES, SEQUENCES};
 pub use pattern::{PATTERN, Pattern, SPARSITY};
 
-use crate::backend::{Device, WeightValues};
-use crate::config::ModelConfig;
-use crate::kernels::matmul::matmul;
-use crate::method::{About, Knob, KnobKind, Setting};
-use crate::models::{Edits, Linear, Model, Weights, linears};
+use crate::method::{About, Setting};
 use crate::pace::Pace;
 use crate::{Error, Result};
-use calibrate::Calibration;
-use serde::Serialize;
+use hessian::Hessian;
+use knobs::block_of;
+use std::pin::Pin;
+use std::rc::Rc;
 
 /// Every method, in the order of the menus.
-pub const METHODS: &[&dyn Pruning] = &[&wanda::Wanda, &magnitude::Magnitude];
+pub const METHODS: &[&dyn Pruning] =
+    &[&wanda::Wanda, &mrp::Mrp, &sparsegpt::SparseGpt, &ria::Ria, &magnitude::Magnitude];
 
-/// What a method must know about the inputs of a matrix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Statistic {
+/// What a method must know about the inputs of a matrix; each says more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needs {
     Nothing,
-    /// sum over calibration tokens of x_j^2
+    /// sum over calibration tokens of x_j²
     SquareSums,
+    /// XᵀX, damped and factored
+    Factor,
+    /// and its inverse
+    Inverse,
 }
 
 /// Statistics of the inputs of one matrix.
 pub struct Inputs {
     pub cols: usize,
     /// `[cols]`; empty when the method asked for nothing.
-    pub square_sums: Vec<f32>,
+    pub square_sums: Vec<f64>,
+    /// From [`Needs::Factor`] on.
+    pub hessian: Option<Rc<Hessian>>,
 }
+
+/// One matrix to be pruned.
+pub struct Job<'a> {
+    /// `[rows, inputs.cols]`, changed in place.
+    pub weights: &'a mut [f32],
+    pub inputs: &'a Inputs,
+    pub setting: &'a Setting,
+    pub pace: &'a Pace,
+}
+
+/// How the pruning of a matrix ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// A linear system could not be solved: the damping is too small. The weights are of no use.
+    NotPositive,
+}
+
+/// A pruning on its way; breathes, so that it can be cancelled.
+pub type Work<'a> = Pin<Box<dyn Future<Output = Result<Outcome>> + 'a>>;
 
 /// A one-shot pruning method.
 pub trait Pruning: Sync {
     fn about(&self) -> &'static About;
 
-    fn statistic(&self) -> Statistic;
+    /// For a matrix of `cols` inputs.
+    fn needs(&self, setting: &Setting, cols: usize) -> Needs;
 
-    /// Changes `weights` `[rows, inputs.cols]` in place.
-    fn prune(&self, weights: &mut [f32], inputs: &Inputs, setting: &Setting);
+    fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a>;
 }
 
-/// Which matrices are pruned; the last knob of every method.
-pub const MATRICES: Knob = Knob {
-    id: "matrices",
-    label: "Matrices",
-    help: "Every linear layer inside the blocks but Mamba-1's tiny dt_proj, or all of them",
-    kind: KnobKind::Choice {
-        options: &[("default", "all but dt_proj"), ("all", "all linear layers")],
-        default: "default",
-    },
-};
-
-/// How much text the input statistics rest on.
-pub const SEQUENCES: Knob = Knob {
-    id: "sequences",
-    label: "Calibration",
-    help: "Calibration sequences (512 tokens of prose, or one line of recall text, each)",
-    kind: KnobKind::Number { min: 1.0, max: 128.0, step: 1.0, default: 16.0 },
-};
-
-/// What pruning did to one matrix.
-#[derive(Debug, Clone, Serialize)]
-pub struct MatrixReport {
-    /// Checkpoint name.
-    pub name: String,
-    pub rows: usize,
-    pub cols: usize,
-    /// Share of zeros asked for and reached, 0..=1.
-    pub requested: f64,
-    pub achieved: f64,
-    /// ||X W^T - X W'^T||^2 / ||X W^T||^2 on the first calibration sequence.
-    pub error: f64,
+impl Needs {
+    /// Of a whole-row compensation.
+    fn of_refit(inverse: bool) -> Needs {
+        if inverse { Needs::Inverse } else { Needs::Factor }
+    }
 }
 
-/// Pruned weights and the report.
-pub struct Pruned {
-    pub edits: Edits,
-    pub report: Vec<MatrixReport>,
+impl Inputs {
+    /// The Hessian of a method that asked for one.
+    fn hessian(&self) -> &Hessian {
+        self.hessian.as_ref().expect("the method asked for a Hessian")
+    }
+}
+
+/// Rows that are converted to f64 and worked on together.
+const BATCH: usize = 64;
+
+/// Runs `work` over batches of rows in f64, weights of dead inputs already zero.
+async fn in_batches(
+    job: Job<'_>,
+    work: impl AsyncFn(&mut [f64], &Pace) -> Result<Outcome>,
+) -> Result<Outcome> {
+    let cols = job.inputs.cols;
+    for batch in job.weights.chunks_mut(BATCH * cols) {
+        let mut rows: Vec<f64> = batch.iter().map(|w| f64::from(*w)).collect();
+        if let Some(hessian) = &job.inputs.hessian {
+            for row in rows.chunks_exact_mut(cols) {
+                let dead = row.iter_mut().zip(&hessian.dead).filter(|(_, dead)| **dead);
+                dead.for_each(|(w, _)| *w = 0.0);
+            }
+        }
+        if work(&mut rows, job.pace).await? == Outcome::NotPositive {
+            return Ok(Outcome::NotPositive);
+        }
+        batch.iter_mut().zip(&rows).for_each(|(to, w)| *to = *w as f32);
+        job.pace.breathe().await?;
+    }
+    Ok(Outcome::Done)
 }
 
 /// The descriptions of all methods.
@@ -95,67 +138,4 @@ pub fn abouts() -> Vec<&'static About> {
 pub fn method_of(setting: &Setting) -> Result<&'static dyn Pruning> {
     let found = METHODS.iter().find(|m| m.about().id == setting.about.id).copied();
     found.ok_or_else(|| Error::input("pruning method", setting.about.id, "a pruning method"))
-}
-
-/// Prunes a model's matrices.
-///
-/// `calibration` holds token sequences; `progress` is told (matrices done, matrices in all).
-/// Errors: cancelled, or the GPU failed.
-#[allow(clippy::too_many_arguments)] // each is another thing; a struct of them would be used once
-pub async fn prune(
-    device: &Device,
-    config: &ModelConfig,
-    weights: &Weights,
-    model: &Model,
-    calibration: &[Vec<u32>],
-    setting: &Setting,
-    pace: &Pace,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<Pruned> {
-    let method = method_of(setting)?;
-    let all = setting.choice("matrices") == "all";
-    let chosen: Vec<Linear> = linears(config).into_iter().filter(|l| all || l.by_default).collect();
-    let gathered =
-        Calibration::gather(device, model, &chosen, calibration, method.statistic(), pace).await?;
-    let mut pruned = Pruned { edits: Edits::new(), report: Vec::new() };
-    for (i, linear) in chosen.iter().enumerate() {
-        progress(i, chosen.len());
-        pace.breathe().await?;
-        let inputs = gathered.inputs(device, linear).await?;
-        let before = weights.values(&linear.name, &[linear.rows, linear.cols])?;
-        let mut after = before.clone();
-        method.prune(&mut after, &inputs, setting);
-        let error = output_error(device, &gathered, linear, &before, &after).await?;
-        let zeros = after.iter().filter(|w| **w == 0.0).count();
-        pruned.report.push(MatrixReport {
-            name: linear.name.clone(),
-            rows: linear.rows,
-            cols: linear.cols,
-            requested: Pattern::of(setting).share(),
-            achieved: zeros as f64 / after.len() as f64,
-            error,
-        });
-        pruned.edits.insert(linear.name.clone(), after);
-    }
-    progress(chosen.len(), chosen.len());
-    Ok(pruned)
-}
-
-/// Relative squared error of the layer's output on the sampled inputs.
-async fn output_error(
-    device: &Device,
-    gathered: &Calibration,
-    linear: &Linear,
-    before: &[f32],
-    after: &[f32],
-) -> Result<f64> {
-    let Some(sample) = gathered.sample(linear) else { return Ok(0.0) };
-    let difference: Vec<f32> = before.iter().zip(after).map(|(b, a)| b - a).collect();
-    let mut energy = [0.0f64; 2];
-    for (sum, values) in energy.iter_mut().zip([&difference[..], before]) {
-        let matrix = device.matrix(linear.rows, linear.cols, WeightValues::F32(values));
-        let y = device.read(&matmul(device, sample, &matrix, None, None)).await?;
-        *sum = y.iter().map(|v| f64::from(*v).powi(2)).sum();
-    }
-    Ok(if energy[1] > 0.0 { energy[0] / energy[1] } else { 0.0 })
 }

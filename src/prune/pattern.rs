@@ -21,9 +21,14 @@ pub const SPARSITY: Knob = Knob {
 pub const PATTERN: Knob = Knob {
     id: "pattern",
     label: "Pattern",
-    help: "Unstructured, or N zeros among every M neighbouring inputs (then half of the weights, whatever the sparsity)",
+    help: "Unstructured, or N weights kept of every M neighbouring inputs (then the sparsity is 1 - N/M, whatever is set above)",
     kind: KnobKind::Choice {
-        options: &[("unstructured", "unstructured"), ("2:4", "2:4"), ("4:8", "4:8")],
+        options: &[
+            ("unstructured", "unstructured"),
+            ("2:4", "2:4"),
+            ("4:8", "4:8"),
+            ("1:4", "1:4"),
+        ],
         default: "unstructured",
     },
 };
@@ -34,6 +39,7 @@ impl Pattern {
         match setting.choice("pattern") {
             "2:4" => Pattern::NofM { zeros: 2, group: 4 },
             "4:8" => Pattern::NofM { zeros: 4, group: 8 },
+            "1:4" => Pattern::NofM { zeros: 3, group: 4 },
             _ => Pattern::Row(setting.number("sparsity")),
         }
     }
@@ -46,31 +52,42 @@ impl Pattern {
         }
     }
 
-    /// Zeroes the weights of one row that have the lowest scores; ties fall to the lower index.
-    ///
-    /// A row of n inputs loses round(n * share) weights. A last group of m < M inputs loses floor(m * N / M).
-    pub fn mask(&self, row: &mut [f32], scores: &[f32]) {
-        match *self {
-            Pattern::Row(share) => {
-                let remove = (row.len() as f64 * share).round() as usize;
-                zero_lowest(row, scores, remove);
-            }
+    /// Weights of columns `from..to` of a row that are removed. Summed over blocks this is what a whole row loses:
+    /// round(n * share), or N of every group of M and floor(m * N / M) of a last group of m < M.
+    pub fn quota(&self, from: usize, to: usize) -> usize {
+        let upto = |column: usize| match *self {
+            Pattern::Row(share) => (column as f64 * share).round() as usize,
             Pattern::NofM { zeros, group } => {
-                for (w, s) in row.chunks_mut(group).zip(scores.chunks(group)) {
-                    let remove = w.len() * zeros / group;
-                    zero_lowest(w, s, remove);
+                column / group * zeros + column % group * zeros / group
+            }
+        };
+        upto(to) - upto(from)
+    }
+
+    /// Marks the weights of columns `from..from + scores.len()` of a row that have the lowest scores; ties fall to
+    /// the lower index. With groups, `from` begins one.
+    pub fn mark(&self, from: usize, scores: &[f64], mask: &mut [bool]) {
+        assert_eq!(scores.len(), mask.len(), "a mask and its scores");
+        match *self {
+            Pattern::Row(_) => mark_lowest(scores, self.quota(from, from + scores.len()), mask),
+            Pattern::NofM { zeros, group } => {
+                for (s, m) in scores.chunks(group).zip(mask.chunks_mut(group)) {
+                    mark_lowest(s, s.len() * zeros / group, m);
                 }
             }
         }
     }
 }
 
-fn zero_lowest(row: &mut [f32], scores: &[f32], remove: usize) {
-    let mut order: Vec<usize> = (0..row.len()).collect();
-    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
-    for &i in &order[..remove] {
-        row[i] = 0.0;
+fn mark_lowest(scores: &[f64], remove: usize, mask: &mut [bool]) {
+    mask.fill(false);
+    if remove == 0 {
+        return;
     }
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    let by_score = |a: &usize, b: &usize| scores[*a].total_cmp(&scores[*b]).then_with(|| a.cmp(b));
+    order.select_nth_unstable_by(remove - 1, by_score);
+    order[..remove].iter().for_each(|&i| mask[i] = true);
 }
 
 #[cfg(test)]
@@ -78,28 +95,49 @@ mod tests {
     use super::*;
     use crate::Rng;
 
+    fn marked(pattern: Pattern, scores: &[f64]) -> Vec<bool> {
+        let mut mask = vec![false; scores.len()];
+        pattern.mark(0, scores, &mut mask);
+        mask
+    }
+
     #[test]
     fn every_row_loses_exactly_its_share() {
         let mut rng = Rng::new(1);
         for (n, share, zeros) in [(7, 0.5, 4), (30, 0.3, 9), (128, 0.95, 122), (5, 0.0, 0)] {
-            let mut row = rng.normals(n, 1.0);
-            let scores: Vec<f32> = row.iter().map(|w| w.abs()).collect();
-            let before = row.clone();
-            Pattern::Row(share).mask(&mut row, &scores);
-            assert_eq!(row.iter().filter(|w| **w == 0.0).count(), zeros);
-            let largest_removed =
-                before.iter().zip(&row).filter(|(_, w)| **w == 0.0).map(|(b, _)| b.abs());
-            let smallest_kept = row.iter().filter(|w| **w != 0.0).map(|w| w.abs());
-            let bound = smallest_kept.fold(f32::INFINITY, f32::min);
-            assert!(largest_removed.fold(0.0, f32::max) <= bound);
+            let scores: Vec<f64> = rng.normals(n, 1.0).iter().map(|w| f64::from(w.abs())).collect();
+            let mask = marked(Pattern::Row(share), &scores);
+            assert_eq!(mask.iter().filter(|m| **m).count(), zeros);
+            let of = |removed| scores.iter().zip(&mask).filter(move |(_, m)| **m == removed);
+            let largest_removed = of(true).map(|(s, _)| *s).fold(0.0, f64::max);
+            let smallest_kept = of(false).map(|(s, _)| *s).fold(f64::INFINITY, f64::min);
+            assert!(largest_removed <= smallest_kept);
         }
     }
 
     #[test]
     fn every_group_has_its_zeros_and_ties_fall_to_the_lower_index() {
-        let mut row = vec![1.0, -3.0, 2.0, -4.0, 5.0, 5.0, 5.0, 5.0, 1.0, 2.0, 3.0];
-        let scores: Vec<f32> = row.iter().map(|w: &f32| w.abs()).collect();
-        Pattern::NofM { zeros: 2, group: 4 }.mask(&mut row, &scores);
-        assert_eq!(row, [0.0, -3.0, 0.0, -4.0, 0.0, 0.0, 5.0, 5.0, 0.0, 2.0, 3.0]);
+        let scores = [1.0, 3.0, 2.0, 4.0, 5.0, 5.0, 5.0, 5.0, 1.0, 2.0, 3.0];
+        let mask = marked(Pattern::NofM { zeros: 2, group: 4 }, &scores);
+        let (o, x) = (false, true);
+        assert_eq!(mask, [x, o, x, o, x, x, o, o, x, o, o]);
+    }
+
+    #[test]
+    fn blocks_lose_together_what_the_row_loses() {
+        let patterns = [
+            Pattern::Row(0.7),
+            Pattern::Row(0.33),
+            Pattern::NofM { zeros: 2, group: 4 },
+            Pattern::NofM { zeros: 3, group: 4 },
+        ];
+        for pattern in patterns {
+            for n in [4, 31, 64, 130, 1535] {
+                let blocks = (0..n).step_by(32).map(|a| pattern.quota(a, (a + 32).min(n)));
+                let scores = vec![0.0; n];
+                let whole = marked(pattern, &scores).iter().filter(|m| **m).count();
+                assert_eq!(blocks.sum::<usize>(), whole, "{pattern:?} of {n}");
+            }
+        }
     }
 }

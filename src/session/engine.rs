@@ -8,7 +8,7 @@ use crate::backend::Device;
 use crate::config::ModelConfig;
 use crate::models::{Model, NoHooks, Weights};
 use crate::pace::now_ms;
-use crate::prune::MatrixReport;
+use crate::prune::{Calibration, MatrixReport};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
@@ -40,6 +40,8 @@ pub(super) struct Cache {
     /// The canonical pruning SPEC with its seedless inputs, the model, the report.
     pub pruned: Option<(String, Rc<Model>, Vec<MatrixReport>)>,
     pub weights: Option<Rc<Weights>>,
+    /// Input statistics of the baseline on the calibration text.
+    pub calibration: Option<Calibration>,
 }
 
 /// A model as its files describe it, not yet on a device.

@@ -195,36 +195,31 @@ async fn pruned_model(
     let mut progress = |done: usize, all: usize| {
         run.say_often(&format!("Pruning matrix {done} of {all}"), Some(done as f64 / all as f64));
     };
-    let pruned = prune::prune(
-        device,
-        &loaded.config,
-        weights,
-        dense,
-        &sequences,
-        setting,
-        pace,
-        &mut progress,
-    )
-    .await?;
+    let subject = prune::Subject { device, config: &loaded.config, weights, dense };
+    let kept = &mut engine.cache.calibration;
+    let pruned = prune::prune(&subject, &sequences, setting, kept, pace, &mut progress).await?;
     let model = Rc::new(Model::load(device, &loaded.config, &weights.with_edits(pruned.edits))?);
     engine.cache.pruned = Some((key, model.clone(), pruned.report.clone()));
     Ok((model, pruned.report))
 }
 
-/// Windows spread evenly over the calibration text; for the recall models, its lines.
+/// Windows spread evenly over the calibration text; for the recall models, its lines. One sequence more than the
+/// setting asks for, the last: it is held out, and taken from the end of the text.
 async fn calibration(engine: &Engine, loaded: &Loaded, setting: &Setting) -> Result<Vec<Vec<u32>>> {
     let bytes = engine.data(&loaded.calibration).await?;
     let text = String::from_utf8_lossy(&bytes);
     let wanted = setting.number("sequences") as usize;
     if loaded.calibration.starts_with("recall") {
-        let lines = text.lines().filter(|l| !l.trim().is_empty()).take(wanted);
+        let lines = text.lines().filter(|l| !l.trim().is_empty()).take(wanted + 1);
         return lines.map(|line| loaded.tokenizer.encode(line)).collect();
     }
     let ids = loaded.tokenizer.encode(&text)?;
     let length = CALIBRATION_TOKENS.min(ids.len().saturating_sub(1)).max(1);
-    let n = wanted.min((ids.len() - 1) / length).max(1);
+    let held_out = ids.len().saturating_sub(length);
+    let n = wanted.min(held_out / length).max(1);
     let step = (ids.len() - length - 1) / n;
-    Ok((0..n).map(|i| ids[i * step..i * step + length].to_vec()).collect())
+    let starts = (0..n).map(|i| i * step).chain([held_out]);
+    Ok(starts.map(|start| ids[start..start + length].to_vec()).collect())
 }
 
 fn cost(spec: &RunSpec, loaded: &Loaded, matrices: Vec<MatrixReport>, prompt: usize) -> Cost {

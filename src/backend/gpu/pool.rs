@@ -64,7 +64,7 @@ impl Buffer {
     }
 
     /// Unique among all buffers of this device, used again only together with the memory.
-    pub(super) fn id(&self) -> u64 {
+    pub(in crate::backend) fn id(&self) -> u64 {
         self.0.id
     }
 }

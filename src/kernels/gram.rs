@@ -1,0 +1,112 @@
+//! Running sum of products of columns: G' = G + XᵀX, the Hessian of a linear layer's inputs without its factor 2.
+//!
+//! Shapes: x `[seq_len, d]`, G `[d, d]`. On the CPU: `cpu_gemm` with Xᵀ on both sides; only nearly symmetric, so
+//! readers take the mean of both halves. On the GPU an invocation computes 4 by 4 elements in registers.
+
+use super::cpu_gemm::{self, Rows};
+use super::{Case, groups, random};
+use crate::Rng;
+use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::{Device, HostMatrix, Tensor, View};
+use bytemuck::{Pod, Zeroable};
+
+static SHADER: Shader =
+    Shader { name: "gram", source: include_str!("../../shaders/gram.wgsl"), reads: 2, writes: 1 };
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+    x_offset: u32,
+    x_stride: u32,
+}
+
+/// Adds xᵀx to `sum` `[d, d]`.
+pub fn gram<'a>(device: &Device, x: impl Into<View<'a>>, sum: &Tensor) -> Tensor {
+    let x = x.into();
+    assert_eq!((sum.rows(), sum.cols()), (x.cols, x.cols), "gram sum");
+    match device {
+        Device::Cpu => on_cpu(x, sum),
+        Device::Gpu(gpu) => on_gpu(gpu, x, sum),
+    }
+}
+
+fn on_cpu(x: View<'_>, sum: &Tensor) -> Tensor {
+    let mut transposed = vec![0.0f32; x.cols * x.rows]; // [d, seq_len]
+    for t in 0..x.rows {
+        for (j, v) in x.cpu_row(t).iter().enumerate() {
+            transposed[j * x.rows + t] = *v;
+        }
+    }
+    let mut total = sum.cpu().to_vec();
+    let left = Rows { values: &transposed, rows: x.cols, cols: x.rows, stride: x.rows };
+    let right = HostMatrix::new(x.cols, x.rows, transposed.clone());
+    cpu_gemm::accumulate(left, &right, 0..x.cols, &mut total);
+    Tensor::on_cpu(x.cols, x.cols, total)
+}
+
+fn on_gpu(gpu: &Gpu, x: View<'_>, sum: &Tensor) -> Tensor {
+    let y = gpu.alloc(x.cols * x.cols * 4);
+    let params = Params {
+        rows: x.rows as u32,
+        cols: x.cols as u32,
+        x_offset: x.offset() as u32,
+        x_stride: x.stride() as u32,
+    };
+    gpu.dispatch(&Dispatch {
+        shader: &SHADER,
+        entry: "main",
+        constants: &[],
+        params: bytemuck::bytes_of(&params),
+        reads: &[x.tensor.gpu(), sum.gpu()],
+        writes: &[&y],
+        groups: [groups(x.cols, 32), groups(x.cols, 32), 1],
+    });
+    Tensor::on_gpu(x.cols, x.cols, y)
+}
+
+/// Around the tiles of 4 and 32 columns; the last case is a view.
+pub fn cases() -> Vec<Case> {
+    let sizes =
+        [(1, 1, 0), (9, 3, 0), (5, 4, 0), (7, 31, 0), (64, 32, 0), (70, 33, 0), (12, 30, 7)];
+    sizes
+        .into_iter()
+        .map(|(rows, cols, from)| Case {
+            name: format!("gram {rows}x{cols} from column {from}"),
+            tolerance: 2e-5,
+            why: "sums of up to 70 products of normals in another order",
+            run: Box::new(move |device| {
+                let mut rng = Rng::new(6);
+                let x = random(device, &mut rng, rows, from + cols);
+                let s = random(device, &mut rng, cols, cols);
+                vec![gram(device, x.columns(from, cols), &s)]
+            }),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_form_is_the_equation() {
+        let (rows, cols, from) = (13, 11, 3);
+        let mut rng = Rng::new(8);
+        let x = rng.normals(rows * (cols + from), 1.0);
+        let sum = rng.normals(cols * cols, 1.0);
+        let mut expected = Vec::new();
+        for i in 0..cols {
+            for j in 0..cols {
+                let at = |t: usize, c: usize| f64::from(x[t * (cols + from) + from + c]);
+                let products: f64 = (0..rows).map(|t| at(t, i) * at(t, j)).sum();
+                expected.push((f64::from(sum[i * cols + j]) + products) as f32);
+            }
+        }
+        let device = Device::Cpu;
+        let x = device.tensor(rows, cols + from, &x);
+        let found = gram(&device, x.columns(from, cols), &device.tensor(cols, cols, &sum));
+        assert!(crate::kernels::largest_difference(found.cpu(), &expected) < 1e-5);
+    }
+}

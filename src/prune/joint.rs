@@ -1,0 +1,125 @@
+//! Mask M: of all ways to remove N of the M weights of a group, the one with the least joint loss
+//! w_Pᵀ (G_PP)⁻¹ w_P, where G is the group's block of an inverse Hessian. Other groups are taken as untouched.
+//!
+//! Source: Zhao et al. 2024 (arXiv 2410.15567). The (G_PP)⁻¹ of all subsets belong to the group, not to the row,
+//! and are computed once.
+
+use super::Pattern;
+use super::hessian::Hessian;
+use super::linalg::{packed, solve_packed};
+use crate::{Error, Result, pace::Pace};
+
+/// The subsets of every group with their quadratic forms.
+pub struct Joint {
+    group: usize,
+    groups: Vec<Vec<Subset>>,
+}
+
+struct Subset {
+    members: Vec<usize>,
+    /// (G_PP)⁻¹, `[p, p]`
+    form: Vec<f64>,
+}
+
+impl Joint {
+    /// With G from the inverse of what remains when all columns before the group are frozen.
+    pub async fn trailing_groups(
+        hessian: &Hessian,
+        pattern: Pattern,
+        pace: &Pace,
+    ) -> Result<Joint> {
+        let (zeros, group) = of_groups(pattern)?;
+        let mut groups = Vec::new();
+        for a in (0..hessian.n).step_by(group) {
+            let b = (a + group).min(hessian.n);
+            let g = hessian.trailing_inverse(a, b, pace).await?;
+            groups.push(subsets(&g, b - a, zeros, group));
+        }
+        Ok(Joint { group, groups })
+    }
+
+    /// With G from the inverse that `block` gives for columns a..b.
+    pub fn of_blocks(
+        n: usize,
+        pattern: Pattern,
+        block: &dyn Fn(usize, usize) -> Vec<f64>,
+    ) -> Result<Joint> {
+        let (zeros, group) = of_groups(pattern)?;
+        let groups = (0..n).step_by(group).map(|a| {
+            let b = (a + group).min(n);
+            subsets(&block(a, b), b - a, zeros, group)
+        });
+        Ok(Joint { group, groups: groups.collect() })
+    }
+
+    /// Marks what goes of the columns `from..from + row.len()`; `from` begins a group. Ties fall to the subset that
+    /// comes first in the order of its indices.
+    pub fn mark(&self, from: usize, row: &[f64], mask: &mut [bool]) {
+        mask.fill(false);
+        let groups = &self.groups[from / self.group..];
+        let parts = row.chunks(self.group).zip(mask.chunks_mut(self.group));
+        for ((row, mask), subsets) in parts.zip(groups) {
+            let mut best = (f64::INFINITY, &subsets[0].members);
+            for subset in subsets {
+                let loss = subset.loss(row);
+                if loss < best.0 {
+                    best = (loss, &subset.members);
+                }
+            }
+            best.1.iter().for_each(|&j| mask[j] = true);
+        }
+    }
+}
+
+impl Subset {
+    /// w_Pᵀ (G_PP)⁻¹ w_P
+    fn loss(&self, row: &[f64]) -> f64 {
+        let mut loss = 0.0;
+        for (&i, form) in self.members.iter().zip(self.form.chunks_exact(self.members.len())) {
+            let sum: f64 = self.members.iter().zip(form).map(|(&j, f)| f * row[j]).sum();
+            loss += row[i] * sum;
+        }
+        loss
+    }
+}
+
+fn of_groups(pattern: Pattern) -> Result<(usize, usize)> {
+    match pattern {
+        Pattern::NofM { zeros, group } => Ok((zeros, group)),
+        Pattern::Row(_) => Err(Error::input(
+            "mask",
+            "M with the unstructured pattern",
+            "mask S, or a pattern such as 2:4, where the subsets of a group can be tried out",
+        )),
+    }
+}
+
+/// All subsets of `size` columns that the pattern may remove.
+fn subsets(g: &[f64], size: usize, zeros: usize, group: usize) -> Vec<Subset> {
+    let p = size * zeros / group;
+    let of_size = (0u32..1 << size).filter(|bits| bits.count_ones() as usize == p);
+    let mut all: Vec<Vec<usize>> =
+        of_size.map(|bits| (0..size).filter(|j| bits >> j & 1 == 1).collect()).collect();
+    all.sort();
+    let with_form = |members: Vec<usize>| Subset { form: inverse_of(g, size, &members), members };
+    all.into_iter().map(with_form).collect()
+}
+
+/// (G_PP)⁻¹; infinite where G_PP is not positive definite in f64, so that the subset is never taken first.
+fn inverse_of(g: &[f64], size: usize, members: &[usize]) -> Vec<f64> {
+    let p = members.len();
+    let mut inverse = Vec::with_capacity(p * p);
+    for column in 0..p {
+        let mut system = Vec::with_capacity(packed(p));
+        for (i, &row) in members.iter().enumerate() {
+            system.extend(members[..=i].iter().map(|&j| g[row * size + j]));
+        }
+        let mut unit = vec![0.0; p];
+        unit[column] = 1.0;
+        if !solve_packed(&mut system, &mut unit) {
+            return vec![f64::INFINITY; p * p];
+        }
+        inverse.extend(unit);
+    }
+    inverse
+}

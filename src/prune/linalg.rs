@@ -1,0 +1,202 @@
+//! The little dense linear algebra that pruning needs, in f64, row-major.
+//!
+//! Cholesky A = L Lᵀ, the inverse of L, and the solution of one small positive definite system. Written out, not
+//! taken from faer: three loops over contiguous rows are enough here, and faer's Cholesky alone would add about
+//! 30 kB (gzip) to an engine that must stay small. Rows are worked on in blocks, so that a row that was read
+//! serves many others while it is in the cache.
+
+use crate::Result;
+use crate::pace::Pace;
+
+/// Rows that share what was read.
+const BLOCK: usize = 32;
+
+/// sum_i a_i b_i, in eight partial sums so that it vectorises.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let n = a.len().min(b.len());
+    let (a, b) = (&a[..n], &b[..n]);
+    let mut sums = [0.0f64; 8];
+    let (heads_a, heads_b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let tail: f64 = heads_a.remainder().iter().zip(heads_b.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in heads_a.zip(heads_b) {
+        for i in 0..8 {
+            sums[i] += x[i] * y[i];
+        }
+    }
+    sums.iter().sum::<f64>() + tail
+}
+
+/// y += c x
+pub fn axpy(c: f64, x: &[f64], y: &mut [f64]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += c * x;
+    }
+}
+
+/// Factors the symmetric `a` `[n, n]` (its lower half is read) in place: L below and on the diagonal.
+///
+/// False when a pivot is not above n ε times the largest diagonal element; `a` is then of no use.
+/// Errors: cancelled.
+pub async fn cholesky(a: &mut [f64], n: usize, pace: &Pace) -> Result<bool> {
+    assert_eq!(a.len(), n * n, "cholesky of [{n}, {n}]");
+    let largest = (0..n).map(|i| a[i * n + i]).fold(0.0, f64::max);
+    let floor = n as f64 * f64::EPSILON * largest;
+    for start in (0..n).step_by(BLOCK) {
+        let end = (start + BLOCK).min(n);
+        let (above, block) = a.split_at_mut(start * n);
+        // Columns of finished rows: every finished row is read once for the whole block.
+        for (j, other) in above.chunks_exact(n).enumerate() {
+            for row in block[..(end - start) * n].chunks_exact_mut(n) {
+                row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+            }
+        }
+        for i in 0..end - start {
+            let (before, row) = block.split_at_mut(i * n);
+            let row = &mut row[..n];
+            for (j, other) in before.chunks_exact(n).enumerate() {
+                let j = start + j;
+                row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+            }
+            let i = start + i;
+            let pivot = row[i] - dot(&row[..i], &row[..i]);
+            if pivot.is_nan() || pivot <= floor {
+                return Ok(false);
+            }
+            row[i] = pivot.sqrt();
+        }
+        pace.breathe().await?;
+    }
+    Ok(true)
+}
+
+/// Replaces the lower triangle L `[n, n]` by its inverse, in place. Errors: cancelled.
+pub async fn invert_lower(l: &mut [f64], n: usize, pace: &Pace) -> Result<()> {
+    assert_eq!(l.len(), n * n, "inverse of [{n}, {n}]");
+    let mut factors = vec![0.0; BLOCK * n];
+    for start in (0..n).step_by(BLOCK) {
+        let end = (start + BLOCK).min(n);
+        let (above, block) = l.split_at_mut(start * n);
+        let block = &mut block[..(end - start) * n];
+        factors[..block.len()].copy_from_slice(block);
+        block.fill(0.0);
+        // row i of the inverse = (e_i - sum_{k < i} L_ik * row k of the inverse) / L_ii
+        for (k, done) in above.chunks_exact(n).enumerate() {
+            for (row, f) in block.chunks_exact_mut(n).zip(factors.chunks_exact(n)) {
+                axpy(-f[k], &done[..=k], &mut row[..=k]);
+            }
+        }
+        for i in 0..end - start {
+            let (before, row) = block.split_at_mut(i * n);
+            let (row, f) = (&mut row[..n], &factors[i * n..(i + 1) * n]);
+            for (k, done) in before.chunks_exact(n).enumerate() {
+                let k = start + k;
+                axpy(-f[k], &done[..=k], &mut row[..=k]);
+            }
+            let scale = 1.0 / f[start + i];
+            row[..start + i].iter_mut().for_each(|x| *x *= scale);
+            row[start + i] = scale;
+        }
+        pace.breathe().await?;
+    }
+    Ok(())
+}
+
+/// Elements of a packed lower triangle of `n` rows.
+pub const fn packed(n: usize) -> usize {
+    n * (n + 1) / 2
+}
+
+/// Solves A x = b in place for a positive definite A given as a packed lower triangle (row i starts at
+/// i (i + 1) / 2), which is destroyed. False when A is not positive definite in f64.
+pub fn solve_packed(a: &mut [f64], b: &mut [f64]) -> bool {
+    let n = b.len();
+    assert_eq!(a.len(), packed(n), "packed triangle of {n} rows");
+    let largest = (0..n).map(|i| a[packed(i) + i]).fold(0.0, f64::max);
+    let floor = n as f64 * f64::EPSILON * largest;
+    for i in 0..n {
+        let (before, row) = a.split_at_mut(packed(i));
+        let row = &mut row[..=i];
+        for j in 0..i {
+            let other = &before[packed(j)..packed(j + 1)];
+            row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+        }
+        let pivot = row[i] - dot(&row[..i], &row[..i]);
+        if pivot.is_nan() || pivot <= floor {
+            return false;
+        }
+        row[i] = pivot.sqrt();
+        b[i] = (b[i] - dot(&row[..i], &b[..i])) / row[i];
+    }
+    for i in (0..n).rev() {
+        let row = &a[packed(i)..packed(i + 1)];
+        let x = b[i] / row[i];
+        b[i] = x;
+        axpy(-x, &row[..i], &mut b[..i]);
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+    use pollster::block_on;
+
+    /// B Bᵀ + I, `[n, n]`.
+    pub fn positive(n: usize, seed: u64) -> Vec<f64> {
+        let mut rng = Rng::new(seed);
+        let b: Vec<f64> = rng.normals(n * n, 1.0).iter().map(|x| f64::from(*x)).collect();
+        let mut a = vec![0.0; n * n];
+        for i in 0..n {
+            for j in 0..n {
+                a[i * n + j] = (0..n).map(|k| b[i * n + k] * b[j * n + k]).sum::<f64>();
+            }
+            a[i * n + i] += 1.0;
+        }
+        a
+    }
+
+    #[test]
+    fn the_inverse_of_the_factor_undoes_the_matrix() {
+        for n in [1, 2, 31, 32, 33, 70] {
+            let a = positive(n, n as u64);
+            let mut l = a.clone();
+            assert!(block_on(cholesky(&mut l, n, &Pace::default())).unwrap());
+            block_on(invert_lower(&mut l, n, &Pace::default())).unwrap();
+            // L⁻¹ A L⁻ᵀ = I
+            let at = |i: usize, j: usize| if j <= i { l[i * n + j] } else { 0.0 };
+            for i in 0..n {
+                let row: Vec<f64> =
+                    (0..n).map(|j| (0..n).map(|k| at(i, k) * a[k * n + j]).sum()).collect();
+                for j in 0..n {
+                    let x: f64 = (0..n).map(|k| row[k] * at(j, k)).sum();
+                    let expected = if i == j { 1.0 } else { 0.0 };
+                    assert!((x - expected).abs() < 1e-9, "{n}: [{i}, {j}] is {x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_packed_system_is_solved() {
+        for n in [1, 2, 9, 40] {
+            let a = positive(n, 90 + n as u64);
+            let x: Vec<f64> = (0..n).map(|i| i as f64 - 1.5).collect();
+            let mut b: Vec<f64> = (0..n).map(|i| dot(&a[i * n..(i + 1) * n], &x)).collect();
+            let mut lower: Vec<f64> = (0..n).flat_map(|i| a[i * n..=i * n + i].to_vec()).collect();
+            assert!(solve_packed(&mut lower, &mut b));
+            assert!(b.iter().zip(&x).all(|(b, x)| (b - x).abs() < 1e-9), "{n}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_positive_definite_is_refused() {
+        let singular = [1.0, 1.0, 1.0, 1.0];
+        let not_a_number = [f64::NAN, 0.0, 0.0, 1.0];
+        for a in [singular, not_a_number] {
+            let mut full = a.to_vec();
+            assert!(!block_on(cholesky(&mut full, 2, &Pace::default())).unwrap());
+            assert!(!solve_packed(&mut [a[0], a[2], a[3]], &mut [1.0, 1.0]));
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Methods that only choose a mask: one score a weight, the lowest go; the others stay, or are refitted.
+
+use super::refit::{Way, refit};
+use super::{Job, Needs, Outcome, Pattern, in_batches};
+use crate::method::{Knob, KnobKind, Setting};
+use crate::{Result, pace::Pace};
+
+/// The knob of every such method.
+pub const REFIT: Knob = Knob {
+    id: "refit",
+    label: "Refit",
+    help: "Whether the kept weights of every row take their best values for this mask (the whole-row optimum of MRP)",
+    kind: KnobKind::Choice {
+        options: &[("none", "keep as they are"), ("row", "whole row")],
+        default: "none",
+    },
+};
+
+/// What such a method needs: `mask` for its scores, more for the refit.
+pub fn needs(mask: Needs, setting: &Setting, cols: usize) -> Needs {
+    match setting.choice("refit") {
+        "row" => Needs::of_refit(Way::of(Pattern::of(setting), cols) == Way::Dual),
+        _ => mask,
+    }
+}
+
+/// Removes from every row the weights with the lowest scores; `score` fills `scores` `[cols]` for one row.
+pub async fn prune(job: Job<'_>, score: impl Fn(&[f64], &mut [f64])) -> Result<Outcome> {
+    let cols = job.inputs.cols;
+    let pattern = Pattern::of(job.setting);
+    let hessian = (job.setting.choice("refit") == "row").then(|| job.inputs.hessian());
+    in_batches(job, async |rows: &mut [f64], pace: &Pace| {
+        let mut mask = vec![false; rows.len()];
+        let mut scores = vec![0.0; cols];
+        for (row, mask) in rows.chunks_exact(cols).zip(mask.chunks_exact_mut(cols)) {
+            score(row, &mut scores);
+            pattern.mark(0, &scores, mask);
+        }
+        match hessian {
+            Some(hessian) => refit(rows, &mask, hessian, Way::of(pattern, cols), pace).await,
+            None => {
+                rows.iter_mut().zip(&mask).filter(|(_, m)| **m).for_each(|(w, _)| *w = 0.0);
+                Ok(Outcome::Done)
+            }
+        }
+    })
+    .await
+}

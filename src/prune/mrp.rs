@@ -1,0 +1,267 @@
+//! MRP: all removed weights of a row, or of a block of a row, are made up for at once.
+//!
+//! Block "row": one mask a row, then the whole-row optimum (see `refit`).
+//! Block B: from left to right, with G = U_BBᵀ U_BB (U_BB the block of U, H⁻¹ = UᵀU) the inverse of what remains
+//! when all columns before the block are frozen; for the removed set P of the block
+//!   λ_P = (G_PP)⁻¹ w_P, w_B -= λ G, w_later -= (λ U_BBᵀ) U_{B, later}
+//! which is SparseGPT with its column loop replaced by one small solve; kept weights on both sides are moved.
+//! Mask S: the lowest w_j² / G_jj (block "row": G = H⁻¹). Mask M (N:M only): see `joint`.
+//!
+//! Source: Zhao, Sun, Shen, Yu, Kong, Wang, Lin 2024 (arXiv 2410.15567): SM and MM. No code of the authors was to
+//! be had; block sizes, damping and calibration are ours. The whole row is our reading of the paper.
+
+use super::hessian::Hessian;
+use super::joint::Joint;
+use super::linalg::{axpy, dot};
+use super::refit::{Space, Way, refit};
+use super::{
+    BLOCK_OR_ROW, DAMPING, INPUTS_PRUNED, Job, MASK, Needs, Outcome, PATTERN, Pattern, Pruning,
+    SPARSITY, Work, block_of, in_batches,
+};
+use crate::config::FAMILIES;
+use crate::method::{About, Setting};
+use crate::{Result, pace::Pace};
+
+pub struct Mrp;
+
+static ABOUT: About = About {
+    id: "mrp",
+    label: "MRP (SM/MM)",
+    summary: "Removes many weights and computes the best values of all the others at once, in closed form. MRP (SM/MM), our implementation of arXiv 2410.15567.",
+    source: "Zhao et al. 2024 (arXiv 2410.15567), multiple removal problem: SM with mask S, MM with mask M. Written from the equations; block, damping and calibration are our choices. The whole row is the optimum for its mask; blocks are cheaper.",
+    knobs: &[
+        SPARSITY,
+        PATTERN,
+        MASK,
+        BLOCK_OR_ROW,
+        DAMPING,
+        INPUTS_PRUNED,
+        super::MATRICES,
+        super::SEQUENCES,
+    ],
+    families: &FAMILIES,
+};
+
+impl Pruning for Mrp {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn needs(&self, setting: &Setting, cols: usize) -> Needs {
+        let is_row = setting.choice("block") == "row";
+        Needs::of_refit(is_row && Way::of(Pattern::of(setting), cols) == Way::Dual)
+    }
+
+    fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
+        match job.setting.choice("block") {
+            "row" => Box::pin(whole_rows(job)),
+            _ => Box::pin(block_by_block(job)),
+        }
+    }
+}
+
+async fn whole_rows(job: Job<'_>) -> Result<Outcome> {
+    let hessian = job.inputs.hessian();
+    let pattern = Pattern::of(job.setting);
+    let mask = Marker::new(job.setting, pattern, 0, hessian.inverse_diagonal(), &|a, b| {
+        hessian.inverse_block(a, b)
+    })?;
+    let way = Way::of(pattern, hessian.n);
+    in_batches(job, async |rows: &mut [f64], pace: &Pace| {
+        let mut marked = vec![false; rows.len()];
+        for (row, marked) in rows.chunks_exact(hessian.n).zip(marked.chunks_exact_mut(hessian.n)) {
+            mask.mark(row, marked);
+        }
+        refit(rows, &marked, hessian, way, pace).await
+    })
+    .await
+}
+
+async fn block_by_block(job: Job<'_>) -> Result<Outcome> {
+    let hessian = job.inputs.hessian();
+    let (n, size) = (hessian.n, block_of(job.setting, hessian.n));
+    let mut blocks = Vec::new();
+    for a in (0..n).step_by(size) {
+        blocks.push(Block::new(job.setting, hessian, a, (a + size).min(n), job.pace).await?);
+    }
+    in_batches(job, async |rows: &mut [f64], pace: &Pace| {
+        let mut space = Space::default();
+        let mut errors = vec![0.0; rows.len() / n * size];
+        for block in &blocks {
+            for (row, errors) in rows.chunks_exact_mut(n).zip(errors.chunks_exact_mut(size)) {
+                if !block.solve(row, errors, &mut space) {
+                    return Ok(Outcome::NotPositive);
+                }
+            }
+            pace.breathe().await?;
+            block.carry_on(rows, &errors, size, hessian);
+            pace.breathe().await?;
+        }
+        Ok(Outcome::Done)
+    })
+    .await
+}
+
+/// Columns a..b.
+struct Block<'a> {
+    a: usize,
+    b: usize,
+    n: usize,
+    u: &'a [f64],
+    g: Vec<f64>, // [b - a, b - a]
+    mask: Marker,
+}
+
+impl<'a> Block<'a> {
+    async fn new(
+        setting: &Setting,
+        hessian: &'a Hessian,
+        a: usize,
+        b: usize,
+        pace: &Pace,
+    ) -> Result<Block<'a>> {
+        let size = b - a;
+        let g = hessian.trailing_inverse(a, b, pace).await?;
+        let diagonal = (0..size).map(|j| g[j * size + j]).collect();
+        let part = |from: usize, to: usize| {
+            (from..to).flat_map(|i| g[i * size + from..i * size + to].to_vec()).collect()
+        };
+        let mask = Marker::new(setting, Pattern::of(setting), a, diagonal, &part)?;
+        Ok(Block { a, b, n: hessian.n, u: &hessian.u, g, mask })
+    }
+
+    /// Masks and compensates inside the block; `errors` takes λ U_BBᵀ. False when a system cannot be solved.
+    fn solve(&self, row: &mut [f64], errors: &mut [f64], space: &mut Space) -> bool {
+        let size = self.b - self.a;
+        let row = &mut row[self.a..self.b];
+        let mut mask = vec![false; size];
+        self.mask.mark(row, &mut mask);
+        space.choose(&mask, true);
+        space.unknowns.clear();
+        space.unknowns.extend(space.chosen.iter().map(|&j| row[j]));
+        if !space.solve(&self.g, size) {
+            return false;
+        }
+        let mut lambda = vec![0.0; size];
+        for (&j, &x) in space.chosen.iter().zip(&space.unknowns) {
+            lambda[j] = x;
+            axpy(-x, &self.g[j * size..(j + 1) * size], row);
+        }
+        space.chosen.iter().for_each(|&j| row[j] = 0.0);
+        for (k, e) in errors[..size].iter_mut().enumerate() {
+            let u = &self.u[(self.a + k) * self.n + self.a..][..size];
+            *e = dot(&u[k..], &lambda[k..]);
+        }
+        true
+    }
+
+    /// What the block's removals do to the columns after it.
+    fn carry_on(&self, rows: &mut [f64], errors: &[f64], stride: usize, hessian: &Hessian) {
+        if self.b == self.n {
+            return;
+        }
+        for k in self.a..self.b {
+            let u = &hessian.u[k * self.n + self.b..(k + 1) * self.n];
+            let errors = errors.chunks_exact(stride).map(|e| e[k - self.a]);
+            for (row, e) in rows.chunks_exact_mut(self.n).zip(errors) {
+                axpy(-e, u, &mut row[self.b..]);
+            }
+        }
+    }
+}
+
+/// Mask S or M over some columns of a row.
+enum Marker {
+    Single { pattern: Pattern, from: usize, diagonal: Vec<f64> },
+    Joint(Joint),
+}
+
+impl Marker {
+    /// For columns from `from`; `diagonal` and `block` are those of an inverse over these columns.
+    fn new(
+        setting: &Setting,
+        pattern: Pattern,
+        from: usize,
+        diagonal: Vec<f64>,
+        block: &dyn Fn(usize, usize) -> Vec<f64>,
+    ) -> Result<Marker> {
+        Ok(match setting.choice("mask") {
+            "M" => Marker::Joint(Joint::of_blocks(diagonal.len(), pattern, block)?),
+            _ => Marker::Single { pattern, from, diagonal },
+        })
+    }
+
+    fn mark(&self, row: &[f64], mask: &mut [bool]) {
+        match self {
+            Marker::Joint(joint) => joint.mark(0, row, mask),
+            Marker::Single { pattern, from, diagonal } => {
+                let scores: Vec<f64> = row.iter().zip(diagonal).map(|(w, g)| w * w / g).collect();
+                pattern.mark(*from, &scores, mask);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prune::tests::{f64s, hessian, layer, setting};
+    use pollster::block_on;
+
+    #[test]
+    fn the_errors_of_the_blocks_add_up_to_the_measured_loss() {
+        let (n, size) = (90, 32);
+        let case = layer(6, n, 300, 31);
+        let h = hessian(&case.gram, n, 0.01);
+        for spec in ["mrp:sparsity=0.6", "mrp:pattern=2:4", "mrp:pattern=4:8,mask=M"] {
+            let setting = setting(spec);
+            for weights in case.weights.chunks(n) {
+                let mut row = f64s(weights);
+                let mut predicted = 0.0;
+                for a in (0..n).step_by(size) {
+                    let b = (a + size).min(n);
+                    let pace = Pace::default();
+                    let block = block_on(Block::new(&setting, &h, a, b, &pace)).unwrap();
+                    let mut errors = vec![0.0; size];
+                    assert!(block.solve(&mut row, &mut errors, &mut Space::default()));
+                    block.carry_on(&mut row, &errors, size, &h);
+                    predicted += errors[..b - a].iter().map(|e| e * e).sum::<f64>();
+                }
+                let change: Vec<f64> =
+                    row.iter().zip(weights).map(|(a, b)| a - f64::from(*b)).collect();
+                let measured = h.loss(&change);
+                assert!(
+                    (predicted / measured - 1.0).abs() < 1e-9,
+                    "{spec}: {predicted} {measured}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn from_the_same_weights_a_block_loses_no_more_than_column_after_column() {
+        let (n, a, b) = (96, 32, 64);
+        let case = layer(12, n, 300, 32);
+        let h = hessian(&case.gram, n, 0.01);
+        for spec in ["mrp:sparsity=0.5", "mrp:sparsity=0.8", "mrp:pattern=2:4,mask=M"] {
+            let pace = Pace::default();
+            let block = block_on(Block::new(&setting(spec), &h, a, b, &pace)).unwrap();
+            for weights in case.weights.chunks(n) {
+                let lost = |row: &[f64]| {
+                    let change = row.iter().zip(weights).map(|(a, b)| a - f64::from(*b));
+                    h.loss(&change.collect::<Vec<f64>>())
+                };
+                let mut jointly = f64s(weights);
+                let mut errors = vec![0.0; b - a];
+                assert!(block.solve(&mut jointly, &mut errors, &mut Space::default()));
+                block.carry_on(&mut jointly, &errors, b - a, &h);
+                let mut in_turn = f64s(weights);
+                for j in (a..b).filter(|&j| jointly[j] == 0.0) {
+                    crate::prune::sparsegpt::remove(&mut in_turn, &h.u[j * n..(j + 1) * n], j);
+                }
+                let (jointly, in_turn) = (lost(&jointly), lost(&in_turn));
+                assert!(jointly <= in_turn * (1.0 + 1e-9), "{spec}: {jointly} > {in_turn}");
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! SparseGPT: columns from left to right; what a removed weight did is taken over by the later columns.
+//!
+//! For column j of every row, with H⁻¹ = UᵀU: e = w_j / U_jj if it is removed, else 0; w_{j..} -= e U_{j, j..}.
+//! Columns are worked on in blocks; what a block does to the columns after it is added once per block.
+//! Mask S: the lowest w_j² / U_jj² of the weights as they are when the block (N:M: the group) is reached.
+//! Mask M (N:M only): of all ways to remove N of a group the one with the least joint loss (see `joint`).
+//!
+//! Source: Frantar & Alistarh 2023 (arXiv 2301.00774), algorithm 1. In the words of Zhao et al. 2024
+//! (arXiv 2410.15567): SS, and MS with mask M. Where we differ: a row loses exactly its share in every block; the
+//! authors' code takes one threshold for all rows of a block, and one weight more.
+
+use super::joint::Joint;
+use super::linalg::axpy;
+use super::{
+    BLOCK, DAMPING, INPUTS_PRUNED, Job, MASK, Needs, Outcome, PATTERN, Pattern, Pruning, SPARSITY,
+    Work, block_of, in_batches,
+};
+use crate::config::FAMILIES;
+use crate::method::{About, Setting};
+use crate::{Result, pace::Pace};
+
+pub struct SparseGpt;
+
+static ABOUT: About = About {
+    id: "sparsegpt",
+    label: "SparseGPT",
+    summary: "Goes through the inputs from left to right, removes the weights whose loss is smallest, and lets the later ones take over what they did.",
+    source: "Frantar & Alistarh 2023 (arXiv 2301.00774), algorithm 1: SS in the words of arXiv 2410.15567; with mask M it is MS. A row loses exactly its share in every block, where the authors' code takes one threshold for all rows of a block.",
+    knobs: &[
+        SPARSITY,
+        PATTERN,
+        MASK,
+        BLOCK,
+        DAMPING,
+        INPUTS_PRUNED,
+        super::MATRICES,
+        super::SEQUENCES,
+    ],
+    families: &FAMILIES,
+};
+
+impl Pruning for SparseGpt {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn needs(&self, _: &Setting, _: usize) -> Needs {
+        Needs::Factor
+    }
+
+    fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
+        Box::pin(async move {
+            let hessian = job.inputs.hessian();
+            let pattern = Pattern::of(job.setting);
+            let joint = match job.setting.choice("mask") {
+                "M" => Some(Joint::trailing_groups(hessian, pattern, job.pace).await?),
+                _ => None,
+            };
+            let sweep = Sweep {
+                u: &hessian.u,
+                n: hessian.n,
+                block: block_of(job.setting, hessian.n),
+                pattern,
+                joint: joint.as_ref(),
+            };
+            in_batches(job, async |rows: &mut [f64], pace: &Pace| {
+                sweep.rows(rows, pace).await?;
+                Ok(Outcome::Done)
+            })
+            .await
+        })
+    }
+}
+
+/// Removes weight `j` and lets the later ones of `row` take over; `u` is row j of U. Gives e; the loss is e² / 2.
+pub(super) fn remove(row: &mut [f64], u: &[f64], j: usize) -> f64 {
+    let e = row[j] / u[j];
+    axpy(-e, &u[j + 1..], &mut row[j + 1..]);
+    row[j] = 0.0;
+    e
+}
+
+/// What the sweep over the columns of some rows reads.
+struct Sweep<'a> {
+    u: &'a [f64],
+    n: usize,
+    block: usize,
+    pattern: Pattern,
+    joint: Option<&'a Joint>,
+}
+
+impl Sweep<'_> {
+    async fn rows(&self, rows: &mut [f64], pace: &Pace) -> Result<()> {
+        let n = self.n;
+        let mut errors = vec![0.0; rows.len() / n * self.block];
+        for a in (0..n).step_by(self.block) {
+            let b = (a + self.block).min(n);
+            for (row, errors) in rows.chunks_exact_mut(n).zip(errors.chunks_exact_mut(self.block)) {
+                self.sweep_block(row, errors, a, b);
+            }
+            if b < n {
+                for k in a..b {
+                    let u = &self.u[k * n + b..(k + 1) * n];
+                    let errors = errors.chunks_exact(self.block).map(|e| e[k - a]);
+                    for (row, e) in rows.chunks_exact_mut(n).zip(errors).filter(|(_, e)| *e != 0.0)
+                    {
+                        axpy(-e, u, &mut row[b..]);
+                    }
+                }
+            }
+            pace.breathe().await?;
+        }
+        Ok(())
+    }
+
+    /// Columns a..b of one row; `errors` takes e of every column.
+    fn sweep_block(&self, row: &mut [f64], errors: &mut [f64], a: usize, b: usize) {
+        let n = self.n;
+        let mut mask = vec![false; b - a];
+        if let Pattern::Row(_) = self.pattern {
+            self.mark(row, a, &mut mask);
+        }
+        for j in a..b {
+            if let Pattern::NofM { group, .. } = self.pattern
+                && (j - a).is_multiple_of(group)
+            {
+                let end = (j + group).min(b);
+                self.mark(row, j, &mut mask[j - a..end - a]);
+            }
+            errors[j - a] = 0.0;
+            if !mask[j - a] {
+                continue;
+            }
+            errors[j - a] = remove(&mut row[..b], &self.u[j * n..j * n + b], j);
+        }
+    }
+
+    /// Which of the columns `from..from + mask.len()` go, by the row's present weights.
+    fn mark(&self, row: &[f64], from: usize, mask: &mut [bool]) {
+        let row = &row[from..from + mask.len()];
+        if let Some(joint) = self.joint {
+            return joint.mark(from, row, mask);
+        }
+        let score = |(k, w): (usize, &f64)| {
+            let u = self.u[(from + k) * self.n + from + k];
+            (w / u).powi(2)
+        };
+        let scores: Vec<f64> = row.iter().enumerate().map(score).collect();
+        self.pattern.mark(from, &scores, mask);
+    }
+}

@@ -1,0 +1,186 @@
+//! Pruning of whole models: the small random ones under tests/fixtures.
+
+use super::*;
+use crate::Error;
+use crate::backend::{Device, View};
+use crate::config::ModelConfig;
+use crate::kernels::rows::copy;
+use crate::models::{Hooks, Model, NoHooks, Weights, linears};
+use crate::prune::{Calibration, Pruned, Subject, prune};
+use crate::weights::Checkpoint;
+use std::path::Path;
+
+const MODELS: [&str; 4] = ["mamba-f32", "mamba2-f32-groups", "llama-f32-gqa", "neox-f32-parallel"];
+
+struct Loaded {
+    config: ModelConfig,
+    weights: Weights,
+    model: Model,
+}
+
+fn load(name: &str) -> Loaded {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name);
+    let read = |file: &str| std::fs::read(folder.join(file)).expect(file);
+    let config = ModelConfig::parse(&read("config.json")).unwrap();
+    let file = ("model.safetensors".to_string(), read("model.safetensors"));
+    let weights = Weights::new(Rc::new(Checkpoint::open(vec![file]).unwrap()));
+    let model = Model::load(&Device::Cpu, &config, &weights).unwrap();
+    Loaded { config, weights, model }
+}
+
+fn sequences(n: usize, length: usize, vocab_size: usize) -> Vec<Vec<u32>> {
+    let mut rng = Rng::new(3);
+    (0..n).map(|_| (0..length).map(|_| rng.below(vocab_size) as u32).collect()).collect()
+}
+
+impl Loaded {
+    fn prune(&self, spec: &str, cache: &mut Option<Calibration>) -> crate::Result<Pruned> {
+        self.prune_at(spec, cache, &Pace::default(), &mut |_, _| {})
+    }
+
+    fn prune_at(
+        &self,
+        spec: &str,
+        cache: &mut Option<Calibration>,
+        pace: &Pace,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> crate::Result<Pruned> {
+        let subject = Subject {
+            device: &Device::Cpu,
+            config: &self.config,
+            weights: &self.weights,
+            dense: &self.model,
+        };
+        let sequences = sequences(4, 40, self.config.vocab_size());
+        block_on(prune(&subject, &sequences, &setting(spec), cache, pace, progress))
+    }
+}
+
+/// Keeps what every matrix is fed.
+#[derive(Default)]
+struct Keep(Vec<(String, Vec<f32>)>);
+
+impl Hooks for Keep {
+    fn linear_input(&mut self, device: &Device, weight: &str, x: View<'_>) {
+        self.0.push((weight.to_string(), copy(device, x).cpu().to_vec()));
+    }
+}
+
+#[test]
+fn layer_by_layer_the_inputs_are_those_of_the_whole_model() {
+    for name in MODELS {
+        let Loaded { config, model, .. } = load(name);
+        let ids = &sequences(1, 40, config.vocab_size())[0];
+        let device = Device::Cpu;
+        let (mut whole, mut layers) = (Keep::default(), Keep::default());
+        model.forward(&device, ids, &mut model.start(&device), &mut whole);
+        let mut x = model.embed(&device, ids);
+        for layer in 0..config.n_layer() {
+            x = model.run_layer(&device, layer, x, &mut layers);
+        }
+        assert_eq!(whole.0, layers.0, "{name}");
+    }
+}
+
+#[test]
+fn a_layer_that_is_loaded_anew_computes_with_its_edits() {
+    for name in MODELS {
+        let Loaded { config, weights, mut model } = load(name);
+        let first = linears(&config).remove(0);
+        let zero = vec![0.0; first.rows * first.cols];
+        let edited = weights.with_edits([(first.name, zero)].into());
+        let device = Device::Cpu;
+        let ids = &sequences(1, 20, config.vocab_size())[0];
+        let expected = Model::load(&device, &config, &edited).unwrap();
+        model.reload_layer(&device, &edited, 0).unwrap();
+        let run =
+            |m: &Model| m.forward(&device, ids, &mut m.start(&device), &mut NoHooks).cpu().to_vec();
+        assert_eq!(run(&model), run(&expected), "{name}");
+    }
+}
+
+#[test]
+fn every_method_prunes_every_architecture() {
+    for name in MODELS {
+        let loaded = load(name);
+        let chosen: Vec<_> = linears(&loaded.config).into_iter().filter(|l| l.by_default).collect();
+        for method in METHODS {
+            let id = method.about().id;
+            let mut heard = Vec::new();
+            let mut progress = |done: usize, all: usize| heard.push((done, all));
+            let pruned = loaded.prune_at(id, &mut None, &Pace::default(), &mut progress).unwrap();
+            assert_eq!(heard.last(), Some(&(chosen.len(), chosen.len())), "{name} {id}");
+            assert!(heard.is_sorted(), "{name} {id}: {heard:?}");
+            assert_eq!(pruned.edits.len(), chosen.len(), "{name} {id}");
+            for (report, linear) in pruned.report.iter().zip(&chosen) {
+                assert_eq!(report.name, linear.name, "{name} {id}");
+                let exact = (linear.cols as f64 / 2.0).round() / linear.cols as f64;
+                assert!((report.achieved - exact).abs() < 1e-12, "{name} {id}: {report:?}");
+                assert!(report.error > 0.0 && report.held_out_error > Some(0.0), "{report:?}");
+                let has_hessian = ["sparsegpt", "mrp"].contains(&id);
+                assert_eq!(report.damping, has_hessian.then_some(0.01), "{name} {id}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_removed_is_the_dense_model() {
+    let loaded = load("mamba2-f32-groups");
+    for spec in specs("sparsity=0") {
+        let pruned = loaded.prune(&spec, &mut None).unwrap();
+        for linear in linears(&loaded.config) {
+            let shape = [linear.rows, linear.cols];
+            let dense = loaded.weights.values(&linear.name, &shape).unwrap();
+            assert_eq!(pruned.edits[&linear.name], dense, "{spec} {}", linear.name);
+        }
+    }
+}
+
+#[test]
+fn kept_statistics_change_nothing() {
+    let loaded = load("llama-f32-gqa");
+    let mut cache = None;
+    // Each spec finds what the one before left: the same statistic, another one, more matrices.
+    for spec in [
+        "wanda",
+        "wanda:sparsity=0.7",
+        "mrp:inputs=dense",
+        "sparsegpt:inputs=dense,pattern=2:4",
+        "ria",
+        "wanda:matrices=all",
+        "sparsegpt",
+    ] {
+        let cold = loaded.prune(spec, &mut None).unwrap();
+        let warm = loaded.prune(spec, &mut cache).unwrap();
+        assert_eq!(cold.edits, warm.edits, "{spec}");
+        assert!(cache.is_some(), "{spec}");
+    }
+}
+
+#[test]
+fn inputs_of_pruned_layers_differ_from_the_second_layer_on() {
+    let loaded = load("llama-f32-gqa");
+    let dense = loaded.prune("mrp:inputs=dense", &mut None).unwrap();
+    let pruned = loaded.prune("mrp:inputs=pruned", &mut None).unwrap();
+    for linear in linears(&loaded.config) {
+        let same = dense.edits[&linear.name] == pruned.edits[&linear.name];
+        assert_eq!(same, linear.layer == 0, "{}", linear.name);
+    }
+}
+
+#[test]
+fn a_cancelled_pruning_stops() {
+    let loaded = load("mamba-f32");
+    for method in METHODS {
+        let pace = Pace::default();
+        // Cancelled while the second matrix is on.
+        let mut progress = |done: usize, _: usize| {
+            if done == 1 {
+                pace.cancel();
+            }
+        };
+        let result = loaded.prune_at(method.about().id, &mut None, &pace, &mut progress);
+        assert!(matches!(result, Err(Error::Cancelled)), "{}", method.about().id);
+    }
+}
