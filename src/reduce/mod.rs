@@ -82,6 +82,8 @@ pub struct Job {
     pub remove: usize,
     /// Scores of a control that knows which tokens are filler: below 1 for them, above for the others `[tokens, 1]`.
     pub oracle: Option<Tensor>,
+    /// Differs from context to context, so that what is drawn at random does too.
+    pub salt: u64,
 }
 
 /// Which rows stay and where the others go.

@@ -26,6 +26,7 @@ pub struct Reducer {
     done: Vec<(usize, Plan)>,
     /// Scores of the oracle for the rows that are left `[tokens, 1]`.
     oracle: Option<Tensor>,
+    salt: u64,
 }
 
 /// What happened after one layer, in positions of the original sequence.
@@ -67,7 +68,23 @@ impl Reducer {
         let steps = Schedule::resolve(config, setting, context_tokens);
         let lengths = schedule::lengths(config.n_layer(), &steps, context_tokens);
         let (setting, config) = (setting.clone(), config.clone());
-        Ok(Reducer { method, setting, config, steps, lengths, done: Vec::new(), oracle: None })
+        Ok(Reducer {
+            method,
+            setting,
+            config,
+            steps,
+            lengths,
+            done: Vec::new(),
+            oracle: None,
+            salt: 0,
+        })
+    }
+
+    /// Lets the random controls draw anew for this context (FNV-1a over its ids).
+    pub fn with_salt_of(mut self, ids: &[u32]) -> Reducer {
+        let mix = |hash: u64, id: &u32| (hash ^ u64::from(*id)).wrapping_mul(0x0100_0000_01b3);
+        self.salt = ids.iter().fold(0xcbf2_9ce4_8422_2325, mix);
+        self
     }
 
     /// Tells the oracle which tokens of the context are filler. Other methods never see it.
@@ -83,7 +100,7 @@ impl Reducer {
         };
         assert_eq!(filler.len(), self.lengths[0], "a mark for every token");
         // Random within the two groups, so that the order of the text decides nothing.
-        let mut rng = Rng::new(1);
+        let mut rng = Rng::new(self.salt);
         let score = |&filler: &bool| rng.uniform() + if filler { 0.0 } else { 2.0 };
         let scores: Vec<f32> = filler.iter().map(score).collect();
         self.oracle = Some(device.tensor(scores.len(), 1, &scores));
@@ -120,6 +137,7 @@ impl Hooks for Reducer {
         let kept = self.kept(output.layer)?;
         let mut job = Schedule::job(&self.config, &self.setting, output.hidden.rows(), kept);
         job.oracle.clone_from(&self.oracle);
+        job.salt = self.salt;
         let plan = self.method.plan(device, &output, &job, &self.setting);
         assert_eq!(plan.keep.len(), kept, "{} kept another number", self.setting.about.id);
         let (hidden, residual) = apply(device, &plan, &output);

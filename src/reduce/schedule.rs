@@ -103,7 +103,7 @@ impl Schedule {
     /// The rows that may go and how many of them do, where `tokens` become `kept`.
     pub fn job(config: &ModelConfig, setting: &Setting, tokens: usize, kept: usize) -> Job {
         let (head, tail) = guards(config, setting);
-        Job { removable: head..tokens - tail, remove: tokens - kept, oracle: None }
+        Job { removable: head..tokens - tail, remove: tokens - kept, oracle: None, salt: 0 }
     }
 }
 

@@ -115,7 +115,7 @@ pub(super) fn scores(
             device.tensor(tokens, 1, &ramp)
         }
         ("random", _) => {
-            let mut rng = Rng::new(output.layer as u64);
+            let mut rng = Rng::new(job.salt ^ output.layer as u64);
             let values: Vec<f32> = (0..tokens).map(|_| rng.uniform()).collect();
             device.tensor(tokens, 1, &values)
         }

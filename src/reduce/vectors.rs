@@ -78,7 +78,7 @@ pub(super) fn with_output<R>(
 pub(super) fn plan(device: &Device, x: &Tensor, remove: usize, spec: &str) -> Plan {
     let setting = setting(spec);
     let method = METHODS.iter().find(|m| m.about().id == setting.about.id).unwrap();
-    let job = Job { removable: 0..x.rows(), remove, oracle: None };
+    let job = Job { removable: 0..x.rows(), remove, oracle: None, salt: 0 };
     with_output(device, x, 0, true, |output| method.plan(device, &output, &job, &setting))
 }
 

@@ -4,7 +4,7 @@ use super::engine::{Engine, Loaded, short_hash};
 use super::protocol::{Cost, RunView, Side, Status};
 use super::spec::RunSpec;
 use crate::backend::Device;
-use crate::eval::{Arm, Sampling, Score, Task, files, generate, no_context, speed};
+use crate::eval::{Arm, Sampling, Score, Task, files, filler, generate, no_context, speed};
 use crate::method::Setting;
 use crate::models::{Model, Weights};
 use crate::pace::{Pace, now_ms};
@@ -45,7 +45,14 @@ pub async fn run(
     let device = chosen.device;
     run.view.backend = device.label();
     let (dense, weights) = engine.baseline(&device, &loaded)?;
-    let baseline = Arm { device: &device, config: &loaded.config, model: &dense, reduction: None };
+    let marks = filler(&loaded.tokenizer);
+    let baseline = Arm {
+        device: &device,
+        config: &loaded.config,
+        model: &dense,
+        reduction: None,
+        filler: marks.as_deref(),
+    };
     let prompt = prompt_ids(spec, &loaded)?;
 
     run.say("Writing baseline text", None);
