@@ -3,6 +3,7 @@
 use super::engine::{Engine, Loaded, short_hash};
 use super::protocol::{Cost, RunView, Side, Status};
 use super::spec::RunSpec;
+use super::trace;
 use crate::backend::Device;
 use crate::eval::{Arm, Sampling, Score, Task, files, filler, generate, no_context, speed};
 use crate::method::Setting;
@@ -71,6 +72,10 @@ pub async fn run(
     run.say("Timing both in turns", None);
     let text = speed_text(engine, &loaded, &prompt).await?;
     run.view.speed = Some(speed([&baseline, &compressed], &text, SPEED_DECODE, pace).await?);
+    if let Some(setting) = reduction {
+        let layers = compressed.trace(setting, &prompt).await?;
+        run.view.trace = trace::view(&prompt, &layers, &loaded.tokenizer);
+    }
     run.view.finished = true;
     run.say("Run complete", Some(1.0));
     Ok(run.view)
