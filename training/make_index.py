@@ -12,9 +12,9 @@ MODELS = Path(__file__).parent.parent / "models"
 
 # id -> (label, evaluations that make sense, prompt shown first)
 BUNDLED = {
-    "lm-mamba2": ("Mamba-2, English prose", ["continuation", "text"]),
-    "lm-mamba": ("Mamba-1, English prose", ["continuation", "text"]),
-    "lm-llama": ("Llama, English prose", ["continuation", "text"]),
+    "lm-mamba2": ("Mamba-2, English prose", ["continuation", "text", "cloze"]),
+    "lm-mamba": ("Mamba-1, English prose", ["continuation", "text", "cloze"]),
+    "lm-llama": ("Llama, English prose", ["continuation", "text", "cloze"]),
     "recall-mamba2": ("Mamba-2, recall in noise", ["recall"]),
     "recall-mamba": ("Mamba-1, recall in noise", ["recall"]),
     "recall-llama": ("Llama, recall in noise", ["recall"]),

@@ -13,6 +13,7 @@ import { settings } from "./ui/settings.js";
 import { share } from "./ui/share.js";
 import { speed } from "./ui/speed.js";
 import { theme } from "./ui/theme.js";
+import { trace } from "./ui/trace.js";
 
 /** After this long without a sign of life the person is told what is being waited for. */
 const SLOW_MS = 10_000;
@@ -85,7 +86,7 @@ function start() {
 
 theme();
 files(app);
-const panels = [settings(app), runBar(app), notices(app), output(), scorecard(), speed(), cost(), about(), share(app)];
+const panels = [settings(app), runBar(app), notices(app), output(), scorecard(), speed(), cost(), trace(), about(), share(app)];
 
 function draw() {
   frame = undefined;

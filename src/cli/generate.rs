@@ -37,7 +37,13 @@ pub async fn main(args: Args) -> Result<()> {
     }
     let device = engine.device(args.backend.into(), &loaded).await?.device;
     let model = Model::load(&device, &loaded.config, &loaded.weights.for_new_device())?;
-    let arm = Arm { device: &device, config: &loaded.config, model: &model, reduction: None };
+    let arm = Arm {
+        device: &device,
+        config: &loaded.config,
+        model: &model,
+        reduction: None,
+        filler: None,
+    };
     let context = arm.read(&ids)?;
     let sampling = Sampling { temperature: args.temperature, seed: args.seed };
     print!("{}", args.prompt);

@@ -5,6 +5,8 @@
 mod generate;
 mod load;
 mod methods;
+mod reduce;
+mod report;
 mod run;
 mod score;
 
@@ -27,6 +29,10 @@ enum Command {
     Generate(generate::Args),
     /// Run baseline and compressed on the same items; print quality and speed of both.
     Run(run::Args),
+    /// Show which tokens of a text a token reduction keeps, drops and folds, layer by layer.
+    Reduce(reduce::Args),
+    /// Measure every method and write a page about it.
+    Report(report::Args),
     /// List the methods and evaluations with their settings (the SPEC grammar).
     Methods,
 }
@@ -48,6 +54,8 @@ pub fn main() -> u8 {
             Command::Score(args) => score::main(args).await,
             Command::Generate(args) => generate::main(args).await,
             Command::Run(args) => run::main(args).await,
+            Command::Reduce(args) => reduce::main(args).await,
+            Command::Report(args) => report::main(args).await,
             Command::Methods => methods::main(),
         }
     });

@@ -8,7 +8,8 @@ use crate::config::ModelConfig;
 use crate::kernels::rows::{concat_rows, copy};
 use crate::method::Setting;
 use crate::models::{Model, NoHooks, State};
-use crate::reduce::Reducer;
+use crate::reduce::{LayerTrace, Reducer};
+use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
 /// A model with the token reduction that belongs to it.
@@ -17,6 +18,20 @@ pub struct Arm<'a> {
     pub config: &'a ModelConfig,
     pub model: &'a Model,
     pub reduction: Option<&'a Setting>,
+    /// Which ids of the vocabulary are filler; only the oracle control looks at it. From [`filler`].
+    pub filler: Option<&'a [bool]>,
+}
+
+/// Marks the filler tokens `n00`, `n01` .. of the recall vocabulary; `None` for any other.
+pub fn filler(tokenizer: &Tokenizer) -> Option<Vec<bool>> {
+    // A vocabulary of prose may have such a token by chance; that of the recall models has 80-odd words.
+    let size = Some(tokenizer.vocab_size()).filter(|&n| n < 256)?;
+    let is_filler = |id: usize| {
+        let text = tokenizer.decode(&[id as u32]);
+        let digits = text.trim().strip_prefix('n');
+        digits.is_some_and(|d| d.len() == 2 && d.bytes().all(|b| b.is_ascii_digit()))
+    };
+    Some((0..size).map(is_filler).collect::<Vec<_>>()).filter(|marks| marks.contains(&true))
 }
 
 /// A context that has been read: the state after it and the last hidden row, which predicts what follows.
@@ -35,12 +50,29 @@ impl Arm<'_> {
         self.check(ids)?;
         let hidden = match self.reduction {
             Some(setting) => {
-                let mut reducer = Reducer::new(self.config, setting, ids.len())?;
+                let mut reducer = self.reducer(setting, ids)?;
                 self.model.forward(self.device, ids, &mut state, &mut reducer)
             }
             None => self.model.forward(self.device, ids, &mut state, &mut NoHooks),
         };
         Ok(Context { last: self.last_row(&hidden), state })
+    }
+
+    /// A reduction for these tokens, which knows their filler if the arm does.
+    pub fn reducer(&self, setting: &Setting, ids: &[u32]) -> Result<Reducer> {
+        let mark = |id: &u32| self.filler.is_some_and(|f| f.get(*id as usize) == Some(&true));
+        let marks: Option<Vec<bool>> = self.filler.map(|_| ids.iter().map(mark).collect());
+        let reducer = Reducer::new(self.config, setting, ids.len())?.with_salt_of(ids);
+        reducer.with_filler(self.device, marks.as_deref())
+    }
+
+    /// What a reduction does to a context, layer by layer.
+    pub async fn trace(&self, setting: &Setting, ids: &[u32]) -> Result<Vec<LayerTrace>> {
+        self.check(ids)?;
+        let mut reducer = self.reducer(setting, ids)?;
+        let mut state = self.model.start(self.device);
+        self.model.forward(self.device, ids, &mut state, &mut reducer);
+        reducer.trace(self.device).await
     }
 
     /// Adds tokens to a context, unreduced.

@@ -1,23 +1,27 @@
 //! Quality and speed, measured on the same items for two models.
 
 mod arm;
+mod figures;
 mod generate;
+mod items;
+pub mod published;
 mod speed;
 mod stats;
 mod tasks;
 
-pub use arm::{Arm, Context};
+pub use arm::{Arm, Context, filler};
+pub use figures::Score;
 pub use generate::{Sampling, choose, generate};
 pub use speed::speed;
 pub use stats::{Estimate, paired_bootstrap, wilson};
-pub use tasks::{Score, Task, abouts, files, no_context};
+pub use tasks::{Task, abouts, files, no_context};
 
 use serde::Serialize;
 
 /// One quality metric of a baseline and a compressed model on the same items.
 #[derive(Debug, Clone, Serialize)]
 pub struct Quality {
-    /// "accuracy", "perplexity", "bits_per_byte"
+    /// "accuracy", "perplexity", "bits_per_byte", "bits_per_target", "context_benefit"
     pub metric: &'static str,
     pub label: &'static str,
     /// How it is defined, on which data; one sentence.

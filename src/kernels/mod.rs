@@ -24,13 +24,17 @@ pub mod selective_scan;
 pub mod silu_gate;
 pub mod ssd;
 pub mod swiglu;
+pub mod token_attention;
 pub mod token_keep;
 pub mod token_links;
 pub mod token_match;
 pub mod token_merge;
+pub mod token_pairs;
 pub mod token_rank;
 pub mod token_score;
 pub mod token_select;
+pub mod token_ssm;
+pub mod token_top;
 
 use crate::Rng;
 use crate::backend::{Device, Tensor};
@@ -70,13 +74,17 @@ pub fn cases() -> Vec<Case> {
     all.extend(silu_gate::cases());
     all.extend(ssd::cases());
     all.extend(swiglu::cases());
+    all.extend(token_attention::cases());
     all.extend(token_keep::cases());
     all.extend(token_links::cases());
     all.extend(token_match::cases());
     all.extend(token_merge::cases());
+    all.extend(token_pairs::cases());
     all.extend(token_rank::cases());
     all.extend(token_score::cases());
     all.extend(token_select::cases());
+    all.extend(token_ssm::cases());
+    all.extend(token_top::cases());
     all
 }
 

@@ -1,6 +1,6 @@
 //! Rotary attention over the saved keys and values: what Llama and GPT-NeoX share.
 
-use super::LayerState;
+use super::{AttentionInputs, LayerState, MixerInputs};
 use crate::backend::{Device, Ids, Tensor, View};
 use crate::kernels::attention::{Attention, attention};
 use crate::kernels::rotary::rotary;
@@ -12,6 +12,23 @@ pub struct Heads {
     pub n_head: usize,
     pub n_kv_head: usize,
     pub headdim: usize,
+}
+
+impl Heads {
+    /// What a hook may see of the queries and keys of a layer, before rotation.
+    pub fn inputs<'a>(self, place: &Place<'a>, q: View<'a>, k: View<'a>) -> MixerInputs<'a> {
+        let Heads { n_head, n_kv_head, headdim } = self;
+        let (positions, inv_freq) = (place.positions, place.inv_freq);
+        MixerInputs::Attention(AttentionInputs {
+            q,
+            k,
+            n_head,
+            n_kv_head,
+            headdim,
+            positions,
+            inv_freq,
+        })
+    }
 }
 
 /// Where a layer stands, and where its tokens stand in the original sequence.

@@ -5,7 +5,7 @@
 //! query_key_value rows are ordered `[n_head, (q, k, v), headdim]`; they are sorted into q, k, v at loading.
 
 use super::attend::{Heads, Place, attend};
-use super::{Hooks, LayerState, State, Weights};
+use super::{Hooks, LayerOutput, LayerState, State, Weights};
 use crate::Result;
 use crate::backend::{Device, Ids, Matrix, Tensor, WeightValues};
 use crate::config::{Activation, GptNeoXConfig};
@@ -209,8 +209,8 @@ impl Layer {
         hooks.linear_input(device, &weight("attention.query_key_value"), normed.view());
         let qkv = matmul(device, &normed, &self.qkv, self.qkv_bias.as_ref(), None);
         let heads = Heads { n_head: c.n_head, n_kv_head: c.n_head, headdim: c.headdim };
-        let views = [qkv.columns(0, d), qkv.columns(d, d), qkv.columns(2 * d, d)];
-        let y = attend(device, heads, place, views, memory);
+        let [q, k, v] = [qkv.columns(0, d), qkv.columns(d, d), qkv.columns(2 * d, d)];
+        let y = attend(device, heads, place, [q, k, v], memory);
         hooks.linear_input(device, &weight("attention.dense"), y.view());
         let attention = matmul(device, &y, &self.dense, self.dense_bias.as_ref(), None);
         let mlp_input = match c.use_parallel_residual {
@@ -231,7 +231,10 @@ impl Layer {
         if !reduces {
             return (add(device, &hidden, &x), None);
         }
-        super::reduce_or_add(device, place.index, hidden, x, &y, hooks)
+        let inputs = heads.inputs(place, q, k);
+        let output =
+            LayerOutput { layer: place.index, hidden: &hidden, residual: &x, mixer: &y, inputs };
+        super::reduce_or_add(device, output, hooks)
     }
 }
 

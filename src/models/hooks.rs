@@ -1,6 +1,7 @@
 //! Named places in a forward pass where something else may look on or take over.
 
 use crate::backend::{Device, Ids, Tensor, View};
+pub use crate::kernels::token_ssm::SsmInputs;
 
 /// What a layer hands over when a hook asked for it.
 pub struct LayerOutput<'a> {
@@ -12,6 +13,30 @@ pub struct LayerOutput<'a> {
     /// SSM output with the D skip, before the gate `[tokens, d_inner]`; in a transformer the attention output
     /// before o_proj `[tokens, n_head * headdim]`.
     pub mixer: &'a Tensor,
+    /// What the mixer was made of.
+    pub inputs: MixerInputs<'a>,
+}
+
+/// What entered a layer's mixer. Only references: nothing is computed until somebody asks for it.
+#[derive(Clone, Copy)]
+pub enum MixerInputs<'a> {
+    Ssm(SsmInputs<'a>),
+    Attention(AttentionInputs<'a>),
+}
+
+/// Queries and keys before rotation, and where their tokens stand.
+#[derive(Clone, Copy)]
+pub struct AttentionInputs<'a> {
+    /// `[tokens, n_head * headdim]`
+    pub q: View<'a>,
+    /// `[tokens, n_kv_head * headdim]`
+    pub k: View<'a>,
+    pub n_head: usize,
+    pub n_kv_head: usize,
+    pub headdim: usize,
+    /// Positions in the original sequence `[tokens]`.
+    pub positions: &'a Ids,
+    pub inv_freq: &'a Tensor, // [1, rotated dims / 2]
 }
 
 /// What goes on to the next layer. All three have the same number of rows.

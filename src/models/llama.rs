@@ -4,7 +4,7 @@
 //! on an RMS-normed input. Tokens that survive a reduction keep their positions.
 
 use super::attend::{Heads, Place, attend};
-use super::{Hooks, LayerState, State, Weights};
+use super::{Hooks, LayerOutput, LayerState, State, Weights};
 use crate::Result;
 use crate::backend::{Device, Ids, Matrix, Tensor};
 use crate::config::LlamaConfig;
@@ -201,8 +201,8 @@ impl Layer {
         let k = self.k.run(device, &normed, hooks);
         let v = self.v.run(device, &normed, hooks);
         let heads = Heads { n_head: c.n_head, n_kv_head: c.n_kv_head, headdim: c.headdim };
-        let views = [q.view(), k.view(), v.view()];
-        let y = attend(device, heads, place, views, memory);
+        let [q, k, v] = [q.view(), k.view(), v.view()];
+        let y = attend(device, heads, place, [q, k, v], memory);
         if !reduces {
             let x = self.o.run_and_add(device, &y, &x, hooks);
             let act = self.mlp_inner(c, device, &x, hooks);
@@ -213,7 +213,10 @@ impl Layer {
         let middle = add(device, &attention, &x);
         let act = self.mlp_inner(c, device, &middle, hooks);
         let hidden = self.down.run_and_add(device, &act, &attention, hooks);
-        super::reduce_or_add(device, place.index, hidden, x, &y, hooks)
+        let inputs = heads.inputs(place, q, k);
+        let output =
+            LayerOutput { layer: place.index, hidden: &hidden, residual: &x, mixer: &y, inputs };
+        super::reduce_or_add(device, output, hooks)
     }
 
     /// silu(gate_proj(n)) * up_proj(n) with n = rmsnorm(x); `[seq_len, d_ff]`.

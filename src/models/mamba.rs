@@ -3,7 +3,7 @@
 //! Per layer: residual + out_proj( scan( silu(conv1d(u)) ) * silu(z) ), with (u, z) = in_proj(rmsnorm(x)),
 //! (dt, B, C) = x_proj(u), delta = softplus(dt_proj(dt)).
 
-use super::{Hooks, LayerState, State, Weights};
+use super::{Hooks, LayerOutput, LayerState, MixerInputs, SsmInputs, State, Weights};
 use crate::Result;
 use crate::backend::{Device, Ids, Matrix, Tensor};
 use crate::config::MambaConfig;
@@ -203,6 +203,18 @@ impl Layer {
             return matmul(device, &gated, &self.out_proj, bias, Some(&x));
         }
         let hidden = matmul(device, &gated, &self.out_proj, bias, None);
-        super::reduce_or_add(device, index, hidden, x, &y, hooks).0
+        let inputs = MixerInputs::Ssm(SsmInputs {
+            x: u.view(),
+            dt: dt.view(),
+            dt_bias: None,
+            b: dbc.columns(c.dt_rank, c.d_state),
+            c: dbc.columns(c.dt_rank + c.d_state, c.d_state),
+            n_head: c.d_inner,
+            headdim: 1,
+            n_groups: 1,
+            dt_limit: (0.0, f32::INFINITY),
+        });
+        let output = LayerOutput { layer: index, hidden: &hidden, residual: &x, mixer: &y, inputs };
+        super::reduce_or_add(device, output, hooks).0
     }
 }

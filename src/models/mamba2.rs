@@ -3,7 +3,7 @@
 //! Per layer: residual + out_proj( gated_rmsnorm( ssd( silu(conv1d(x, B, C)) ), z ) ), with
 //! (z, x, B, C, dt) = in_proj(rmsnorm(x)) and one scalar A a head.
 
-use super::{Hooks, LayerState, State, Weights};
+use super::{Hooks, LayerOutput, LayerState, MixerInputs, SsmInputs, State, Weights};
 use crate::Result;
 use crate::backend::{Device, Ids, Matrix, Tensor};
 use crate::config::Mamba2Config;
@@ -200,6 +200,18 @@ impl Layer {
             return matmul(device, &normed, &self.out_proj, bias, Some(&x));
         }
         let hidden = matmul(device, &normed, &self.out_proj, bias, None);
-        super::reduce_or_add(device, index, hidden, x, &y, hooks).0
+        let inputs = MixerInputs::Ssm(SsmInputs {
+            x: xbc.columns(0, c.d_inner),
+            dt: zxbcdt.columns(c.d_inner + c.conv_dim(), c.n_head),
+            dt_bias: Some(&self.dt_bias),
+            b: xbc.columns(c.d_inner, states),
+            c: xbc.columns(c.d_inner + states, states),
+            n_head: c.n_head,
+            headdim: c.headdim,
+            n_groups: c.n_groups,
+            dt_limit: c.dt_limit,
+        });
+        let output = LayerOutput { layer: index, hidden: &hidden, residual: &x, mixer: &y, inputs };
+        super::reduce_or_add(device, output, hooks).0
     }
 }

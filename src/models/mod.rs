@@ -11,7 +11,7 @@ mod load;
 mod mamba;
 mod mamba2;
 
-pub use hooks::{Hooks, LayerOutput, NoHooks, Reduced};
+pub use hooks::{AttentionInputs, Hooks, LayerOutput, MixerInputs, NoHooks, Reduced, SsmInputs};
 pub use load::{Edits, Weights};
 
 use crate::Result;
@@ -234,15 +234,12 @@ pub fn flops(config: &ModelConfig) -> Flops {
 /// Offers a layer's output to the hook; gives the stream of the next layer and the kept rows if any left.
 fn reduce_or_add(
     device: &Device,
-    layer: usize,
-    hidden: Tensor,
-    residual: Tensor,
-    mixer: &Tensor,
+    output: LayerOutput<'_>,
     hooks: &mut dyn Hooks,
 ) -> (Tensor, Option<Ids>) {
-    let output = LayerOutput { layer, hidden: &hidden, residual: &residual, mixer };
+    let (hidden, residual) = (output.hidden, output.residual);
     match hooks.reduce(device, output) {
         Some(r) => (add(device, &r.hidden, &r.residual), Some(r.keep)),
-        None => (add(device, &hidden, &residual), None),
+        None => (add(device, hidden, residual), None),
     }
 }

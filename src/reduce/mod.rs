@@ -6,19 +6,34 @@
 //!
 //! Definitions, and where we differ from the paper and from its released code: docs/token-reduction.md.
 
+mod adjacent;
+mod evit;
+mod evit_released;
+mod last;
+mod lazy;
+mod mtr;
+mod prefix;
 mod random;
 mod reducer;
 mod schedule;
+mod score;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod selections;
 mod stride;
+mod tome;
 mod utrc;
+mod utrc_released;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod vectors;
 
 pub use reducer::{LayerTrace, Merge, Reducer};
 pub use schedule::{Savings, Schedule, check, reduces, savings};
+pub use score::needs_filler;
 
-use crate::backend::{Device, Ids};
+use crate::backend::{Device, Ids, Tensor};
 use crate::config::ModelConfig;
+use crate::kernels::rows::gather_ids;
+use crate::kernels::token_keep::token_keep;
 use crate::method::{About, Setting};
 use crate::models::LayerOutput;
 use std::ops::Range;
@@ -38,7 +53,20 @@ pub trait TokenReduction: Sync {
 }
 
 /// Every method; one line each.
-pub const METHODS: &[&dyn TokenReduction] = &[&utrc::Utrc, &random::Random, &stride::Stride];
+pub const METHODS: &[&dyn TokenReduction] = &[
+    &utrc::Utrc,
+    &utrc_released::UtrcReleased,
+    &evit::Evit,
+    &evit_released::EvitReleased,
+    &tome::Tome,
+    &mtr::Mtr,
+    &adjacent::Adjacent,
+    &lazy::Lazy,
+    &random::Random,
+    &stride::Stride,
+    &last::Last,
+    &prefix::Prefix,
+];
 
 /// What the methods say about themselves.
 pub fn abouts() -> Vec<&'static About> {
@@ -46,12 +74,16 @@ pub fn abouts() -> Vec<&'static About> {
 }
 
 /// What one plan has to do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Job {
-    /// Rows that may go; the rows outside are guarded (first token, last d_conv tokens).
+    /// Rows that may go; the rows outside are guarded.
     pub removable: Range<usize>,
     /// How many go: at least 1, at most half of the removable rows (rounded up), which are at least 2.
     pub remove: usize,
+    /// Scores of a control that knows which tokens are filler: below 1 for them, above for the others `[tokens, 1]`.
+    pub oracle: Option<Tensor>,
+    /// Differs from context to context, so that what is drawn at random does too.
+    pub salt: u64,
 }
 
 /// Which rows stay and where the others go.
@@ -60,6 +92,8 @@ pub struct Plan {
     pub keep: Ids,
     /// Without edges every row that is not kept is dropped.
     pub edges: Option<Edges>,
+    /// What the choice was made by, for the trace `[tokens, 1]`; absent where a method scores nothing.
+    pub scores: Option<Tensor>,
 }
 
 /// Removed rows and the kept rows they resemble, most similar first; row numbers before the reduction.
@@ -70,12 +104,44 @@ pub struct Edges {
     pub merged_hidden: usize,
     /// The same for the residual branch.
     pub merged_residual: usize,
+    /// Another rule for the hidden branch, where all edges have one target.
+    pub top: Option<Top>,
 }
 
-/// The plan that drops these rows of `0..tokens` (increasing); for methods that choose on the host.
+/// Channel by channel, only the largest values of the sources are averaged into their one target.
+pub struct Top {
+    pub count: usize,
+    /// The target before the reduction, and its place among the kept rows.
+    pub row: usize,
+    pub slot: usize,
+}
+
+impl Edges {
+    /// Every edge is folded in both branches.
+    fn merged(source: Ids, target: Ids) -> Edges {
+        let n = source.len();
+        Edges { source, target, merged_hidden: n, merged_residual: n, top: None }
+    }
+}
+
+/// The first `n` of a list.
+fn first(device: &Device, ids: &Ids, n: usize) -> Ids {
+    let places: Vec<u32> = (0..n as u32).collect();
+    gather_ids(device, ids, &device.ids(&places))
+}
+
+/// The plan that drops the distinct rows `gone` of `0..tokens`.
+fn drop_ids(device: &Device, tokens: usize, gone: &Ids, scores: Option<Tensor>) -> Plan {
+    Plan { keep: token_keep(device, gone, tokens), edges: None, scores }
+}
+
+/// The same for methods that choose on the host.
 fn drop_rows(device: &Device, tokens: usize, rows: &[usize]) -> Plan {
-    let mut gone = vec![false; tokens];
-    rows.iter().for_each(|&row| gone[row] = true);
-    let keep: Vec<u32> = (0..tokens).filter(|&t| !gone[t]).map(|t| t as u32).collect();
-    Plan { keep: device.ids(&keep), edges: None }
+    let gone: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+    drop_ids(device, tokens, &device.ids(&gone), None)
+}
+
+/// Every second removable row from the first on, as many as have to go.
+fn even_places(job: &Job) -> Vec<u32> {
+    job.removable.clone().step_by(2).take(job.remove).map(|row| row as u32).collect()
 }

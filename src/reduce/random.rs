@@ -1,4 +1,4 @@
-//! Control: tokens removed at random, every removable row with equal chance, anew at each layer.
+//! Control: tokens removed at random, every removable row with equal chance, anew at each layer and context.
 
 use super::schedule::knobs;
 use super::{Job, Plan, TokenReduction, drop_rows};
@@ -37,7 +37,7 @@ impl TokenReduction for Random {
         setting: &Setting,
     ) -> Plan {
         let seed = setting.number("seed") as u64;
-        let mut rng = Rng::new(seed << 32 | output.layer as u64);
+        let mut rng = Rng::new(job.salt ^ (seed << 32 | output.layer as u64));
         let mut rows: Vec<usize> = job.removable.clone().collect();
         for i in 0..job.remove {
             let j = i + rng.below(rows.len() - i);

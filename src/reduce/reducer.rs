@@ -1,13 +1,15 @@
 //! The hook that runs a plan inside a forward pass, and the record of what it did.
 
-use super::{Edges, METHODS, Plan, Schedule, TokenReduction, check, schedule};
+use super::{Edges, METHODS, Plan, Schedule, TokenReduction, Top, check, needs_filler, schedule};
 use crate::backend::{Device, Tensor};
 use crate::config::ModelConfig;
+use crate::kernels::rows::{concat_rows, gather_rows};
 use crate::kernels::token_links::token_links;
 use crate::kernels::token_merge::{Merging, token_merge};
+use crate::kernels::token_top::token_top;
 use crate::method::Setting;
 use crate::models::{Hooks, LayerOutput, Reduced};
-use crate::{Error, Result};
+use crate::{Error, Result, Rng};
 use serde::Serialize;
 
 /// Shortens the sequence of one forward pass over a context of a known number of tokens.
@@ -22,12 +24,18 @@ pub struct Reducer {
     /// Tokens entering each layer.
     lengths: Vec<usize>,
     done: Vec<(usize, Plan)>,
+    /// Scores of the oracle for the rows that are left `[tokens, 1]`.
+    oracle: Option<Tensor>,
+    salt: u64,
 }
 
 /// What happened after one layer, in positions of the original sequence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerTrace {
     pub layer: usize,
+    /// What the method scored every position by that entered, in their order (kept, pruned and merged together);
+    /// empty where it scores nothing.
+    pub scores: Vec<f32>,
     /// Positions that go on, increasing.
     pub kept: Vec<u32>,
     /// Positions that were dropped from both branches, increasing.
@@ -60,7 +68,43 @@ impl Reducer {
         let steps = Schedule::resolve(config, setting, context_tokens);
         let lengths = schedule::lengths(config.n_layer(), &steps, context_tokens);
         let (setting, config) = (setting.clone(), config.clone());
-        Ok(Reducer { method, setting, config, steps, lengths, done: Vec::new() })
+        Ok(Reducer {
+            method,
+            setting,
+            config,
+            steps,
+            lengths,
+            done: Vec::new(),
+            oracle: None,
+            salt: 0,
+        })
+    }
+
+    /// Lets the random controls draw anew for this context (FNV-1a over its ids).
+    pub fn with_salt_of(mut self, ids: &[u32]) -> Reducer {
+        let mix = |hash: u64, id: &u32| (hash ^ u64::from(*id)).wrapping_mul(0x0100_0000_01b3);
+        self.salt = ids.iter().fold(0xcbf2_9ce4_8422_2325, mix);
+        self
+    }
+
+    /// Tells the oracle which tokens of the context are filler. Other methods never see it.
+    ///
+    /// Errors: the setting asks for the oracle and the task marks nothing.
+    pub fn with_filler(mut self, device: &Device, filler: Option<&[bool]>) -> Result<Reducer> {
+        if !needs_filler(&self.setting) {
+            return Ok(self);
+        }
+        let Some(filler) = filler else {
+            let expected = "a task that knows which tokens are filler: a recall model";
+            return Err(Error::input("score", "oracle", expected));
+        };
+        assert_eq!(filler.len(), self.lengths[0], "a mark for every token");
+        // Random within the two groups, so that the order of the text decides nothing.
+        let mut rng = Rng::new(self.salt);
+        let score = |&filler: &bool| rng.uniform() + if filler { 0.0 } else { 2.0 };
+        let scores: Vec<f32> = filler.iter().map(score).collect();
+        self.oracle = Some(device.tensor(scores.len(), 1, &scores));
+        Ok(self)
     }
 
     /// Tokens kept after `layer`, if it shortens the sequence.
@@ -91,11 +135,14 @@ impl Hooks for Reducer {
 
     fn reduce(&mut self, device: &Device, output: LayerOutput<'_>) -> Option<Reduced> {
         let kept = self.kept(output.layer)?;
-        let job = Schedule::job(&self.config, output.hidden.rows(), kept);
+        let mut job = Schedule::job(&self.config, &self.setting, output.hidden.rows(), kept);
+        job.oracle.clone_from(&self.oracle);
+        job.salt = self.salt;
         let plan = self.method.plan(device, &output, &job, &self.setting);
         assert_eq!(plan.keep.len(), kept, "{} kept another number", self.setting.about.id);
         let (hidden, residual) = apply(device, &plan, &output);
         let keep = plan.keep.clone();
+        self.oracle = self.oracle.take().map(|scores| gather_rows(device, &scores, &keep));
         self.done.push((output.layer, plan));
         Some(Reduced { hidden, residual, keep })
     }
@@ -104,13 +151,30 @@ impl Hooks for Reducer {
 /// Both branches after a plan: `[kept, d_model]` each.
 pub(super) fn apply(device: &Device, plan: &Plan, output: &LayerOutput<'_>) -> (Tensor, Tensor) {
     let gather = |x: &Tensor, merging| token_merge(device, x, &plan.keep, merging);
-    match &plan.edges {
-        None => (gather(output.hidden, None), gather(output.residual, None)),
-        Some(Edges { source, target, merged_hidden, merged_residual }) => {
-            let links = token_links(device, &plan.keep, target);
-            let merge = |x, merged| gather(x, Some(Merging { source, links: &links, merged }));
-            (merge(output.hidden, *merged_hidden), merge(output.residual, *merged_residual))
+    let Some(Edges { source, target, merged_hidden, merged_residual, top }) = &plan.edges else {
+        return (gather(output.hidden, None), gather(output.residual, None));
+    };
+    let links = token_links(device, &plan.keep, target);
+    let merge = |x, merged| gather(x, Some(Merging { source, links: &links, merged }));
+    let hidden = match top {
+        None => merge(output.hidden, *merged_hidden),
+        Some(Top { count, row, slot }) => {
+            let new = token_top(device, output.hidden, source, *count, *row);
+            replace_row(device, &gather(output.hidden, None), *slot, &new)
         }
+    };
+    (hidden, merge(output.residual, *merged_residual))
+}
+
+/// `x` with another row in place of row `at`.
+fn replace_row(device: &Device, x: &Tensor, at: usize, row: &Tensor) -> Tensor {
+    let head = match at {
+        0 => row.clone(),
+        at => concat_rows(device, x.row_range(0, at), row),
+    };
+    match x.rows() - at - 1 {
+        0 => head,
+        rest => concat_rows(device, &head, x.row_range(at + 1, rest)),
     }
 }
 
@@ -139,5 +203,10 @@ async fn trace_of(
     }
     let pruned = (0..).zip(&gone).filter(|(_, gone)| **gone).map(|(row, _)| position(row));
     let pruned = pruned.collect();
-    Ok(LayerTrace { layer, kept: keep.iter().map(|&row| position(row)).collect(), pruned, merged })
+    let scores = match &plan.scores {
+        Some(scores) => device.read(scores).await?,
+        None => Vec::new(),
+    };
+    let kept = keep.iter().map(|&row| position(row)).collect();
+    Ok(LayerTrace { layer, scores, kept, pruned, merged })
 }

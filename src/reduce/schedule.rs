@@ -6,7 +6,7 @@
 //! Either rho is given (`keep`) or it is the largest ratio that saves the share `cut` of the layers' FLOPs, found
 //! by bisection over the exact integer lengths. Only the number of tokens counts, never their values.
 
-use super::{Job, METHODS};
+use super::{Job, METHODS, score};
 use crate::config::ModelConfig;
 use crate::method::{About, Knob, KnobKind, Setting};
 use crate::models::flops;
@@ -39,6 +39,26 @@ pub(super) const LAYERS: Knob = Knob {
     kind: KnobKind::Layers,
 };
 
+pub(super) const GUARD: Knob = Knob {
+    id: "guard",
+    label: "Guarded ends",
+    help: "on: the first token and the last d_conv tokens (4 in a transformer) always stay; off: only the last one",
+    kind: KnobKind::Choice { options: &[("on", "on"), ("off", "off")], default: "on" },
+};
+
+/// How the removal is spread over the layers, with a method's own default.
+pub(super) const fn schedule_knob(default: &'static str) -> Knob {
+    Knob {
+        id: "schedule",
+        label: "Schedule",
+        help: "even: the same ratio at each layer; progressive: the share removed grows with depth, the kept ratio is the mean",
+        kind: KnobKind::Choice {
+            options: &[("even", "even"), ("progressive", "more in later layers")],
+            default,
+        },
+    }
+}
+
 /// The knobs of a token reduction method: those every method has, then its own.
 macro_rules! knobs {
     ($($own:expr),* $(,)?) => {
@@ -46,6 +66,8 @@ macro_rules! knobs {
             $crate::reduce::schedule::CUT,
             $crate::reduce::schedule::KEEP,
             $crate::reduce::schedule::LAYERS,
+            $crate::reduce::schedule::schedule_knob("even"),
+            $crate::reduce::schedule::GUARD,
             $($own),*
         ]
     };
@@ -70,17 +92,18 @@ pub struct Savings {
 impl Schedule {
     /// (layer, tokens kept after it) for a context of `n` tokens; layers that would remove nothing are left out.
     pub fn resolve(config: &ModelConfig, setting: &Setting, n: usize) -> Vec<(usize, usize)> {
-        let anchors = anchors(config, setting);
+        let rule = Rule::new(config, setting);
         let keep = match setting.number("keep") {
-            0.0 => solve(config, &anchors, setting.number("cut"), n),
+            0.0 => rule.solve(config, setting.number("cut"), n),
             keep => keep,
         };
-        steps(config, &anchors, keep, n)
+        rule.steps(keep, n)
     }
 
     /// The rows that may go and how many of them do, where `tokens` become `kept`.
-    pub fn job(config: &ModelConfig, tokens: usize, kept: usize) -> Job {
-        Job { removable: 1..tokens - tail(config), remove: tokens - kept }
+    pub fn job(config: &ModelConfig, setting: &Setting, tokens: usize, kept: usize) -> Job {
+        let (head, tail) = guards(config, setting);
+        Job { removable: head..tokens - tail, remove: tokens - kept, oracle: None, salt: 0 }
     }
 }
 
@@ -93,6 +116,7 @@ pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
         let expected = format!("a model of type {} for {}", about.families.join(", "), about.id);
         return Err(Error::input("reduce", config.family(), expected));
     }
+    score::check(config, setting)?;
     let n_layer = config.n_layer();
     if let Some(layer) = setting.layers("layers").iter().find(|&&layer| layer >= n_layer) {
         return Err(Error::input("layers", layer, format!("layers 0 to {}", n_layer - 1)));
@@ -104,7 +128,7 @@ pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
     }
     let cut = setting.number("cut");
     // Without lengths, so that a short context is not an error: it just gets less than it asked for.
-    let reach = reach(n_layer, &anchors(config, setting));
+    let reach = Rule::new(config, setting).reach(n_layer);
     if keep == 0.0 && cut > reach {
         let expected = format!("at most {:.2} with these layers", (reach * 100.0).floor() / 100.0);
         return Err(Error::input("cut", cut, expected));
@@ -127,7 +151,7 @@ pub fn savings(config: &ModelConfig, setting: &Setting, n: usize) -> Savings {
     let reduced: f64 = lengths.iter().map(|&n| f.layer(n)).sum();
     let method = METHODS.iter().find(|method| method.about().id == setting.about.id);
     let overhead = steps.iter().map(|&(layer, kept)| {
-        let job = Schedule::job(config, lengths[layer], kept);
+        let job = Schedule::job(config, setting, lengths[layer], kept);
         method.map_or(0.0, |method| method.flops(config, &job, setting))
     });
     let reduced_total = reduced + f.head_per_token + overhead.sum::<f64>();
@@ -172,66 +196,98 @@ fn spaced(n_layer: usize) -> Vec<usize> {
     (start..=end).step_by(step).take(MAX_ANCHORS).collect()
 }
 
-/// Tokens kept of `n`.
-fn kept(config: &ModelConfig, n: usize, keep: f64) -> usize {
-    let removable = n.saturating_sub(1 + tail(config));
-    if n < MIN_TOKENS || removable < 2 {
-        return n;
-    }
-    // 1e-9: a product that is an integer but for rounding must not be rounded up.
-    let wanted = (n as f64 * keep - 1e-9).ceil() as usize;
-    wanted.clamp(n - removable.div_ceil(2), n)
-}
-
-/// Rows at the end that are never removed: d_conv, and as many in a transformer.
-fn tail(config: &ModelConfig) -> usize {
-    match config {
-        ModelConfig::Mamba(c) => c.d_conv,
-        ModelConfig::Mamba2(c) => c.d_conv,
-        ModelConfig::Llama(_) | ModelConfig::GptNeoX(_) => 4,
+/// Rows at the two ends that never go: the first token and the last d_conv, as many in a transformer. Without guards
+/// only the last, whose output predicts what follows.
+fn guards(config: &ModelConfig, setting: &Setting) -> (usize, usize) {
+    match (setting.choice("guard"), config) {
+        ("off", _) => (0, 1),
+        (_, ModelConfig::Mamba(c)) => (1, c.d_conv),
+        (_, ModelConfig::Mamba2(c)) => (1, c.d_conv),
+        (_, ModelConfig::Llama(_) | ModelConfig::GptNeoX(_)) => (1, 4),
     }
 }
 
-fn steps(config: &ModelConfig, anchors: &[usize], keep: f64, n: usize) -> Vec<(usize, usize)> {
-    let mut now = n;
-    let mut steps = Vec::new();
-    for &layer in anchors {
-        let next = kept(config, now, keep);
-        if next < now {
-            steps.push((layer, next));
-        }
-        now = next;
-    }
-    steps
+/// Everything but the ratio that decides the lengths.
+struct Rule {
+    anchors: Vec<usize>,
+    is_progressive: bool,
+    guarded: usize,
 }
 
-/// The largest ratio that saves at least `cut`, or the smallest ratio where no ratio does.
-fn solve(config: &ModelConfig, anchors: &[usize], cut: f64, n: usize) -> f64 {
-    let f = flops(config);
-    let dense = f.layer(n) * config.n_layer() as f64;
-    let enough = |keep: f64| {
-        let lengths = lengths(config.n_layer(), &steps(config, anchors, keep, n), n);
-        saved(lengths.iter().map(|&n| f.layer(n)).sum(), dense) >= cut
-    };
-    if enough(1.0) {
-        return 1.0;
-    }
-    let (mut low, mut high) = (MIN_KEEP, 1.0);
-    // Shorter for smaller ratios, so what is saved falls as the ratio grows; 50 halvings end below 1e-15.
-    for _ in 0..50 {
-        let middle = (low + high) / 2.0;
-        if enough(middle) {
-            low = middle;
-        } else {
-            high = middle;
+impl Rule {
+    fn new(config: &ModelConfig, setting: &Setting) -> Rule {
+        let (head, tail) = guards(config, setting);
+        Rule {
+            anchors: anchors(config, setting),
+            is_progressive: setting.choice("schedule") == "progressive",
+            guarded: head + tail,
         }
     }
-    low
-}
 
-/// The largest share that anchors can save in a long sequence of per-token work.
-fn reach(n_layer: usize, anchors: &[usize]) -> f64 {
-    let before = |layer: usize| anchors.iter().filter(|&&anchor| anchor < layer).count() as i32;
-    let kept: f64 = (0..n_layer).map(|layer| MIN_KEEP.powi(before(layer))).sum();
-    1.0 - kept / n_layer as f64
+    /// The ratio kept at the anchor number `i`, where the mean over the anchors is `keep` unless a layer would have to
+    /// remove more than half.
+    fn ratio(&self, keep: f64, i: usize) -> f64 {
+        if !self.is_progressive {
+            return keep;
+        }
+        let share = 2.0 * (i + 1) as f64 / (self.anchors.len() + 1) as f64;
+        (1.0 - (1.0 - keep) * share).max(MIN_KEEP)
+    }
+
+    /// Tokens kept of `n`.
+    fn kept(&self, n: usize, keep: f64) -> usize {
+        let removable = n.saturating_sub(self.guarded);
+        if n < MIN_TOKENS || removable < 2 {
+            return n;
+        }
+        // 1e-9: a product that is an integer but for rounding must not be rounded up.
+        let wanted = (n as f64 * keep - 1e-9).ceil() as usize;
+        wanted.clamp(n - removable.div_ceil(2), n)
+    }
+
+    fn steps(&self, keep: f64, n: usize) -> Vec<(usize, usize)> {
+        let mut now = n;
+        let mut steps = Vec::new();
+        for (i, &layer) in self.anchors.iter().enumerate() {
+            let next = self.kept(now, self.ratio(keep, i));
+            if next < now {
+                steps.push((layer, next));
+            }
+            now = next;
+        }
+        steps
+    }
+
+    /// The largest ratio that saves at least `cut`, or the smallest ratio where no ratio does.
+    fn solve(&self, config: &ModelConfig, cut: f64, n: usize) -> f64 {
+        let f = flops(config);
+        let dense = f.layer(n) * config.n_layer() as f64;
+        let enough = |keep: f64| {
+            let lengths = lengths(config.n_layer(), &self.steps(keep, n), n);
+            saved(lengths.iter().map(|&n| f.layer(n)).sum(), dense) >= cut
+        };
+        if enough(1.0) {
+            return 1.0;
+        }
+        let (mut low, mut high) = (MIN_KEEP, 1.0);
+        // Shorter for smaller ratios, so what is saved falls as the ratio grows; 50 halvings end below 1e-15.
+        for _ in 0..50 {
+            let middle = (low + high) / 2.0;
+            if enough(middle) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// The largest share that the anchors can save in a long sequence of per-token work.
+    fn reach(&self, n_layer: usize) -> f64 {
+        let entering = |layer: usize| -> f64 {
+            let before = self.anchors.iter().enumerate().filter(|&(_, &anchor)| anchor < layer);
+            before.map(|(i, _)| self.ratio(MIN_KEEP, i)).product()
+        };
+        1.0 - (0..n_layer).map(entering).sum::<f64>() / n_layer as f64
+    }
 }

@@ -7,13 +7,12 @@
 //! branch with its own q. The paper does not say which edges a hybrid drops; we drop the least similar.
 
 use super::schedule::knobs;
-use super::{Edges, Job, Plan, TokenReduction};
-use crate::backend::{Device, Tensor};
+use super::{Edges, Job, Plan, TokenReduction, score};
+use crate::backend::Device;
 use crate::config::{FAMILIES, ModelConfig};
 use crate::kernels::token_keep::token_keep;
 use crate::kernels::token_match::token_match;
 use crate::kernels::token_rank::token_rank;
-use crate::kernels::token_score::{Score, token_score};
 use crate::kernels::token_select::token_select;
 use crate::method::{About, Knob, KnobKind, Setting};
 use crate::models::LayerOutput;
@@ -26,32 +25,10 @@ static ABOUT: About = About {
     summary: "Drops or folds the less important tokens that resemble a more important one. \
               Importance is the clipped mean of the mixer's output.",
     source: "arXiv 2410.14725, section 4: equations 5 to 7, hybrid design of tables 1 and 5. The released code \
-             computes something else: it sorts every channel on its own and uses the ranks as positions, which \
-             with its default score removes the first even positions whatever the text says.",
+             computes something else, see utrc-released.",
     knobs: knobs![
-        Knob {
-            id: "score",
-            label: "Importance",
-            help: "How the mixer's output becomes a token's importance; the paper's is clip",
-            kind: KnobKind::Choice {
-                options: &[
-                    ("clip", "mean of max(0, y)"),
-                    ("l1", "mean of |y|"),
-                    ("l2", "root mean square of y"),
-                    ("noclip", "mean of y"),
-                ],
-                default: "clip",
-            },
-        },
-        Knob {
-            id: "features",
-            label: "Similarity of",
-            help: "What tokens are compared by: the mixer's output before its projection, or the layer's output",
-            kind: KnobKind::Choice {
-                options: &[("mixer", "mixer output"), ("hidden", "layer output")],
-                default: "mixer",
-            },
-        },
+        score::knob("clip"),
+        score::features_knob("mixer"),
         Knob {
             id: "q_hidden",
             label: "Pruned, hidden branch",
@@ -80,59 +57,28 @@ impl TokenReduction for Utrc {
         job: &Job,
         setting: &Setting,
     ) -> Plan {
-        let scores = token_score(device, output.mixer, score(setting)); // [tokens, 1]
+        let scores = score::scores(device, output, job, setting); // [tokens, 1]
         let order = token_rank(device, &scores, job.removable.clone()); // [removable]
         let n_a = job.removable.len().div_ceil(2);
-        let (similarity, matched) = token_match(device, features(output, setting), &order, n_a);
+        let features = score::features(output, setting);
+        let (similarity, matched) = token_match(device, features, &order, n_a);
         let (source, target) = token_select(device, &similarity, &order, &matched, job.remove);
         let merged = |id| {
             let pruned = (setting.number(id) * job.remove as f64 + 0.5).floor() as usize;
             job.remove - pruned
         };
+        let (merged_hidden, merged_residual) = (merged("q_hidden"), merged("q_residual"));
         Plan {
             keep: token_keep(device, &source, output.mixer.rows()),
-            edges: Some(Edges {
-                source,
-                target,
-                merged_hidden: merged("q_hidden"),
-                merged_residual: merged("q_residual"),
-            }),
+            edges: Some(Edges { source, target, merged_hidden, merged_residual, top: None }),
+            scores: Some(scores),
         }
     }
 
     /// The products of every a with every b; scores and unit rows are linear in the length and left out.
     fn flops(&self, config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
-        let width = match setting.choice("features") {
-            "hidden" => config.d_model(),
-            _ => mixer_width(config),
-        };
         let (n_a, n_b) = (job.removable.len().div_ceil(2), job.removable.len() / 2);
-        2.0 * n_a as f64 * n_b as f64 * width as f64
-    }
-}
-
-fn score(setting: &Setting) -> Score {
-    match setting.choice("score") {
-        "l1" => Score::L1,
-        "l2" => Score::L2,
-        "noclip" => Score::NoClip,
-        _ => Score::Clip,
-    }
-}
-
-fn features<'a>(output: &LayerOutput<'a>, setting: &Setting) -> &'a Tensor {
-    match setting.choice("features") {
-        "hidden" => output.hidden,
-        _ => output.mixer,
-    }
-}
-
-/// Columns of [`LayerOutput::mixer`].
-fn mixer_width(config: &ModelConfig) -> usize {
-    match config {
-        ModelConfig::Mamba(c) => c.d_inner,
-        ModelConfig::Mamba2(c) => c.d_inner,
-        ModelConfig::Llama(c) => c.n_head * c.headdim,
-        ModelConfig::GptNeoX(c) => c.n_head * c.headdim,
+        let matching = 2.0 * (n_a * n_b * score::width(config, setting)) as f64;
+        matching + score::flops(config, job.removable.len(), setting)
     }
 }

@@ -6,6 +6,7 @@ mod library;
 pub mod protocol;
 mod run;
 pub mod spec;
+mod trace;
 
 pub use engine::{Engine, Loaded, open};
 pub use library::Library;

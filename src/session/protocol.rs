@@ -144,6 +144,8 @@ pub struct RunView {
     pub quality: Vec<Quality>,
     pub speed: Option<Speed>,
     pub cost: Cost,
+    /// What the reduction did to the prompt; absent without one, or where the prompt is too short for it.
+    pub trace: Option<TraceView>,
     /// Milliseconds from the start of the run to its first baseline number.
     pub first_number_ms: Option<f64>,
 }
@@ -156,6 +158,46 @@ pub struct Side {
     /// Characters (not bytes) until the two texts part; absent while they agree.
     pub differs_at: Option<usize>,
     pub done: bool,
+}
+
+/// Which tokens of the prompt went where.
+#[derive(Debug, Clone, Serialize, Default)]
+pub struct TraceView {
+    /// Layers after which tokens went, in order.
+    pub layers: Vec<usize>,
+    /// The tokens of the prompt, or its last 256.
+    pub tokens: Vec<TraceToken>,
+    /// Tokens of the prompt that are left out before them.
+    pub left_out: usize,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct TraceToken {
+    pub position: usize,
+    pub text: String,
+    /// One for each layer.
+    pub fates: Vec<Fate>,
+}
+
+/// What became of a token after a layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "fate", rename_all = "snake_case")]
+pub enum Fate {
+    Kept {
+        score: Option<f32>,
+    },
+    Pruned {
+        score: Option<f32>,
+    },
+    /// Folded into another position, in the layer's own output, in the stream before it, or in both.
+    Merged {
+        into: u32,
+        hidden: bool,
+        residual: bool,
+        score: Option<f32>,
+    },
+    /// Went at an earlier layer.
+    Gone,
 }
 
 /// What the settings save on paper. Counted, not measured; the page says so.

@@ -3,8 +3,9 @@
 use super::engine::{Engine, Loaded, short_hash};
 use super::protocol::{Cost, RunView, Side, Status};
 use super::spec::RunSpec;
+use super::trace;
 use crate::backend::Device;
-use crate::eval::{Arm, Sampling, Score, Task, files, generate, no_context, speed};
+use crate::eval::{Arm, Sampling, Score, Task, files, filler, generate, no_context, speed};
 use crate::method::Setting;
 use crate::models::{Model, Weights};
 use crate::pace::{Pace, now_ms};
@@ -45,7 +46,14 @@ pub async fn run(
     let device = chosen.device;
     run.view.backend = device.label();
     let (dense, weights) = engine.baseline(&device, &loaded)?;
-    let baseline = Arm { device: &device, config: &loaded.config, model: &dense, reduction: None };
+    let marks = filler(&loaded.tokenizer);
+    let baseline = Arm {
+        device: &device,
+        config: &loaded.config,
+        model: &dense,
+        reduction: None,
+        filler: marks.as_deref(),
+    };
     let prompt = prompt_ids(spec, &loaded)?;
 
     run.say("Writing baseline text", None);
@@ -64,6 +72,10 @@ pub async fn run(
     run.say("Timing both in turns", None);
     let text = speed_text(engine, &loaded, &prompt).await?;
     run.view.speed = Some(speed([&baseline, &compressed], &text, SPEED_DECODE, pace).await?);
+    if let Some(setting) = reduction {
+        let layers = compressed.trace(setting, &prompt).await?;
+        run.view.trace = trace::view(&prompt, &layers, &loaded.tokenizer);
+    }
     run.view.finished = true;
     run.say("Run complete", Some(1.0));
     Ok(run.view)

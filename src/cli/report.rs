@@ -1,0 +1,220 @@
+//! `whittle report`: every method on every bundled model, measured in slices and written up as a page.
+//!
+//! What is measured goes into a cache as it comes, so that a run can be stopped and taken up again. The cache knows
+//! models and data by their hashes, but not the code: remove it after a change of the arithmetic.
+
+mod cases;
+mod page;
+mod removal;
+mod summary;
+
+use super::load;
+use crate::backend::Device;
+use crate::eval::{Arm, Context, Score, Task, files, filler, no_context};
+use crate::method::Setting;
+use crate::models::Model;
+use crate::pace::now_ms;
+use crate::reduce::{abouts, check};
+use crate::session::bundle::{Entry, INDEX, data_hash};
+use crate::session::{Engine, Loaded};
+use crate::{Error, Result, eval};
+use cases::{Case, Scorer};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[arg(value_enum)]
+    subject: Subject,
+    /// A tenth of the items.
+    #[arg(long)]
+    fast: bool,
+    /// The page that is written.
+    #[arg(long, default_value = "docs/results-token-reduction.md")]
+    out: String,
+    /// Where measurements are kept between runs.
+    #[arg(long, default_value = "target/report-token-reduction.json")]
+    cache: String,
+    /// Stop measuring after so many seconds and write the page with what is there.
+    #[arg(long)]
+    seconds: Option<f64>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Subject {
+    TokenReduction,
+}
+
+/// What was measured of one case.
+#[derive(Serialize, Deserialize, Clone)]
+struct Measured {
+    scores: Vec<Score>,
+    /// Share of rows that the scorer compares with the right label; published scorer only.
+    aligned: Option<f64>,
+}
+
+/// Everything measured so far, and the tasks that turn it into figures.
+struct Results {
+    path: String,
+    measured: BTreeMap<String, Measured>,
+    /// (model, evaluation SPEC) -> items, and the hash of what they were measured on.
+    tasks: BTreeMap<(String, String), (Task, String)>,
+    is_complete: bool,
+}
+
+pub async fn main(args: Args) -> Result<()> {
+    let Subject::TokenReduction = args.subject;
+    let mut engine = load::engine();
+    let mut results = Results::open(&args.cache)?;
+    let end = now_ms() + args.seconds.unwrap_or(f64::INFINITY) * 1e3;
+    for entry in &INDEX.models {
+        measure_model(&mut engine, entry, args.fast, &mut results, end).await?;
+    }
+    let text = page::page(&results, args.fast);
+    std::fs::write(&args.out, text).map_err(|e| Error::file(&args.out, e.to_string()))?;
+    let state = if results.is_complete { "complete" } else { "not complete, run it again" };
+    eprintln!("whittle: wrote {} ({state})", args.out);
+    Ok(())
+}
+
+impl Results {
+    fn open(path: &str) -> Result<Results> {
+        let measured = match std::fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
+                Error::file(path, format!("is no cache of measurements ({e}); remove it"))
+            })?,
+            Err(_) => BTreeMap::new(),
+        };
+        Ok(Results { path: path.into(), measured, tasks: BTreeMap::new(), is_complete: true })
+    }
+
+    /// Writes the cache beside itself first, so that a stop leaves the old one.
+    fn save(&self) -> Result<()> {
+        let file = |e: std::io::Error| Error::file(&self.path, e.to_string());
+        let bytes = serde_json::to_vec(&self.measured).expect("numbers and strings serialise");
+        let new = format!("{}.new", self.path);
+        std::fs::write(&new, bytes).map_err(file)?;
+        std::fs::rename(&new, &self.path).map_err(file)
+    }
+
+    fn key(&self, case: &Case) -> Option<String> {
+        let (_, hash) = self.tasks.get(&(case.model.clone(), case.eval.clone()))?;
+        Some(format!("{hash} {} {} {} {}", case.model, case.eval, case.reduce, case.scorer.id()))
+    }
+
+    fn task(&self, model: &str, eval: &str) -> Option<&Task> {
+        self.tasks.get(&(model.to_string(), eval.to_string())).map(|(task, _)| task)
+    }
+
+    fn get(&self, case: &Case) -> Option<&Measured> {
+        self.measured.get(&self.key(case)?)
+    }
+}
+
+/// A model on a device, ready to be measured.
+struct Bench {
+    loaded: Rc<Loaded>,
+    device: Device,
+    model: Model,
+    marks: Option<Vec<bool>>,
+}
+
+impl Bench {
+    fn arm<'a>(&'a self, reduction: Option<&'a Setting>) -> Arm<'a> {
+        Arm {
+            device: &self.device,
+            config: &self.loaded.config,
+            model: &self.model,
+            reduction,
+            filler: self.marks.as_deref(),
+        }
+    }
+}
+
+async fn measure_model(
+    engine: &mut Engine,
+    entry: &Entry,
+    is_fast: bool,
+    results: &mut Results,
+    end: f64,
+) -> Result<()> {
+    let loaded = engine.model(&entry.id).await?;
+    let device = Device::Cpu;
+    let model = Model::load(&device, &loaded.config, &loaded.weights.for_new_device())?;
+    let marks = filler(&loaded.tokenizer);
+    let bench = Bench { loaded, device, model, marks };
+    let cases = cases::of_model(entry, is_fast);
+    for case in &cases {
+        if results.task(&case.model, &case.eval).is_none() {
+            let task = task(engine, entry, &case.eval, &bench.loaded).await?;
+            results.tasks.insert((case.model.clone(), case.eval.clone()), task);
+        }
+    }
+    let none = no_context(&bench.arm(None))?;
+    for case in &cases {
+        if results.get(case).is_some() {
+            continue;
+        }
+        let setting = Setting::parse(&case.reduce, &abouts())?;
+        if setting.as_ref().is_some_and(|s| check(&bench.loaded.config, s).is_err()) {
+            continue;
+        }
+        if now_ms() > end {
+            results.is_complete = false;
+            continue;
+        }
+        measure(&bench, case, setting.as_ref(), &none, results).await?;
+    }
+    Ok(())
+}
+
+async fn measure(
+    bench: &Bench,
+    case: &Case,
+    setting: Option<&Setting>,
+    none: &Context,
+    results: &mut Results,
+) -> Result<()> {
+    let start = now_ms();
+    let arm = bench.arm(setting);
+    let (Some(task), Some(key)) = (results.task(&case.model, &case.eval), results.key(case)) else {
+        return Ok(());
+    };
+    let mut measured = Measured { scores: Vec::with_capacity(task.len()), aligned: None };
+    let mut aligned = Vec::new();
+    for i in 0..task.len() {
+        let score = match case.scorer {
+            Scorer::Honest => Some(task.score(&arm, none, i).await?),
+            Scorer::Published => task.score_as_published(&arm, none, i).await?,
+        };
+        measured.scores.extend(score);
+        if case.scorer == Scorer::Published {
+            aligned.extend(task.published_alignment(&arm, i).await?);
+        }
+    }
+    if !aligned.is_empty() {
+        measured.aligned = Some(aligned.iter().sum::<f64>() / aligned.len() as f64);
+    }
+    eprintln!("{:>7.1} s  {}", (now_ms() - start) / 1e3, key);
+    results.measured.insert(key, measured);
+    results.save()
+}
+
+/// The items of an evaluation, and the hash of model and data.
+async fn task(
+    engine: &Engine,
+    entry: &Entry,
+    spec: &str,
+    loaded: &Loaded,
+) -> Result<(Task, String)> {
+    let setting = Setting::parse(spec, &eval::abouts())?
+        .ok_or_else(|| Error::input("evaluation", spec, "an evaluation"))?;
+    let names = files(&setting);
+    let mut contents = Vec::new();
+    for name in &names {
+        contents.push((name.clone(), engine.data(name).await?));
+    }
+    let task = Task::build(&setting, 1, &contents, &loaded.tokenizer)?;
+    Ok((task, format!("{}{}", &entry.sha256()[..8], &data_hash(&names)[..8])))
+}

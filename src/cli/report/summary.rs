@@ -1,0 +1,189 @@
+//! Methods against controls at the same FLOPs: which differences are significant.
+
+use super::Results;
+use super::cases::{CONTROLS, Case, cuts, evals, is_recall, rows, with_cut};
+use crate::eval::Quality;
+use crate::session::bundle::{Entry, INDEX};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// One method against one control.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Verdict {
+    Better,
+    Worse,
+    /// The 95 % interval of the paired difference holds 0.
+    Open,
+}
+
+/// The figure that comparisons rest on.
+pub fn headline(eval: &str) -> &'static str {
+    match eval.split(':').next() {
+        Some("text" | "continuation") => "bits_per_byte",
+        Some("cloze") => "bits_per_target",
+        _ => "accuracy",
+    }
+}
+
+/// The headline figure of `case` with `against` as its baseline.
+pub fn figure(results: &Results, case: &Case, against: &Case, metric: &str) -> Option<Quality> {
+    let task = results.task(&case.model, &case.eval)?;
+    let (base, this) = (results.get(against)?, results.get(case)?);
+    task.figures(&base.scores, &this.scores).into_iter().find(|q| q.metric == metric)
+}
+
+/// Whether a change is significant, and to which side.
+pub fn verdict(q: &Quality) -> Verdict {
+    let (low, high) = match q.higher_is_better {
+        true => (q.change.low, q.change.high),
+        false => (-q.change.high, -q.change.low),
+    };
+    match (low > 0.0, high < 0.0) {
+        (true, _) => Verdict::Better,
+        (_, true) => Verdict::Worse,
+        _ => Verdict::Open,
+    }
+}
+
+/// The verdicts of a method at a cut against every control.
+pub fn against_controls(
+    results: &Results,
+    entry: &Entry,
+    eval: &str,
+    spec: &str,
+    cut: f64,
+) -> Vec<(&'static str, Verdict)> {
+    let case = |spec: &str| Case::honest(&entry.id, eval, &with_cut(spec, cut));
+    let of = |control: &&'static str| {
+        let q = figure(results, &case(spec), &case(control), headline(eval))?;
+        Some((*control, verdict(&q)))
+    };
+    CONTROLS.iter().filter_map(of).collect()
+}
+
+#[derive(Default, Clone, Copy)]
+struct Count {
+    better: usize,
+    worse: usize,
+    all: usize,
+}
+
+impl Count {
+    fn add(&mut self, verdict: Verdict) {
+        self.better += usize::from(verdict == Verdict::Better);
+        self.worse += usize::from(verdict == Verdict::Worse);
+        self.all += 1;
+    }
+}
+
+/// Counts by method and control over models of one kind.
+fn counts(
+    results: &Results,
+    of_recall: bool,
+    is_fast: bool,
+) -> BTreeMap<(String, &'static str), Count> {
+    let mut counts: BTreeMap<(String, &'static str), Count> = BTreeMap::new();
+    for entry in INDEX.models.iter().filter(|entry| is_recall(entry) == of_recall) {
+        for eval in evals(entry, is_fast) {
+            for row in rows(entry).iter().filter(|row| !row.is_control) {
+                for cut in cuts(entry) {
+                    for (control, v) in against_controls(results, entry, &eval, &row.spec, cut) {
+                        counts.entry((row.spec.clone(), control)).or_default().add(v);
+                    }
+                }
+            }
+        }
+    }
+    counts
+}
+
+/// The section of the page: counts, then sentences made from them.
+pub fn section(results: &Results, is_fast: bool, out: &mut String) {
+    *out += "\n## Summary\n\n\
+        A comparison is one method and one control on one model, task and cut, over the same items; a difference \
+        counts where its paired 95 % bootstrap interval leaves out 0. Nothing is corrected for the number of \
+        comparisons: about one in twenty would come out significant by chance, half of them on either side. \
+        Figures: bits per byte (text, true continuation), bits per word (cloze), accuracy (recall).\n";
+    for (of_recall, name) in [(false, "language models"), (true, "recall models")] {
+        let counts = counts(results, of_recall, is_fast);
+        if counts.is_empty() {
+            continue;
+        }
+        let _ = write!(out, "\n### On the {name}\n\nBetter / worse / comparisons.\n\n| method |");
+        CONTROLS.iter().for_each(|c| *out += &format!(" {c} |"));
+        *out += "\n|---|---|---|---|---|\n";
+        let mut methods: Vec<&String> = counts.keys().map(|(method, _)| method).collect();
+        methods.dedup();
+        for method in &methods {
+            let _ = write!(out, "| `{method}` |");
+            for control in CONTROLS {
+                let c = counts.get(&((*method).clone(), control)).copied().unwrap_or_default();
+                let _ = write!(out, " {} / {} / {} |", c.better, c.worse, c.all);
+            }
+            *out += "\n";
+        }
+        *out += "\n";
+        for method in methods {
+            *out += &sentence(method, &counts);
+        }
+    }
+}
+
+fn sentence(method: &str, counts: &BTreeMap<(String, &'static str), Count>) -> String {
+    let of = |control: &'static str| {
+        counts.get(&(method.to_string(), control)).map(|count| (control, *count))
+    };
+    let all: Vec<(&str, Count)> = CONTROLS.into_iter().filter_map(of).collect();
+    let named = |keep: fn(&Count) -> bool| {
+        let names = all.iter().filter(|(_, c)| keep(c)).map(|(control, _)| *control);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    // A twentieth of the comparisons, half on either side, would be significant by chance.
+    let mostly_better = named(|c| 2 * c.better > c.all && 20 * c.worse <= c.all);
+    let mostly_worse = named(|c| 2 * c.worse > c.all && 20 * c.better <= c.all);
+    let undecided = named(|c| {
+        let better = 2 * c.better > c.all && 20 * c.worse <= c.all;
+        let worse = 2 * c.worse > c.all && 20 * c.better <= c.all;
+        !better && !worse
+    });
+    let mut parts = Vec::new();
+    for (text, names) in [
+        ("beats in most comparisons, and hardly ever loses to", mostly_better),
+        ("loses in most comparisons to, and hardly ever beats,", mostly_worse),
+        ("does not clearly differ from, or depends on the case against,", undecided),
+    ] {
+        if !names.is_empty() {
+            parts.push(format!("{text} {names}"));
+        }
+    }
+    format!("- `{method}` {}.\n", parts.join("; it "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::Estimate;
+
+    #[test]
+    fn a_verdict_needs_an_interval_on_one_side_of_zero() {
+        let change = |low: f64, high: f64| Estimate { value: (low + high) / 2.0, low, high, n: 9 };
+        let of = |higher_is_better, change: Estimate| {
+            verdict(&Quality {
+                metric: "accuracy",
+                label: "",
+                definition: String::new(),
+                unit: "",
+                higher_is_better,
+                baseline: change,
+                compressed: change,
+                change,
+                items: 9,
+                items_total: 9,
+            })
+        };
+        assert_eq!(of(true, change(0.1, 0.2)), Verdict::Better);
+        assert_eq!(of(false, change(0.1, 0.2)), Verdict::Worse);
+        assert_eq!(of(false, change(-0.2, -0.1)), Verdict::Better);
+        assert_eq!(of(true, change(-0.1, 0.2)), Verdict::Open);
+    }
+}

@@ -1,0 +1,233 @@
+//! One item of an evaluation: how it is read from a line or a text, and how it is scored.
+
+use super::arm::{Arm, Context};
+use super::figures::Score;
+use super::published;
+use crate::kernels::rows::concat_rows;
+use crate::method::Setting;
+use crate::tokenizer::Tokenizer;
+use crate::{Error, Result};
+use serde::Deserialize;
+
+pub(super) struct Choice {
+    context: Vec<u32>,
+    choices: Vec<Vec<u32>>,
+    label: usize,
+    bytes: usize,
+}
+
+pub(super) struct Window {
+    ids: Vec<u32>,
+    context: usize,
+    bytes_per_token: f64,
+}
+
+pub(super) struct Cloze {
+    context: Vec<u32>,
+    target: Vec<u32>,
+}
+
+pub(super) struct Query {
+    context: Vec<u32>,
+    query: Vec<u32>,
+    answer: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct ChoiceLine {
+    context: String,
+    choices: Vec<String>,
+    label: usize,
+}
+
+#[derive(Deserialize)]
+struct ClozeLine {
+    context: String,
+    target: String,
+}
+
+#[derive(Deserialize)]
+struct QueryLine {
+    context: String,
+    query: String,
+    answer: String,
+}
+
+/// Longest context of a continuation item.
+const MAX_CONTEXT: usize = 400;
+/// Longest context of a cloze item.
+const MAX_CLOZE: usize = 440;
+
+impl Choice {
+    pub async fn score(&self, arm: &Arm<'_>, none: &Context) -> Result<Score> {
+        let context = arm.read(&self.context)?;
+        // All eight scores come back in one read.
+        let mut rows = None;
+        for place in [&context, none] {
+            for choice in &self.choices {
+                let nll = arm.nll(place, choice)?;
+                rows = Some(match rows {
+                    Some(before) => concat_rows(arm.device, &before, &nll),
+                    None => nll,
+                });
+            }
+        }
+        let Some(rows) = rows else { return Ok([0.0; 4]) };
+        let values = arm.device.read(&rows).await?; // [sum of lengths, 2]
+        let mut nats = values.chunks_exact(2).map(|pair| f64::from(pair[0]));
+        let mut sum = |n: usize| nats.by_ref().take(n).sum::<f64>();
+        let with: Vec<f64> = self.choices.iter().map(|c| sum(c.len())).collect();
+        let without: Vec<f64> = self.choices.iter().map(|c| sum(c.len())).collect();
+        let gain = |i: usize| without[i] - with[i];
+        let best = (0..with.len()).fold(0, |b, i| if gain(i) > gain(b) { i } else { b });
+        Ok([f64::from(best == self.label), with[self.label], self.bytes as f64, 0.0])
+    }
+}
+
+impl Choice {
+    /// The context and its true continuation.
+    pub fn truth(&self) -> (&[u32], &[u32]) {
+        (&self.context, &self.choices[self.label])
+    }
+
+    /// The same with the scorer of the released code: every choice is reduced together with its context.
+    pub async fn score_as_published(&self, arm: &Arm<'_>, none: &Context) -> Result<Score> {
+        let mut best = (0, f64::NEG_INFINITY);
+        let mut of_label = 0.0;
+        for (i, choice) in self.choices.iter().enumerate() {
+            let (with, _) = published::nats(arm, &self.context, choice).await?;
+            let gain = nats(arm, none, choice).await? - with;
+            if gain > best.1 {
+                best = (i, gain);
+            }
+            if i == self.label {
+                of_label = with;
+            }
+        }
+        Ok([f64::from(best.0 == self.label), of_label, self.bytes as f64, 0.0])
+    }
+}
+
+impl Window {
+    pub async fn score(&self, arm: &Arm<'_>, none: &Context) -> Result<Score> {
+        let (context, target) = self.ids.split_at(self.context);
+        let context = arm.read(context)?;
+        let tokens = target.len() as f64;
+        let nats = nats(arm, &context, target).await?;
+        // How much any context is worth is asked of the baseline alone.
+        let without = match arm.reduction {
+            None => self::nats(arm, none, target).await?,
+            Some(_) => 0.0,
+        };
+        Ok([nats, tokens, tokens * self.bytes_per_token, without])
+    }
+}
+
+/// -log p(target | context) in nats.
+async fn nats(arm: &Arm<'_>, context: &Context, target: &[u32]) -> Result<f64> {
+    let values = arm.device.read(&arm.nll(context, target)?).await?;
+    Ok(values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum())
+}
+
+impl Cloze {
+    pub async fn score(&self, arm: &Arm<'_>) -> Result<Score> {
+        let context = arm.read(&self.context)?;
+        let values = arm.device.read(&arm.nll(&context, &self.target)?).await?;
+        let right = values.chunks_exact(2).all(|pair| pair[1] == 1.0);
+        let nats = values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum();
+        Ok([f64::from(right), nats, 1.0, 0.0])
+    }
+}
+
+impl Cloze {
+    pub async fn score_as_published(&self, arm: &Arm<'_>) -> Result<Score> {
+        let (nats, right) = published::nats(arm, &self.context, &self.target).await?;
+        Ok([f64::from(right), nats, 1.0, 0.0])
+    }
+}
+
+impl Query {
+    pub async fn score(&self, arm: &Arm<'_>) -> Result<Score> {
+        let mut context = arm.read(&self.context)?;
+        arm.extend(&mut context, &self.query)?;
+        let values = arm.device.read(&arm.nll(&context, &self.answer)?).await?;
+        let right = values.chunks_exact(2).all(|pair| pair[1] == 1.0);
+        Ok([f64::from(right), 1.0, 0.0, 0.0])
+    }
+}
+
+fn text(file: &(String, Vec<u8>)) -> Result<&str> {
+    std::str::from_utf8(&file.1).map_err(|_| Error::file(&file.0, "is not UTF-8 text"))
+}
+
+pub(super) fn lines(file: &(String, Vec<u8>)) -> Result<Vec<(&str, &str)>> {
+    Ok(text(file)?.lines().map(|line| (file.0.as_str(), line)).collect())
+}
+
+fn parse<'a, T: Deserialize<'a>>((file, line): &(&str, &'a str)) -> Result<T> {
+    serde_json::from_str(line)
+        .map_err(|e| Error::file(*file, format!("a line is not an item ({e})")))
+}
+
+pub(super) fn choice(line: &(&str, &str), tokenizer: &Tokenizer) -> Result<Choice> {
+    let item: ChoiceLine = parse(line)?;
+    let ids = tokenizer.encode(&item.context)?;
+    let choices: Vec<Vec<u32>> =
+        item.choices.iter().map(|c| tokenizer.encode(c)).collect::<Result<_>>()?;
+    let bytes = item.choices.get(item.label).map(String::len);
+    match bytes {
+        Some(bytes) if !ids.is_empty() && choices.iter().all(|c| !c.is_empty()) => Ok(Choice {
+            context: ids[ids.len().saturating_sub(MAX_CONTEXT)..].to_vec(),
+            choices,
+            label: item.label,
+            bytes,
+        }),
+        _ => Err(Error::file(line.0, "an item has no context, an empty choice or a wrong label")),
+    }
+}
+
+pub(super) fn cloze(line: &(&str, &str), tokenizer: &Tokenizer) -> Result<Cloze> {
+    let item: ClozeLine = parse(line)?;
+    let ids = tokenizer.encode(&item.context)?;
+    let target = tokenizer.encode(&format!(" {}", item.target))?;
+    if ids.is_empty() || target.is_empty() {
+        return Err(Error::file(line.0, "an item lacks context or target"));
+    }
+    Ok(Cloze { context: ids[ids.len().saturating_sub(MAX_CLOZE)..].to_vec(), target })
+}
+
+pub(super) fn query(line: &(&str, &str), tokenizer: &Tokenizer) -> Result<Query> {
+    let item: QueryLine = parse(line)?;
+    let [context, query, answer] =
+        [item.context, item.query, item.answer].map(|s| tokenizer.encode(&s));
+    let (context, query, answer) = (context?, query?, answer?);
+    if context.is_empty() || query.is_empty() || answer.is_empty() {
+        return Err(Error::file(line.0, "an item lacks context, query or answer"));
+    }
+    Ok(Query { context, query, answer })
+}
+
+pub(super) fn windows(
+    file: &(String, Vec<u8>),
+    setting: &Setting,
+    tokenizer: &Tokenizer,
+) -> Result<Vec<Window>> {
+    let text = text(file)?;
+    let ids = tokenizer.encode(text)?;
+    let [windows, context, target] =
+        ["windows", "context", "target"].map(|knob| setting.number(knob) as usize);
+    let length = context + target;
+    if ids.len() < length {
+        let problem = format!("has {} tokens; one window needs {length}", ids.len());
+        return Err(Error::file(&file.0, problem));
+    }
+    let n = windows.min((ids.len() - 1) / (length - 1)).max(1);
+    let step = (ids.len() - length) / n;
+    let bytes_per_token = text.len() as f64 / ids.len() as f64;
+    let window = |i: usize| Window {
+        ids: ids[i * step..i * step + length].to_vec(),
+        context,
+        bytes_per_token,
+    };
+    Ok((0..n).map(window).collect())
+}

@@ -1,0 +1,73 @@
+//! The scorer of the released code of arXiv 2410.14725, for reports that set it beside the honest one.
+//!
+//! Warning: its figures are no measure of quality. Context and scored tokens are reduced together and the last output
+//! rows are taken for those of the scored tokens, though tokens among them may have gone: a row may be compared with
+//! the label of another position, and a token folded into an earlier one has shown it the label. A method that leaves
+//! the end of the text alone keeps its rows in step, whatever it does to the rest.
+//! Without the padding and batches of the original; source: docs/token-reduction.md.
+
+use super::arm::Arm;
+use crate::kernels::rows::copy;
+use crate::models::NoHooks;
+use crate::{Result, reduce};
+
+/// -log p of a target in nats, and whether each of its tokens was the most likely one, by the released code's rows.
+pub(super) async fn nats(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Result<(f64, bool)> {
+    let all = [context, target].concat();
+    let inputs = &all[..all.len() - 1];
+    let mut state = arm.model.start(arm.device);
+    let hidden = match arm.reduction {
+        Some(setting) => {
+            let mut reducer = arm.reducer(setting, inputs)?;
+            arm.model.forward(arm.device, inputs, &mut state, &mut reducer)
+        }
+        None => arm.model.forward(arm.device, inputs, &mut state, &mut NoHooks),
+    };
+    // Where too few rows are left the labels are cut to the first ones.
+    let rows = target.len().min(hidden.rows());
+    let last = copy(arm.device, hidden.row_range(hidden.rows() - rows, rows));
+    let nll = arm.model.nll(arm.device, &last, &arm.device.ids(&target[..rows]));
+    let values = arm.device.read(&nll).await?;
+    let nats = values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum();
+    Ok((nats, values.chunks_exact(2).all(|pair| pair[1] == 1.0)))
+}
+
+/// Share of the last `scored` rows that stand at the position whose next token they are compared with.
+///
+/// `kept` are the positions left of `inputs` tokens, of which the last `scored` predict the scored tokens.
+pub fn aligned(kept: &[u32], inputs: usize, scored: usize) -> f64 {
+    let rows = scored.min(kept.len());
+    let meant = (inputs - scored) as u32..;
+    let in_step = kept[kept.len() - rows..].iter().zip(meant).filter(|(a, b)| **a == *b);
+    in_step.count() as f64 / scored as f64
+}
+
+/// [`aligned`] of a reduction over `context` and all but the last of `target`.
+pub async fn alignment(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Result<f64> {
+    let all = [context, target].concat();
+    let inputs = &all[..all.len() - 1];
+    let Some(setting) = arm.reduction.filter(|s| reduce::reduces(arm.config, s, inputs.len()))
+    else {
+        return Ok(1.0);
+    };
+    let mut reducer = arm.reducer(setting, inputs)?;
+    arm.model.forward(arm.device, inputs, &mut arm.model.start(arm.device), &mut reducer);
+    let kept = reducer.trace(arm.device).await?.pop().map_or_else(Vec::new, |last| last.kept);
+    Ok(aligned(&kept, inputs.len(), target.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn v10_rows_slip_unless_the_tail_is_left_alone() {
+        // Ten inputs, the last three predict the scored tokens.
+        assert_eq!(aligned(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 10, 3), 1.0);
+        assert_eq!(aligned(&[1, 3, 5, 6, 7, 8, 9], 10, 3), 1.0);
+        // Position 8 went: rows 6, 7, 9 are compared with the labels of 7, 8, 9.
+        assert_eq!(aligned(&[0, 1, 2, 3, 5, 6, 7, 9], 10, 3), 1.0 / 3.0);
+        assert_eq!(aligned(&[0, 1, 2, 3, 4, 5, 6, 7], 10, 3), 0.0);
+        assert_eq!(aligned(&[8, 9], 10, 3), 0.0);
+    }
+}

@@ -1,0 +1,177 @@
+//! How important a token is, and what tokens are compared by: the knobs that several methods share.
+//!
+//! Everything is a function of the context alone. The higher a score, the longer a token stays; equal scores go by
+//! position, earlier tokens first.
+
+use super::Job;
+use crate::Rng;
+use crate::backend::{Device, Tensor, View};
+use crate::config::{FAMILIES, ModelConfig};
+use crate::kernels::rotary::rotary;
+use crate::kernels::token_attention::{Heads, Queries, token_attention};
+use crate::kernels::token_pairs::token_pairs;
+use crate::kernels::token_score::{Score, token_score};
+use crate::kernels::token_ssm::{SsmScore, token_ssm};
+use crate::method::{Knob, KnobKind, Setting};
+use crate::models::{AttentionInputs, LayerOutput, MixerInputs};
+use crate::{Error, Result};
+
+/// Families with a selective state space.
+pub(super) const SSM: &[&str] = &["mamba", "mamba2"];
+/// Families with attention.
+pub(super) const ATTENTION: &[&str] = &["llama", "gpt_neox"];
+
+/// The score knob with a method's own default.
+pub(super) const fn knob(default: &'static str) -> Knob {
+    Knob {
+        id: "score",
+        label: "Importance",
+        help: "What makes a token important. delta and implicit need a Mamba, row and column a transformer; \
+               oracle needs a task that knows its filler tokens (recall)",
+        kind: KnobKind::Choice {
+            options: &[
+                ("clip", "mixer output y, mean of max(0, y)"),
+                ("l1", "mean of |y|"),
+                ("l2", "root mean square of y"),
+                ("noclip", "mean of y"),
+                ("delta", "mean step size Delta (Mamba)"),
+                ("implicit", "implicit attention of the last token, without decay (Mamba)"),
+                ("row", "attention of the last token (transformer)"),
+                ("column", "attention received from all tokens (transformer)"),
+                ("cosine", "cosine of y with the last token's"),
+                ("recency", "later tokens first"),
+                ("random", "random numbers (control)"),
+                ("oracle", "filler goes first (control that knows the answer)"),
+            ],
+            default,
+        },
+    }
+}
+
+/// The features knob with a method's own default.
+pub(super) const fn features_knob(default: &'static str) -> Knob {
+    Knob {
+        id: "features",
+        label: "Similarity of",
+        help: "What tokens are compared by. keys are those before rotation in a transformer, B in a Mamba",
+        kind: KnobKind::Choice {
+            options: &[("mixer", "mixer output"), ("hidden", "layer output"), ("keys", "keys")],
+            default,
+        },
+    }
+}
+
+/// Whether a model has what the chosen score is made of. Errors name the families that have it.
+pub(super) fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
+    if !has(setting, "score") {
+        return Ok(());
+    }
+    let score = setting.choice("score");
+    let families: &[&str] = match score {
+        "delta" | "implicit" => SSM,
+        "row" | "column" => ATTENTION,
+        _ => &FAMILIES,
+    };
+    if families.contains(&config.family()) {
+        return Ok(());
+    }
+    let found = format!("{score} on a model of type {}", config.family());
+    Err(Error::input("score", found, format!("a model of type {}", families.join(" or "))))
+}
+
+/// Whether a setting asks for the marks of a task's filler tokens.
+pub fn needs_filler(setting: &Setting) -> bool {
+    has(setting, "score") && setting.choice("score") == "oracle"
+}
+
+fn has(setting: &Setting, knob: &str) -> bool {
+    setting.about.knobs.iter().any(|k| k.id == knob)
+}
+
+/// The importance of every token: `[tokens, 1]`.
+pub(super) fn scores(
+    device: &Device,
+    output: &LayerOutput<'_>,
+    job: &Job,
+    setting: &Setting,
+) -> Tensor {
+    let tokens = output.mixer.rows();
+    match (setting.choice("score"), output.inputs) {
+        ("clip", _) => token_score(device, output.mixer, Score::Clip),
+        ("l1", _) => token_score(device, output.mixer, Score::L1),
+        ("l2", _) => token_score(device, output.mixer, Score::L2),
+        ("noclip", _) => token_score(device, output.mixer, Score::NoClip),
+        ("delta", MixerInputs::Ssm(s)) => token_ssm(device, &s, SsmScore::Delta),
+        ("implicit", MixerInputs::Ssm(s)) => token_ssm(device, &s, SsmScore::Implicit),
+        ("row", MixerInputs::Attention(a)) => received(device, &a, Queries::Last),
+        ("column", MixerInputs::Attention(a)) => received(device, &a, Queries::All),
+        ("cosine", _) => {
+            let all: Vec<u32> = (0..tokens as u32).collect();
+            let last = device.ids(&vec![tokens as u32 - 1; tokens]);
+            token_pairs(device, output.mixer, &device.ids(&all), &last)
+        }
+        ("recency", _) => {
+            let ramp: Vec<f32> = (0..tokens).map(|t| t as f32).collect();
+            device.tensor(tokens, 1, &ramp)
+        }
+        ("random", _) => {
+            let mut rng = Rng::new(job.salt ^ output.layer as u64);
+            let values: Vec<f32> = (0..tokens).map(|_| rng.uniform()).collect();
+            device.tensor(tokens, 1, &values)
+        }
+        ("oracle", _) => job.oracle.clone().expect("Reducer::new asked for the filler marks"),
+        (score, _) => panic!("score {score} passed check() on another family"),
+    }
+}
+
+/// What the tokens are compared by: `[tokens, width]`.
+pub(super) fn features<'a>(output: &LayerOutput<'a>, setting: &Setting) -> View<'a> {
+    match (setting.choice("features"), output.inputs) {
+        ("hidden", _) => output.hidden.view(),
+        ("keys", MixerInputs::Ssm(s)) => s.b,
+        ("keys", MixerInputs::Attention(a)) => a.k,
+        _ => output.mixer.view(),
+    }
+}
+
+/// Columns of [`features`].
+pub(super) fn width(config: &ModelConfig, setting: &Setting) -> usize {
+    match (setting.choice("features"), config) {
+        ("hidden", _) => config.d_model(),
+        ("keys", ModelConfig::Mamba(c)) => c.d_state,
+        ("keys", ModelConfig::Mamba2(c)) => c.n_groups * c.d_state,
+        ("keys", ModelConfig::Llama(c)) => c.n_kv_head * c.headdim,
+        (_, ModelConfig::Mamba(c)) => c.d_inner,
+        (_, ModelConfig::Mamba2(c)) => c.d_inner,
+        (_, ModelConfig::Llama(c)) => c.n_head * c.headdim,
+        (_, ModelConfig::GptNeoX(c)) => c.n_head * c.headdim,
+    }
+}
+
+/// Arithmetic of the scores that grow with the square of the length, or walk every channel more than once.
+pub(super) fn flops(config: &ModelConfig, tokens: usize, setting: &Setting) -> f64 {
+    let n = tokens as f64;
+    let attention = match config {
+        ModelConfig::Llama(c) => (c.n_head * c.headdim) as f64,
+        ModelConfig::GptNeoX(c) => (c.n_head * c.headdim) as f64,
+        ModelConfig::Mamba(_) | ModelConfig::Mamba2(_) => 0.0,
+    };
+    match setting.choice("score") {
+        // The GPU forms every logit twice.
+        "column" => 2.0 * attention * n * (n + 1.0) / 2.0,
+        "row" => 2.0 * attention * n,
+        _ => 0.0,
+    }
+}
+
+/// Attention over the rotated queries and keys.
+fn received(device: &Device, a: &AttentionInputs<'_>, queries: Queries) -> Tensor {
+    let rotate = |x| rotary(device, x, a.positions, a.inv_freq, a.headdim);
+    let (q, k) = (rotate(a.q), rotate(a.k));
+    let AttentionInputs { n_head, n_kv_head, headdim, .. } = *a;
+    token_attention(
+        device,
+        &Heads { q: q.view(), k: k.view(), n_head, n_kv_head, headdim },
+        queries,
+    )
+}

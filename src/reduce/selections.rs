@@ -1,0 +1,198 @@
+//! What every selection keeps, on every device that opens: the sheet's vectors V6 and V7, and small cases worked out
+//! by hand.
+
+use super::vectors::{applied, assert_near, devices, ids, llama, mamba, plan, run, setting};
+use super::{METHODS, Plan, check};
+use crate::backend::Device;
+use crate::config::ModelConfig;
+use pollster::block_on;
+
+fn kept(device: &Device, plan: &Plan) -> Vec<u32> {
+    block_on(device.read_ids(&plan.keep)).unwrap()
+}
+
+fn of(device: &Device, values: &[f32], remove: usize, spec: &str) -> Vec<u32> {
+    let x = device.tensor(values.len(), 1, values);
+    kept(device, &plan(device, &x, remove, spec))
+}
+
+#[test]
+fn v6_the_released_utrc_folds_the_even_places_into_the_second_token() {
+    for device in devices() {
+        let values: Vec<f32> = (1..=20).map(|v| v as f32).collect();
+        let x = device.tensor(20, 1, &values);
+        let plan = plan(&device, &x, 4, "utrc-released");
+        assert_eq!(kept(&device, &plan)[..4], [1, 3, 5, 7]);
+        let (hidden, residual) = applied(&device, &plan, &x);
+        let rest = [4.0, 6.0, 8.0].into_iter().chain((9..=20).map(|v| v as f32));
+        let with = |first: f32| -> Vec<f32> { [first].into_iter().chain(rest.clone()).collect() };
+        assert_near(&device, &hidden, &with(14.0 / 3.0));
+        assert_near(&device, &residual, &with(3.6));
+        assert_near(
+            &device,
+            &applied(&device, &super::vectors::plan(&device, &x, 4, "prefix"), &x).0,
+            &with(2.0),
+        );
+    }
+}
+
+const V7: [f32; 10] = [5.0, 1.0, 9.0, 3.0, 8.0, 2.0, 7.0, 0.5, 6.0, 4.0];
+
+#[test]
+fn v7_evit_keeps_the_best_and_its_released_form_the_worst() {
+    for device in devices() {
+        assert_eq!(of(&device, &V7, 4, "evit"), [0, 2, 4, 6, 8, 9]);
+        // The released code keeps K + 1.
+        assert_eq!(of(&device, &V7, 3, "evit-released"), [0, 1, 3, 5, 7, 8, 9]);
+    }
+}
+
+#[test]
+fn every_score_drops_the_lowest() {
+    let v = [3.0, -4.0, 1.0, -2.0, 0.5, 0.25];
+    for device in devices() {
+        for (score, expected) in [
+            ("clip", [0, 2, 4]), // max(0, v): 3 0 1 0 .5 .25
+            ("l1", [0, 1, 3]),   // 3 4 1 2 .5 .25
+            ("l2", [0, 1, 3]),
+            ("noclip", [0, 2, 4]), // 3 -4 1 -2 .5 .25
+            ("delta", [0, 2, 4]),  // softplus rises with v
+            ("cosine", [2, 4, 5]), // 1 -1 1 -1 1 1: of equal scores the earlier goes
+            ("recency", [3, 4, 5]),
+        ] {
+            let kept = of(&device, &v, 3, &format!("evit:score={score}"));
+            assert_eq!(kept, expected, "{score}");
+        }
+        // |C B| Delta |x| with C = .25, B = x: .25 v^2 softplus(v) = 6.9 .07 .33 .13 .061 .013
+        assert_eq!(of(&device, &v, 3, "evit:score=implicit"), [0, 2, 3]);
+    }
+}
+
+#[test]
+fn tome_folds_even_places_into_odd_ones_by_similarity() {
+    for device in devices() {
+        // 0 and 1 have one direction, 2 and 5 too; 4 is nearly that of 3.
+        let rows = [1.0, 0.0, 2.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 2.1, 0.0, 5.0];
+        let x = device.tensor(6, 2, &rows);
+        let found = ids(&device, &plan(&device, &x, 3, "tome:features=mixer"));
+        assert_eq!(found, (vec![1, 3, 5], vec![0, 2, 4], vec![1, 5, 3]));
+        let (_, source, _) = ids(&device, &plan(&device, &x, 2, "tome:features=mixer"));
+        assert_eq!(source, [0, 2]);
+    }
+}
+
+#[test]
+fn adjacent_folds_a_token_into_the_next_where_they_are_alike() {
+    for device in devices() {
+        // Pairs (0,1) at cosine 0, (2,3) at 1, (4,5) at -1, and 6 takes the one before it, at 0.
+        let rows = [1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 2.0, 1.0, 0.0, -1.0, 0.0, 0.0, 3.0];
+        let x = device.tensor(7, 2, &rows);
+        let found = ids(&device, &plan(&device, &x, 3, "adjacent"));
+        assert_eq!(found, (vec![1, 3, 4, 5], vec![2, 0, 6], vec![3, 1, 5]));
+    }
+}
+
+#[test]
+fn mtr_never_folds_into_its_top_group() {
+    for device in devices() {
+        // Delta rises with the values; rows 0 and 1 go, the top three of ten are left alone.
+        let values: Vec<f32> = (0..10).map(|v| v as f32 / 4.0 - 1.0).collect();
+        let x = device.tensor(10, 1, &values);
+        let (keep, source, target) = ids(&device, &plan(&device, &x, 2, "mtr"));
+        assert_eq!(keep, [2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(source, [0, 1]);
+        assert!(target.iter().all(|t| (2..7).contains(t)), "{target:?}");
+    }
+}
+
+#[test]
+fn controls_drop_what_they_say() {
+    for device in devices() {
+        assert_eq!(of(&device, &V7, 3, "last"), [3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(of(&device, &V7, 3, "prefix"), [1, 3, 5, 6, 7, 8, 9]);
+        assert_eq!(of(&device, &V7, 2, "stride"), [0, 1, 3, 4, 5, 6, 8, 9]);
+    }
+}
+
+#[test]
+fn a_score_that_a_model_cannot_give_names_the_families_that_can() {
+    for (config, spec, part) in [
+        (llama(6), "evit:score=delta", "mamba or mamba2"),
+        (mamba(6), "evit:score=column", "llama or gpt_neox"),
+        (mamba(6), "lazy", "llama, gpt_neox for lazy"),
+        (llama(6), "mtr", "mamba, mamba2 for mtr"),
+    ] {
+        let error = check(&config, &setting(spec)).unwrap_err().to_string();
+        assert!(error.contains(part), "{spec}: {error}");
+    }
+}
+
+#[test]
+fn the_oracle_drops_filler_first_and_needs_the_marks() {
+    let device = Device::Cpu;
+    // Two of three tokens are filler in `run`.
+    let reducer = run(&device, &mamba(6), "evit:score=oracle,layers=0+1,keep=0.6", 200).unwrap();
+    for trace in block_on(reducer.trace(&device)).unwrap() {
+        assert!(trace.pruned.iter().all(|t| t % 3 > 0), "layer {}", trace.layer);
+    }
+    let reducer = super::Reducer::new(&mamba(6), &setting("evit:score=oracle"), 200).unwrap();
+    let error = reducer.with_filler(&device, None).err().unwrap().to_string();
+    assert!(error.contains("recall model"), "{error}");
+}
+
+#[test]
+fn a_progressive_schedule_cuts_the_same_and_later() {
+    for config in [mamba(24), llama(24)] {
+        let lengths = |spec: &str| super::savings(&config, &setting(spec), 1000);
+        let (even, late) =
+            (lengths("stride:cut=0.2"), lengths("stride:cut=0.2,schedule=progressive"));
+        assert!((late.layers - even.layers).abs() < 3e-3, "{} {}", even.layers, late.layers);
+        assert!(late.lengths[7] > even.lengths[7] && late.lengths[23] < even.lengths[23]);
+        let removed: Vec<usize> = late.lengths.windows(2).map(|w| w[0] - w[1]).collect();
+        let shares: Vec<usize> = removed.into_iter().filter(|&r| r > 0).collect();
+        assert!(shares.windows(2).all(|w| w[0] < w[1]), "{shares:?}");
+    }
+}
+
+#[test]
+fn without_guards_only_the_last_token_stays_for_sure() {
+    let spec = "evit:score=recency,guard=off,keep=0.5,layers=0";
+    let reducer = run(&Device::Cpu, &mamba(2), spec, 96).unwrap();
+    let trace = block_on(reducer.trace(&Device::Cpu)).unwrap();
+    assert_eq!(trace[0].kept, (48..96).collect::<Vec<u32>>());
+}
+
+/// Every method with its defaults, and every score.
+pub(super) fn specs(config: &ModelConfig) -> Vec<String> {
+    let methods = METHODS.iter().map(|m| m.about().id.to_string());
+    let scores = ["l1", "l2", "noclip", "delta", "implicit", "row", "column", "cosine", "oracle"];
+    let scored = scores.iter().flat_map(|s| [format!("evit:score={s}"), format!("utrc:score={s}")]);
+    let more = ["utrc:q_hidden=1", "utrc:features=keys", "tome:features=hidden", "random:seed=3"];
+    methods
+        .chain(scored)
+        .chain(more.map(String::from))
+        .filter(|spec| check(config, &setting(spec)).is_ok())
+        .collect()
+}
+
+#[test]
+fn cpu_and_gpu_choose_the_same_tokens_with_every_method_and_score() {
+    let [cpu, gpu] = &devices()[..] else { return };
+    for config in [mamba(12), llama(12)] {
+        for spec in specs(&config) {
+            let traces = [cpu, gpu].map(|device| {
+                let reducer = run(device, &config, &spec, 301).unwrap();
+                block_on(reducer.trace(device)).unwrap()
+            });
+            assert_eq!(traces[0].len(), 4);
+            for (c, g) in traces[0].iter().zip(&traces[1]) {
+                assert_eq!(
+                    (&c.kept, &c.pruned, &c.merged),
+                    (&g.kept, &g.pruned, &g.merged),
+                    "{spec} after layer {}",
+                    c.layer
+                );
+            }
+        }
+    }
+}
