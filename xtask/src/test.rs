@@ -123,7 +123,7 @@ fn browser_tests(toolbox: &Toolbox) -> Result<()> {
     run(wasm_pack.env("PATH", &toolbox.path))
 }
 
-fn page(toolbox: &Toolbox) -> Result<()> {
+pub fn page(toolbox: &Toolbox) -> Result<()> {
     run(Command::new("trunk").args(["build", "--release", "--offline"]).env("PATH", &toolbox.path))
 }
 
