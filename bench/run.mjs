@@ -47,6 +47,7 @@ const ROWS = {
 async function measured(browser, address, { wanted }) {
   // A fresh page each: what one measurement leaves in memory does not meet the next.
   const page = await browser.newPage();
+  page.on("pageerror", (problem) => console.error(`page: ${problem}`));
   await page.goto(address);
   await page.waitForFunction(() => document.title === "ready");
   const prepared = await page.evaluate((wanted) => window.prepare(wanted), wanted);

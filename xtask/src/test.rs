@@ -83,6 +83,10 @@ fn clippy_wasm(_: &Toolbox) -> Result<()> {
     run(cargo().args([
         "clippy",
         "--locked",
+        "--package",
+        "whittle",
+        "--package",
+        "whittle-bench",
         "--target",
         WASM_TARGET,
         "--all-targets",
