@@ -1,9 +1,10 @@
-//! Kernels as wasm exports: gemm.html times them beside onnxruntime-web in the same page (see bench/gemm.mjs).
+//! Kernels as wasm exports: page.mjs times them (see bench/run.mjs).
 #![cfg(target_arch = "wasm32")]
 
 use wasm_bindgen::prelude::*;
 use whittle::backend::{Device, Matrix, Tensor, WeightValues};
 use whittle::kernels::matmul::matmul;
+use whittle::kernels::selective_scan::{Example, selective_scan, selective_scan_barrier};
 
 /// One linear layer y = x Wᵀ with its operands on a device.
 #[wasm_bindgen]
@@ -44,5 +45,54 @@ impl Gemm {
     pub async fn run(&self) -> Result<Vec<f32>, JsError> {
         let y = matmul(&self.device, &self.x, &self.w, None, None);
         Ok(self.device.read(&y).await?)
+    }
+}
+
+/// The selective scan of Mamba-1 with its inputs on the GPU. `form` is "registers" (the one models use) or "barriers"
+/// (a thread a state).
+#[wasm_bindgen]
+pub struct Scan {
+    device: Device,
+    example: Example,
+}
+
+#[wasm_bindgen]
+impl Scan {
+    pub async fn open(seq_len: usize, d_inner: usize, d_state: usize) -> Result<Scan, JsError> {
+        console_error_panic_hook::set_once();
+        let device = Device::open_gpu().await?;
+        let example = Example::new(&device, 1, seq_len, d_inner, d_state);
+        Ok(Scan { device, example })
+    }
+
+    /// The adapter's name for people.
+    pub fn label(&self) -> String {
+        self.device.label()
+    }
+
+    /// Computes one scan and waits for it.
+    pub async fn run(&self, form: String) -> Result<(), JsError> {
+        self.scan(&form)?;
+        Ok(self.device.finish().await?)
+    }
+
+    /// y `[seq_len, d_inner]` of one scan.
+    pub async fn output(&self, form: String) -> Result<Vec<f32>, JsError> {
+        let y = self.scan(&form)?;
+        Ok(self.device.read(&y).await?)
+    }
+
+    fn scan(&self, form: &str) -> Result<Tensor, JsError> {
+        let input = self.example.scan();
+        let (y, _state) = match (form, &self.device) {
+            ("registers", device) => selective_scan(device, &input),
+            ("barriers", Device::Gpu(gpu)) => selective_scan_barrier(gpu, &input),
+            _ => {
+                let label = self.device.label();
+                let found = format!("form {form:?} on {label}; expected registers or barriers");
+                return Err(JsError::new(&found));
+            }
+        };
+        Ok(y)
     }
 }

@@ -24,6 +24,20 @@ pub fn run(command: &mut Command) -> Result<()> {
     }
 }
 
+/// Like `run`, and gives what the command wrote to standard output.
+pub fn output(command: &mut Command) -> Result<String> {
+    let line = shown(command);
+    println!("$ {line}");
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|problem| format!("`{line}` could not be started: {problem}"))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+        false => Err(format!("`{line}` failed ({})", output.status)),
+    }
+}
+
 /// Standard output of a probing command, or nothing when it is missing or fails.
 pub fn answer(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;

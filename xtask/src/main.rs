@@ -1,5 +1,6 @@
 //! The commands of Whittle. Each one first installs what it needs and finds missing.
 
+mod bench;
 mod cache;
 mod command;
 mod packages;
@@ -21,6 +22,9 @@ usage: cargo xtask COMMAND [ARGUMENTS]
                            (for example: cargo xtask serve --port 9000 --open)
   test                     run every check and test: format, clippy, native tests, docs,
                            browser tests, the built page in headless Chromium
+  bench [--native] [--write]
+                           measure speed and size in headless Chromium beside onnxruntime-web;
+                           --native adds `cargo bench`, --write puts it in docs/benchmarks.md
   setup                    only install what serve and test need
   help                     print this
 
@@ -44,6 +48,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     match words.as_slice() {
         ["serve", rest @ ..] => serve::serve(rest),
         ["test"] => test::test(),
+        ["bench", rest @ ..] => bench::bench(rest),
         ["setup"] => setup::for_test().map(|_| ()),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");

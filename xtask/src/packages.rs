@@ -48,7 +48,7 @@ pub fn crates() -> Result<()> {
 pub fn debian() -> Result<()> {
     if answer(Command::new("dpkg").arg("--version")).is_none() {
         return Err(format!(
-            "the tests need Debian's packages {} and found no dpkg here",
+            "the browser tests and measurements need Debian's packages {} and found no dpkg here",
             DEBIAN.join(", ")
         ));
     }
@@ -102,13 +102,14 @@ fn is_installed(package: &str) -> bool {
     status.as_deref() == Some("installed")
 }
 
-/// wasm-opt and the browser driver, as package-lock.json has them.
-pub fn npm() -> Result<()> {
-    let wanted =
-        fs::read("package-lock.json").map_err(|problem| format!("package-lock.json: {problem}"))?;
+/// wasm-opt and the browser driver (folder "."), or the peer to measure against ("bench"), as the package-lock.json
+/// there has them.
+pub fn npm(folder: &str) -> Result<()> {
+    let lock = Path::new(folder).join("package-lock.json");
+    let wanted = fs::read(&lock).map_err(|problem| format!("{}: {problem}", lock.display()))?;
     // Written last, so that an interrupted install is done again.
-    let stamp = Path::new("node_modules/.whittle-package-lock.json");
-    let is_there = || fs::read(stamp).is_ok_and(|installed| installed == wanted);
+    let stamp = Path::new(folder).join("node_modules/.whittle-package-lock.json");
+    let is_there = || fs::read(&stamp).is_ok_and(|installed| installed == wanted);
     if is_there() {
         return Ok(());
     }
@@ -116,13 +117,15 @@ pub fn npm() -> Result<()> {
     if is_there() {
         return Ok(());
     }
-    run(Command::new("npm").arg("ci")).map_err(|problem| {
-        format!(
-            "{problem}\nInstall Node 20 or newer with npm, make sure the npm registry can be \
+    run(Command::new("npm").args(["ci", "--ignore-scripts", "--prefix", folder])).map_err(
+        |problem| {
+            format!(
+                "{problem}\nInstall Node 20 or newer with npm, make sure the npm registry can be \
              reached, and run again."
-        )
-    })?;
-    fs::write(stamp, &wanted).map_err(|problem| format!("{}: {problem}", stamp.display()))
+            )
+        },
+    )?;
+    fs::write(&stamp, &wanted).map_err(|problem| format!("{}: {problem}", stamp.display()))
 }
 
 #[cfg(test)]
@@ -144,7 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_file_leaves_the_npm_registry_to_the_user() {
-        assert!(!text_of("package-lock.json").contains("\"resolved\""));
+    fn the_lock_files_leave_the_npm_registry_to_the_user() {
+        for file in ["package-lock.json", "bench/package-lock.json"] {
+            assert!(!text_of(file).contains("\"resolved\""), "{file}");
+        }
     }
 }

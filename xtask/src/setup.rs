@@ -14,7 +14,7 @@ pub struct Toolbox {
 
 pub fn for_serve() -> Result<Toolbox> {
     packages::rust_target()?;
-    packages::npm()?;
+    packages::npm(".")?;
     let toolbox = toolbox(&[&TRUNK, &WASM_BINDGEN])?;
     packages::crates()?;
     Ok(toolbox)
@@ -24,8 +24,18 @@ pub fn for_test() -> Result<Toolbox> {
     packages::rust_target()?;
     packages::rust_components()?;
     packages::debian()?;
-    packages::npm()?;
+    packages::npm(".")?;
     let toolbox = toolbox(&[&WASM_PACK, &WASM_BINDGEN, &TRUNK])?;
+    packages::crates()?;
+    Ok(toolbox)
+}
+
+pub fn for_bench() -> Result<Toolbox> {
+    packages::rust_target()?;
+    packages::debian()?;
+    packages::npm(".")?;
+    packages::npm("bench")?;
+    let toolbox = toolbox(&[&WASM_BINDGEN, &TRUNK])?;
     packages::crates()?;
     Ok(toolbox)
 }

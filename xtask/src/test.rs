@@ -83,6 +83,10 @@ fn clippy_wasm(_: &Toolbox) -> Result<()> {
     run(cargo().args([
         "clippy",
         "--locked",
+        "--package",
+        "whittle",
+        "--package",
+        "whittle-bench",
         "--target",
         WASM_TARGET,
         "--all-targets",
@@ -123,7 +127,7 @@ fn browser_tests(toolbox: &Toolbox) -> Result<()> {
     run(wasm_pack.env("PATH", &toolbox.path))
 }
 
-fn page(toolbox: &Toolbox) -> Result<()> {
+pub fn page(toolbox: &Toolbox) -> Result<()> {
     run(Command::new("trunk").args(["build", "--release", "--offline"]).env("PATH", &toolbox.path))
 }
 

@@ -1,0 +1,63 @@
+// What run.mjs times: two ways to the same result on the same operands in one page. Driven from there: prepare, then
+// repeat.
+import init, { Gemm, Scan } from "./pkg/whittle_bench.js";
+import { matmulModel } from "./onnx.mjs";
+
+let calls;
+
+/** Makes the two calls (0 is Whittle's, 1 the peer's) and runs each once. Gives the device's name, how far the results
+ *  lie apart and how large they are. */
+window.prepare = async (wanted) => {
+  await init();
+  const pair = await (wanted.kind === "gemm" ? gemm(wanted) : scan(wanted));
+  calls = pair.calls;
+  const [ours, theirs] = [await pair.results[0](), await pair.results[1]()];
+  if (ours.length !== theirs.length) throw new Error(`${ours.length} values beside ${theirs.length}`);
+  const most = (f) => ours.reduce((most, v, i) => Math.max(most, Math.abs(f(v, theirs[i]))), 0);
+  return { device: pair.device, largest: most((a) => a), difference: most((a, b) => a - b) };
+};
+
+/** Milliseconds a call, over `times` calls one after another. */
+window.repeat = async (which, times) => {
+  const start = performance.now();
+  for (let i = 0; i < times; i++) await calls[which]();
+  return (performance.now() - start) / times;
+};
+
+/** y = x Wᵀ with operands on the device and y read back, in both. */
+async function gemm({ backend, rows, outs, depth }) {
+  const ort = await import(backend === "gpu" ? "/ort/ort.webgpu.min.mjs" : "/ort/ort.wasm.min.mjs");
+  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.wasmPaths = "/ort/";
+  const { x, w, turned } = operands(rows, outs, depth);
+  const ours = await Gemm.open(backend, rows, outs, depth, x, w);
+  const session = await ort.InferenceSession.create(matmulModel(rows, outs, depth, turned), {
+    executionProviders: [backend === "gpu" ? "webgpu" : "wasm"],
+  });
+  const feeds = { a: new ort.Tensor("float32", x, [rows, depth]) };
+  const both = [() => ours.run(), async () => (await session.run(feeds)).y.data];
+  return { device: ours.label(), calls: both, results: both };
+}
+
+/** The selective scan on the GPU, its states in registers and as a thread a state. */
+async function scan({ seqLen, dInner, dState }) {
+  const example = await Scan.open(seqLen, dInner, dState);
+  const forms = ["registers", "barriers"];
+  return {
+    device: example.label(),
+    calls: forms.map((form) => () => example.run(form)),
+    results: forms.map((form) => () => example.output(form)),
+  };
+}
+
+function operands(rows, outs, depth) {
+  let seed = 1;
+  const next = () => ((seed = (seed * 1664525 + 1013904223) >>> 0) / 2 ** 31 - 1);
+  const x = Float32Array.from({ length: rows * depth }, next);
+  const w = Float32Array.from({ length: outs * depth }, next);
+  const turned = new Float32Array(w.length);
+  for (let o = 0; o < outs; o++) for (let k = 0; k < depth; k++) turned[k * outs + o] = w[o * depth + k];
+  return { x, w, turned };
+}
+
+document.title = "ready";

@@ -1,0 +1,126 @@
+// The speed of Whittle beside what it is held against, in headless Chromium: one Markdown table on standard output.
+//
+// `cargo xtask bench` makes what this needs (dist/, bench/pkg, bench/node_modules) and runs it. `node bench/run.mjs
+// ROW ...` measures some rows alone: gemm-cpu, gemm-gpu, scan, page. Exit code 0 whatever the figures are.
+import { execFileSync } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { cpus, loadavg, type } from "node:os";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+import { fixed, limitRow, ratioRow, spread, table } from "./table.mjs";
+import { inTurns } from "./turns.mjs";
+import { visits } from "./visit.mjs";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const ORT = join(here, "node_modules/onnxruntime-web");
+const TYPES = { ".html": "text/html", ".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm" };
+/** Also on a machine with a GPU: the bars are about one adapter that every machine has. */
+const ARGUMENTS = ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+/** Both sides compute in f32; sums in another order differ by about 1e-6 of the largest value. */
+const TOLERANCE = 1e-4;
+const GEMM = { kind: "gemm", rows: 256, outs: 768, depth: 768 };
+
+const ort = JSON.parse(await readFile(join(ORT, "package.json"), "utf8")).version;
+const ROWS = {
+  "gemm-cpu": {
+    what: "GEMM 256x768x768, wasm, one thread",
+    peer: `onnxruntime-web ${ort}, wasm, one thread`,
+    wanted: { ...GEMM, backend: "cpu" },
+    bar: 0.8,
+  },
+  "gemm-gpu": {
+    what: "GEMM 256x768x768, WebGPU",
+    peer: `onnxruntime-web ${ort}, WebGPU`,
+    wanted: { ...GEMM, backend: "gpu" },
+    bar: 5,
+  },
+  scan: {
+    what: "Mamba-1 scan, L 256, d_inner 768, N 16, WebGPU",
+    peer: "thread-per-state form with barriers, this repository",
+    wanted: { kind: "scan", seqLen: 256, dInner: 768, dState: 16 },
+    bar: 20,
+  },
+};
+
+async function measured(browser, address, { wanted }) {
+  // A fresh page each: what one measurement leaves in memory does not meet the next.
+  const page = await browser.newPage();
+  page.on("pageerror", (problem) => console.error(`page: ${problem}`));
+  await page.goto(address);
+  await page.waitForFunction(() => document.title === "ready");
+  const prepared = await page.evaluate((wanted) => window.prepare(wanted), wanted);
+  if (!(prepared.largest > 0 && prepared.difference <= TOLERANCE * prepared.largest)) {
+    throw new Error(`the two results differ by ${prepared.difference}, their largest value is ${prepared.largest}`);
+  }
+  const times = await inTurns((which, times) => page.evaluate(([which, times]) => window.repeat(which, times), [which, times]));
+  await page.close();
+  return { ...prepared, ...times };
+}
+
+async function serveBench() {
+  const server = createServer(async (request, response) => {
+    const path = normalize(new URL(request.url, "http://localhost").pathname);
+    const file = path.startsWith("/ort/") ? join(ORT, "dist", path.slice(5)) : join(here, path);
+    try {
+      const body = await readFile(file);
+      response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream" });
+      response.end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  return server;
+}
+
+async function kernels(names, rows, about) {
+  const server = await serveBench();
+  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ARGUMENTS });
+  about.push(["Browser", `Chromium ${browser.version()}, headless`]);
+  try {
+    for (const name of names) {
+      console.error(`measuring ${name}`);
+      const result = await measured(browser, `http://127.0.0.1:${server.address().port}/page.html`, ROWS[name]);
+      rows.push(ratioRow(ROWS[name], result));
+      about.push([`Device of ${name}`, result.device]);
+    }
+  } finally {
+    await browser.close();
+    server.close();
+  }
+}
+
+async function page(rows, about) {
+  console.error("measuring page");
+  const { bytes, files, wasmGzip, firstNumber, firstWords, backend } = await visits();
+  rows.push(
+    limitRow(`First visit, ${files} files, uncompressed`, fixed(bytes / 1e6), "MB", 10),
+    limitRow("Engine wasm, gzip -9", fixed(wasmGzip / 1e3), "kB", 400),
+    limitRow("Navigation to the first baseline number", firstNumber, "s", 5),
+  );
+  about.push(["Backend the page chose", backend]);
+  about.push(["Navigation to the first generated word of the baseline", spread(firstWords, "s")]);
+}
+
+const asked = process.argv.slice(2);
+const names = asked.length ? asked : [...Object.keys(ROWS), "page"];
+const unknown = names.filter((name) => name !== "page" && !(name in ROWS));
+if (unknown.length) throw new Error(`found row ${unknown.join(", ")}; expected ${Object.keys(ROWS).join(", ")} or page`);
+const rows = [];
+const about = [];
+const load = () => loadavg().map((n) => n.toFixed(2)).join(" ");
+const loadBefore = load();
+await kernels(names.filter((name) => name in ROWS), rows, about);
+if (names.includes("page")) await page(rows, about);
+console.log(table(rows));
+console.log();
+const facts = [
+  ["Date", `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`],
+  ["Commit", execFileSync("git", ["describe", "--always", "--dirty"], { cwd: here, encoding: "utf8" }).trim()],
+  ["Machine", `${cpus().length} x ${cpus()[0].model}, ${type()}`],
+  ["Load average (1, 5, 15 minutes)", `before ${loadBefore}, after ${load()}`],
+  ...about,
+];
+for (const [what, value] of facts) console.log(`- ${what}: ${value}`);

@@ -1,0 +1,72 @@
+// Facts of the built page: what a first visit transfers, how large the engine is, how soon there is a number.
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { launch, watchedPage } from "../tests/e2e/browser.mjs";
+import { dist, serve } from "../tests/e2e/server.mjs";
+import { middle } from "./turns.mjs";
+
+/** Visits that are timed; each in a browser of its own, so that no file and no compiled module is there already. */
+const VISITS = 7;
+
+export async function visits() {
+  const server = await serve();
+  try {
+    const whole = await visit(server, true);
+    const timed = [];
+    for (let i = 0; i < VISITS; i++) timed.push(await visit(server, false));
+    return {
+      ...whole,
+      wasmGzip: gzipped(readdirSync(dist).filter((name) => name.endsWith(".wasm"))),
+      firstWords: middle(timed.map(({ words }) => words / 1000)),
+      firstNumber: middle(timed.map(({ number }) => number / 1000)),
+    };
+  } finally {
+    await server.close();
+  }
+}
+
+/** Opens the page. With `whole`, stays until the run that a visit starts is complete. */
+async function visit(server, whole) {
+  const before = server.requests.length;
+  const browser = await launch();
+  try {
+    const { page, problems } = await watchedPage(browser);
+    page.setDefaultTimeout(300_000);
+    await page.addInitScript(watch);
+    await page.goto(server.url);
+    await page.waitForFunction(() => window.seen?.number);
+    const seen = await page.evaluate(() => window.seen);
+    const backend = await page.locator("#backend-badge").textContent();
+    if (whole) await page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete");
+    if (problems.length) throw new Error(`the page reported problems:\n${problems.join("\n")}`);
+    const paths = [...new Set(server.requests.slice(before))];
+    return { ...seen, backend, files: paths.length, bytes: await sizes(paths) };
+  } finally {
+    await browser.close();
+  }
+}
+
+// Runs in the page. Milliseconds since navigation until a baseline text longer than its prompt, and until the page
+// says how long its first baseline number took.
+function watch() {
+  const seen = (window.seen = {});
+  const look = () => {
+    const words = document.querySelector("#sides .words");
+    const lead = words?.querySelector(".lead")?.textContent;
+    if (lead !== undefined && words.textContent.length > lead.length) seen.words ??= performance.now();
+    if (document.querySelector("#about")?.textContent.includes("First baseline number")) seen.number ??= performance.now();
+  };
+  new MutationObserver(look).observe(document, { childList: true, subtree: true, characterData: true });
+}
+
+async function sizes(paths) {
+  const files = paths.map((path) => stat(join(dist, path.replace("/whittle/", "") || "index.html")));
+  return (await Promise.all(files)).reduce((sum, { size }) => sum + size, 0);
+}
+
+function gzipped(names) {
+  if (names.length !== 1) throw new Error(`found ${names.length} wasm files in ${dist}; expected one`);
+  return execFileSync("gzip", ["-9", "-n", "-c", join(dist, names[0])], { maxBuffer: 1 << 28 }).length;
+}
