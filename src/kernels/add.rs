@@ -4,12 +4,16 @@
 
 use super::{Case, random, spread};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader =
-    Shader { name: "add", source: include_str!("../../shaders/add.wgsl"), reads: 2, writes: 1 };
+static SHADER: Shader = Shader {
+    name: "add",
+    source: wgsl!(include_str!("../../shaders/add.wgsl")),
+    reads: 2,
+    writes: 1,
+};
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]

@@ -12,13 +12,13 @@ mod cpu;
 
 use super::{Case, groups, random, spread};
 use crate::Rng;
-use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "attention",
-    source: include_str!("../../shaders/attention.wgsl"),
+    source: wgsl!(include_str!("../../shaders/attention.wgsl")),
     reads: 3,
     writes: 1,
 };

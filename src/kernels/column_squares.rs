@@ -4,13 +4,13 @@
 
 use super::{Case, groups, random};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Shader};
+use crate::backend::gpu::{Dispatch, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "column_squares",
-    source: include_str!("../../shaders/column_squares.wgsl"),
+    source: wgsl!(include_str!("../../shaders/column_squares.wgsl")),
     reads: 2,
     writes: 1,
 };

@@ -6,13 +6,13 @@
 
 use super::{Case, groups, math, random};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "conv1d",
-    source: include_str!("../../shaders/conv1d.wgsl"),
+    source: wgsl!(include_str!("../../shaders/conv1d.wgsl")),
     reads: 4,
     writes: 2,
 };

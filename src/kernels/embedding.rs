@@ -6,17 +6,17 @@
 use super::matmul::weight_constants;
 use super::{Case, spread};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Matrix, MatrixData, Tensor, WeightValues};
 use bytemuck::{Pod, Zeroable};
 use half::f16;
 
 static SHADER: Shader = Shader {
     name: "embedding",
-    source: concat!(
+    source: wgsl!(concat!(
         include_str!("../../shaders/matmul_weights.wgsl"),
         include_str!("../../shaders/embedding.wgsl")
-    ),
+    )),
     reads: 2,
     writes: 1,
 };

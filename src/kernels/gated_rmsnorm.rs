@@ -6,13 +6,13 @@
 
 use super::{Case, math, random, spread};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "gated_rmsnorm",
-    source: include_str!("../../shaders/gated_rmsnorm.wgsl"),
+    source: wgsl!(include_str!("../../shaders/gated_rmsnorm.wgsl")),
     reads: 3,
     writes: 1,
 };

@@ -11,13 +11,17 @@
 use super::math::{exp, widest};
 use super::{Case, spread};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor};
 use bytemuck::{Pod, Zeroable};
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
-static SHADER: Shader =
-    Shader { name: "gelu", source: include_str!("../../shaders/gelu.wgsl"), reads: 1, writes: 1 };
+static SHADER: Shader = Shader {
+    name: "gelu",
+    source: wgsl!(include_str!("../../shaders/gelu.wgsl")),
+    reads: 1,
+    writes: 1,
+};
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]

@@ -6,12 +6,16 @@
 use super::cpu_gemm::{self, Rows};
 use super::{Case, groups, random};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, HostMatrix, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader =
-    Shader { name: "gram", source: include_str!("../../shaders/gram.wgsl"), reads: 2, writes: 1 };
+static SHADER: Shader = Shader {
+    name: "gram",
+    source: wgsl!(include_str!("../../shaders/gram.wgsl")),
+    reads: 2,
+    writes: 1,
+};
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]

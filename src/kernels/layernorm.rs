@@ -5,13 +5,13 @@
 
 use super::{Case, groups, random};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "layernorm",
-    source: include_str!("../../shaders/layernorm.wgsl"),
+    source: wgsl!(include_str!("../../shaders/layernorm.wgsl")),
     reads: 3,
     writes: 1,
 };

@@ -13,43 +13,43 @@ use super::math::exp;
 use super::matmul::{reads_vectors, weight_constants};
 use super::{Case, groups, random};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, HostMatrix, Ids, Matrix, MatrixData, Tensor, View, WeightValues};
 use bytemuck::{Pod, Zeroable};
 
 static DIRECT: Shader = Shader {
     name: "lm_head_nll_direct",
-    source: concat!(
+    source: wgsl!(concat!(
         include_str!("../../shaders/matmul_weights.wgsl"),
         include_str!("../../shaders/matmul_input.wgsl"),
         include_str!("../../shaders/matmul_registers.wgsl"),
         include_str!("../../shaders/lm_head_nll_state.wgsl"),
         include_str!("../../shaders/lm_head_nll_direct.wgsl")
-    ),
+    )),
     reads: 3,
     writes: 1,
 };
 
 static SHARED: Shader = Shader {
     name: "lm_head_nll_shared",
-    source: concat!(
+    source: wgsl!(concat!(
         include_str!("../../shaders/matmul_weights.wgsl"),
         include_str!("../../shaders/matmul_input.wgsl"),
         include_str!("../../shaders/matmul_tiles.wgsl"),
         include_str!("../../shaders/lm_head_nll_state.wgsl"),
         include_str!("../../shaders/lm_head_nll_shared.wgsl")
-    ),
+    )),
     reads: 3,
     writes: 1,
 };
 
 static COMBINE: Shader = Shader {
     name: "lm_head_nll_combine",
-    source: concat!(
+    source: wgsl!(concat!(
         include_str!("../../shaders/matmul_weights.wgsl"),
         include_str!("../../shaders/matmul_input.wgsl"),
         include_str!("../../shaders/lm_head_nll_combine.wgsl")
-    ),
+    )),
     reads: 5,
     writes: 1,
 };

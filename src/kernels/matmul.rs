@@ -6,7 +6,7 @@
 use super::cpu_gemm::{self, Rows};
 use super::{Case, groups, random};
 use crate::Rng;
-use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Matrix, MatrixData, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
@@ -15,13 +15,13 @@ macro_rules! shader {
     ($name:literal $(, $part:literal)*) => {
         Shader {
             name: $name,
-            source: concat!(
+            source: wgsl!(concat!(
                 include_str!("../../shaders/matmul_weights.wgsl"),
                 include_str!("../../shaders/matmul_input.wgsl"),
                 $(include_str!(concat!("../../shaders/", $part, ".wgsl")),)*
                 include_str!("../../shaders/matmul_output.wgsl"),
                 include_str!(concat!("../../shaders/", $name, ".wgsl"))
-            ),
+            )),
             reads: 5,
             writes: 1,
         }

@@ -4,13 +4,13 @@
 
 use super::{Case, groups, random};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "rmsnorm",
-    source: include_str!("../../shaders/rmsnorm.wgsl"),
+    source: wgsl!(include_str!("../../shaders/rmsnorm.wgsl")),
     reads: 2,
     writes: 1,
 };

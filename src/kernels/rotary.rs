@@ -9,13 +9,13 @@
 
 use super::{Case, random, spread};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "rotary",
-    source: include_str!("../../shaders/rotary.wgsl"),
+    source: wgsl!(include_str!("../../shaders/rotary.wgsl")),
     reads: 3,
     writes: 1,
 };

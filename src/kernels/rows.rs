@@ -5,12 +5,16 @@
 
 use super::{Case, random, spread};
 use crate::Rng;
-use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader =
-    Shader { name: "rows", source: include_str!("../../shaders/rows.wgsl"), reads: 2, writes: 1 };
+static SHADER: Shader = Shader {
+    name: "rows",
+    source: wgsl!(include_str!("../../shaders/rows.wgsl")),
+    reads: 2,
+    writes: 1,
+};
 
 #[repr(C)]
 #[derive(Clone, Copy, Default, Pod, Zeroable)]

@@ -12,25 +12,25 @@
 use super::math::Lanes;
 use super::{Case, groups, math, random, spread};
 use crate::Rng;
-use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static PACK: Shader = Shader {
     name: "selective_scan_pack",
-    source: include_str!("../../shaders/selective_scan_pack.wgsl"),
+    source: wgsl!(include_str!("../../shaders/selective_scan_pack.wgsl")),
     reads: 4,
     writes: 1,
 };
 static SHADER: Shader = Shader {
     name: "selective_scan",
-    source: include_str!("../../shaders/selective_scan.wgsl"),
+    source: wgsl!(include_str!("../../shaders/selective_scan.wgsl")),
     reads: 5,
     writes: 2,
 };
 static BARRIER: Shader = Shader {
     name: "selective_scan_barrier",
-    source: include_str!("../../shaders/selective_scan_barrier.wgsl"),
+    source: wgsl!(include_str!("../../shaders/selective_scan_barrier.wgsl")),
     reads: 5,
     writes: 2,
 };

@@ -5,13 +5,13 @@
 
 use super::{Case, math, random, spread};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "silu_gate",
-    source: include_str!("../../shaders/silu_gate.wgsl"),
+    source: wgsl!(include_str!("../../shaders/silu_gate.wgsl")),
     reads: 2,
     writes: 1,
 };

@@ -6,13 +6,13 @@
 use super::math::{silu, widest};
 use super::{Case, random, spread};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "swiglu",
-    source: include_str!("../../shaders/swiglu.wgsl"),
+    source: wgsl!(include_str!("../../shaders/swiglu.wgsl")),
     reads: 2,
     writes: 1,
 };

@@ -9,13 +9,13 @@
 
 use super::{Case, groups, random};
 use crate::Rng;
-use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_attention",
-    source: include_str!("../../shaders/token_attention.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_attention.wgsl")),
     reads: 3,
     writes: 1,
 };

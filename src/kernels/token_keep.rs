@@ -4,13 +4,13 @@
 //! barrier, seq_len * removed compares. Shapes: removed `[r]` (distinct, any order), keep `[seq_len - r]`.
 
 use super::{Case, groups, token_merge};
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_keep",
-    source: include_str!("../../shaders/token_keep.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_keep.wgsl")),
     reads: 1,
     writes: 1,
 };

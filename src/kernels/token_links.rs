@@ -7,13 +7,13 @@
 
 use super::{Case, groups, token_merge};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_links",
-    source: include_str!("../../shaders/token_links.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_links.wgsl")),
     reads: 2,
     writes: 2,
 };

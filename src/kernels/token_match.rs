@@ -12,7 +12,7 @@ mod cpu;
 
 use super::{Case, groups, token_merge};
 use crate::Rng;
-use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
@@ -25,19 +25,19 @@ const EIGHT: usize = 8;
 
 static PACK: Shader = Shader {
     name: "token_match_pack",
-    source: include_str!("../../shaders/token_match_pack.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_match_pack.wgsl")),
     reads: 2,
     writes: 1,
 };
 static MATCH: Shader = Shader {
     name: "token_match",
-    source: include_str!("../../shaders/token_match.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_match.wgsl")),
     reads: 2,
     writes: 2,
 };
 static BEST: Shader = Shader {
     name: "token_match_best",
-    source: include_str!("../../shaders/token_match_best.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_match_best.wgsl")),
     reads: 3,
     writes: 2,
 };

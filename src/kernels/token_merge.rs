@@ -8,13 +8,13 @@
 use super::token_links::{Links, token_links};
 use super::{Case, groups, random};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_merge",
-    source: include_str!("../../shaders/token_merge.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_merge.wgsl")),
     reads: 5,
     writes: 1,
 };

@@ -5,7 +5,7 @@
 
 use super::{Case, groups};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
@@ -15,7 +15,7 @@ const LANES: usize = 16;
 
 static SHADER: Shader = Shader {
     name: "token_pairs",
-    source: include_str!("../../shaders/token_pairs.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_pairs.wgsl")),
     reads: 3,
     writes: 1,
 };

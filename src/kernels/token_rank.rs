@@ -7,14 +7,14 @@
 
 use super::{Case, groups, token_merge};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor};
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 
 static SHADER: Shader = Shader {
     name: "token_rank",
-    source: include_str!("../../shaders/token_rank.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_rank.wgsl")),
     reads: 1,
     writes: 1,
 };

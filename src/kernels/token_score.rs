@@ -7,13 +7,13 @@
 
 use super::{Case, groups, random};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_score",
-    source: include_str!("../../shaders/token_score.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_score.wgsl")),
     reads: 1,
     writes: 1,
 };

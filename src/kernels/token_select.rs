@@ -8,13 +8,13 @@
 use super::token_rank::sort_key;
 use super::{Case, groups, token_merge, token_rank};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_select",
-    source: include_str!("../../shaders/token_select.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_select.wgsl")),
     reads: 3,
     writes: 2,
 };

@@ -9,13 +9,13 @@
 
 use super::{Case, groups, math, random};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_ssm",
-    source: include_str!("../../shaders/token_ssm.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_ssm.wgsl")),
     reads: 5,
     writes: 1,
 };

@@ -5,13 +5,13 @@
 
 use super::{Case, groups};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_top",
-    source: include_str!("../../shaders/token_top.wgsl"),
+    source: wgsl!(include_str!("../../shaders/token_top.wgsl")),
     reads: 2,
     writes: 1,
 };

@@ -9,9 +9,11 @@ mod pipelines;
 mod pool;
 #[cfg(target_arch = "wasm32")]
 mod web_name;
+pub mod wgsl;
 
 pub use pipelines::{Dispatch, Shader};
 pub use pool::Buffer;
+pub(crate) use wgsl::wgsl;
 
 use crate::pace::sleep_ms;
 use crate::{Error, Result};

@@ -81,7 +81,7 @@ pub fn rows(entry: &Entry) -> Vec<Row> {
     let fits = |spec: &&str| {
         let needs_ssm = spec.ends_with("delta") || spec.ends_with("implicit");
         let needs_attention = spec.ends_with("row") || spec.ends_with("column");
-        method(spec).contains(&family) && !(needs_ssm && !is_ssm) && !(needs_attention && is_ssm)
+        method(spec).contains(&family) && (is_ssm || !needs_ssm) && !(is_ssm && needs_attention)
     };
     let mut ids: Vec<&str> = METHODS.iter().map(|m| m.about().id).collect();
     ids.retain(|id| !CONTROLS.contains(id));

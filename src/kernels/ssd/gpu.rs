@@ -6,7 +6,7 @@
 
 use super::{Form, Ssd};
 use crate::backend::Tensor;
-use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
+use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::kernels::{groups, spread};
 use bytemuck::{Pod, Zeroable};
 
@@ -19,7 +19,7 @@ macro_rules! shader {
     ($name:literal, $reads:literal, $writes:literal) => {
         Shader {
             name: $name,
-            source: include_str!(concat!("../../../shaders/", $name, ".wgsl")),
+            source: wgsl!(include_str!(concat!("../../../shaders/", $name, ".wgsl"))),
             reads: $reads,
             writes: $writes,
         }
