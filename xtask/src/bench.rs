@@ -62,15 +62,12 @@ pub fn bench(words: &[&str]) -> Result<()> {
     }
     module(&toolbox)?;
     let mut report = output(Command::new("node").arg("bench/run.mjs").env("PATH", &toolbox.path))?;
+    println!("\n{report}\n");
     if options.native {
-        let lines =
-            output(cargo().args(["bench", "--locked", "--bench", "gemm", "--bench", "scan"]))?;
-        report += &format!(
-            "\n\n## Native\n\n`cargo bench`, one JSON line a figure (benches/ says how it is measured):\n\n{}",
-            indented(&lines)
-        );
+        let native = native()?;
+        println!("\n{native}");
+        report = format!("{report}\n\n{native}");
     }
-    println!("\n{report}");
     if options.write {
         let text = format!(
             "# Benchmarks\n\nWritten by `{}`: to change it, run that again.\n\n{PREFACE}\n\n{report}\n",
@@ -80,6 +77,20 @@ pub fn bench(words: &[&str]) -> Result<()> {
         println!("\nWritten to {DOCUMENT}");
     }
     Ok(())
+}
+
+fn native() -> Result<String> {
+    let lines = output(cargo().args(["bench", "--locked", "--bench", "gemm", "--bench", "scan"]))?;
+    // A block of its own, which Markdown leaves as it is.
+    let figures: Vec<String> = lines
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| format!("    {line}"))
+        .collect();
+    Ok(format!(
+        "## Native\n\n`cargo bench`, one JSON line a figure (`benches/` says how each is measured):\n\n{}",
+        figures.join("\n")
+    ))
 }
 
 /// The kernels as wasm exports, in bench/pkg, made with the steps and the profile of the page's module.
@@ -119,12 +130,6 @@ fn newest(path: &Path) -> Option<SystemTime> {
         Ok(entries) => entries.flatten().filter_map(|entry| newest(&entry.path())).max(),
         Err(_) => changed(path),
     }
-}
-
-/// The figures among what the two benches and cargo's test harness print.
-fn indented(lines: &str) -> String {
-    let figures = lines.lines().filter(|line| line.starts_with('{'));
-    figures.map(|line| format!("    {line}\n")).collect::<String>().trim_end().to_owned()
 }
 
 #[cfg(test)]
