@@ -25,8 +25,9 @@ A bar is what the project set itself before measuring. What the figures mean:
   sides take turns, A B B A, after calls to warm up; a turn is as many calls as last about 100 ms. The ratio is formed
   within a round and says how many times as long the other side takes. `By CPU time` is that ratio by what Chromium's
   processes used over all rounds; other work on the machine changes it less.
-- GEMM is y = x Wᵀ with 256 rows in f32, W on the device, y read back. The scan is fused (softplus, D skip, gate). The
-  two results are compared before anything is timed; if they differ there is no table.
+- GEMM is y = x Wᵀ with 256 rows in f32, W on the device; x comes from JavaScript and y goes back to it in every call.
+  The scan is fused (softplus, D skip, gate). The two results are compared before anything is timed; if they differ
+  there is no table.
 - The WebGPU adapter is Chromium's SwiftShader, also where there is a GPU: the figures say nothing about a real one.
 - Whittle's kernels are built, bound and passed through wasm-opt as the page's module is.
 - A first visit is every file that the page asks for until its first run is complete. Seconds are medians of 7 visits,
@@ -97,11 +98,13 @@ fn native() -> Result<String> {
 fn module(toolbox: &Toolbox) -> Result<()> {
     let target = ["--target", WASM_TARGET];
     let mut build = cargo();
-    build.args(["build", "--locked", "--release", "--package", "whittle-bench"]).args(target);
+    build
+        .args(["build", "--locked", "--profile", "web", "--package", "whittle-bench"])
+        .args(target);
     run(&mut build)?;
     let mut bind = Command::new("wasm-bindgen");
     bind.args(["--target", "web", "--no-typescript", "--out-dir", "bench/pkg"]);
-    bind.arg(target_folder().join(WASM_TARGET).join("release/whittle_bench.wasm"));
+    bind.arg(target_folder().join(WASM_TARGET).join("web/whittle_bench.wasm"));
     run(bind.env("PATH", &toolbox.path))?;
     let mut optimise = Command::new("wasm-opt");
     optimise.args(["-O3", "-o", MODULE, MODULE]);
