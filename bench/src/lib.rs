@@ -6,23 +6,20 @@ use whittle::backend::{Device, Matrix, Tensor, WeightValues};
 use whittle::kernels::matmul::matmul;
 use whittle::kernels::selective_scan::{Example, selective_scan, selective_scan_barrier};
 
-/// One linear layer y = x Wᵀ with its operands on a device.
+/// One linear layer y = x Wᵀ with its weights on a device.
 #[wasm_bindgen]
 pub struct Gemm {
     device: Device,
-    x: Tensor,
     w: Matrix,
 }
 
 #[wasm_bindgen]
 impl Gemm {
-    /// x is `[rows, depth]`, w `[outs, depth]`; `backend` is "cpu" or "gpu".
+    /// w is `[outs, depth]`; `backend` is "cpu" or "gpu".
     pub async fn open(
         backend: String,
-        rows: usize,
         outs: usize,
         depth: usize,
-        x: Vec<f32>,
         w: Vec<f32>,
     ) -> Result<Gemm, JsError> {
         console_error_panic_hook::set_once();
@@ -31,9 +28,8 @@ impl Gemm {
             "gpu" => Device::open_gpu().await?,
             other => return Err(JsError::new(&format!("backend {other:?}; expected cpu or gpu"))),
         };
-        let x = device.tensor(rows, depth, &x);
         let w = device.matrix(outs, depth, WeightValues::F32(&w));
-        Ok(Gemm { device, x, w })
+        Ok(Gemm { device, w })
     }
 
     /// The device's name for people.
@@ -41,9 +37,11 @@ impl Gemm {
         self.device.label()
     }
 
-    /// Computes y `[rows, outs]` and reads it back.
-    pub async fn run(&self) -> Result<Vec<f32>, JsError> {
-        let y = matmul(&self.device, &self.x, &self.w, None, None);
+    /// Brings x `[rows, depth]` to the device, computes y `[rows, outs]` and reads it back.
+    pub async fn run(&self, x: Vec<f32>) -> Result<Vec<f32>, JsError> {
+        let depth = self.w.cols();
+        let x = self.device.tensor(x.len() / depth, depth, &x);
+        let y = matmul(&self.device, &x, &self.w, None, None);
         Ok(self.device.read(&y).await?)
     }
 }

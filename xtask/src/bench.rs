@@ -25,8 +25,9 @@ A bar is what the project set itself before measuring. What the figures mean:
   sides take turns, A B B A, after calls to warm up; a turn is as many calls as last about 100 ms. The ratio is formed
   within a round and says how many times as long the other side takes. `By CPU time` is that ratio by what Chromium's
   processes used over all rounds; other work on the machine changes it less.
-- GEMM is y = x Wᵀ with 256 rows in f32, W on the device, y read back. The scan is fused (softplus, D skip, gate). The
-  two results are compared before anything is timed; if they differ there is no table.
+- GEMM is y = x Wᵀ with 256 rows in f32, W on the device; x comes from JavaScript and y goes back to it in every call.
+  The scan is fused (softplus, D skip, gate). The two results are compared before anything is timed; if they differ
+  there is no table.
 - The WebGPU adapter is Chromium's SwiftShader, also where there is a GPU: the figures say nothing about a real one.
 - Whittle's kernels are built, bound and passed through wasm-opt as the page's module is.
 - A first visit is every file that the page asks for until its first run is complete. Seconds are medians of 7 visits,
@@ -62,15 +63,12 @@ pub fn bench(words: &[&str]) -> Result<()> {
     }
     module(&toolbox)?;
     let mut report = output(Command::new("node").arg("bench/run.mjs").env("PATH", &toolbox.path))?;
+    println!("\n{report}\n");
     if options.native {
-        let lines =
-            output(cargo().args(["bench", "--locked", "--bench", "gemm", "--bench", "scan"]))?;
-        report += &format!(
-            "\n\n## Native\n\n`cargo bench`, one JSON line a figure (benches/ says how it is measured):\n\n{}",
-            indented(&lines)
-        );
+        let native = native()?;
+        println!("\n{native}");
+        report = format!("{report}\n\n{native}");
     }
-    println!("\n{report}");
     if options.write {
         let text = format!(
             "# Benchmarks\n\nWritten by `{}`: to change it, run that again.\n\n{PREFACE}\n\n{report}\n",
@@ -82,15 +80,31 @@ pub fn bench(words: &[&str]) -> Result<()> {
     Ok(())
 }
 
+fn native() -> Result<String> {
+    let lines = output(cargo().args(["bench", "--locked", "--bench", "gemm", "--bench", "scan"]))?;
+    // A block of its own, which Markdown leaves as it is.
+    let figures: Vec<String> = lines
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| format!("    {line}"))
+        .collect();
+    Ok(format!(
+        "## Native\n\n`cargo bench`, one JSON line a figure (`benches/` says how each is measured):\n\n{}",
+        figures.join("\n")
+    ))
+}
+
 /// The kernels as wasm exports, in bench/pkg, made with the steps and the profile of the page's module.
 fn module(toolbox: &Toolbox) -> Result<()> {
     let target = ["--target", WASM_TARGET];
     let mut build = cargo();
-    build.args(["build", "--locked", "--release", "--package", "whittle-bench"]).args(target);
+    build
+        .args(["build", "--locked", "--profile", "web", "--package", "whittle-bench"])
+        .args(target);
     run(&mut build)?;
     let mut bind = Command::new("wasm-bindgen");
     bind.args(["--target", "web", "--no-typescript", "--out-dir", "bench/pkg"]);
-    bind.arg(target_folder().join(WASM_TARGET).join("release/whittle_bench.wasm"));
+    bind.arg(target_folder().join(WASM_TARGET).join("web/whittle_bench.wasm"));
     run(bind.env("PATH", &toolbox.path))?;
     let mut optimise = Command::new("wasm-opt");
     optimise.args(["-O3", "-o", MODULE, MODULE]);
@@ -119,12 +133,6 @@ fn newest(path: &Path) -> Option<SystemTime> {
         Ok(entries) => entries.flatten().filter_map(|entry| newest(&entry.path())).max(),
         Err(_) => changed(path),
     }
-}
-
-/// The figures among what the two benches and cargo's test harness print.
-fn indented(lines: &str) -> String {
-    let figures = lines.lines().filter(|line| line.starts_with('{'));
-    figures.map(|line| format!("    {line}\n")).collect::<String>().trim_end().to_owned()
 }
 
 #[cfg(test)]
