@@ -12,6 +12,7 @@ pub mod eval;
 pub mod kernels;
 pub mod method;
 pub mod models;
+pub mod order;
 pub mod pace;
 pub mod prune;
 pub mod reduce;

@@ -4,7 +4,7 @@
 //! one item). A message that turns out to be wrong costs nothing: the interrupted run starts again.
 
 use crate::pace::Pace;
-use crate::session::protocol::{Event, Request};
+use crate::session::protocol::{Event, Message, Request};
 use crate::session::{Library, Next, Session};
 use serde::Serialize;
 use std::cell::RefCell;
@@ -27,12 +27,13 @@ pub fn start() {
     let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
     let inbox = Rc::new(RefCell::new(Inbox::default()));
     let receiver = inbox.clone();
-    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-        match serde_wasm_bindgen::from_value::<Request>(event.data()) {
-            Ok(request) => receiver.borrow_mut().put(request),
-            Err(e) => post_failure(&format!("A message of the page was not understood: {e}")),
-        }
-    });
+    let on_message =
+        Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+            match read(event.data()) {
+                Ok(request) => receiver.borrow_mut().put(request),
+                Err(e) => post_failure(&format!("A message of the page was not understood: {e}")),
+            }
+        });
     // As a listener, so that messages which the start-up script kept can be handed over as events.
     let listen =
         scope.add_event_listener_with_callback("message", on_message.as_ref().unchecked_ref());
@@ -41,6 +42,11 @@ pub fn start() {
     }
     on_message.forget();
     wasm_bindgen_futures::spawn_local(drive(inbox));
+}
+
+fn read(data: JsValue) -> Result<Request, String> {
+    let message: Message = serde_wasm_bindgen::from_value(data).map_err(|e| e.to_string())?;
+    Request::try_from(message).map_err(|e| e.to_string())
 }
 
 impl Inbox {

@@ -8,6 +8,7 @@
 use super::arm::{Arm, Context};
 use super::generate::choose;
 use super::{Estimate, Speed, SpeedSide};
+use crate::order::sort_f64;
 use crate::pace::{Pace, now_ms};
 use crate::{Result, Rng};
 
@@ -114,7 +115,7 @@ async fn decode(
 
 /// Median and quartiles (nearest rank).
 fn middle(mut values: Vec<f64>) -> Estimate {
-    values.sort_by(f64::total_cmp);
+    sort_f64(&mut values);
     let n = values.len();
     Estimate { value: values[n / 2], low: values[n / 4], high: values[n - 1 - n / 4], n }
 }
@@ -122,7 +123,7 @@ fn middle(mut values: Vec<f64>) -> Estimate {
 /// Median with the 95 % percentile bootstrap interval of the median.
 fn median_interval(values: &[f64]) -> Estimate {
     let median = |mut list: Vec<f64>| {
-        list.sort_by(f64::total_cmp);
+        sort_f64(&mut list);
         list[list.len() / 2]
     };
     let draw = |seed: u64| {
@@ -130,7 +131,7 @@ fn median_interval(values: &[f64]) -> Estimate {
         median((0..values.len()).map(|_| values[rng.below(values.len())]).collect())
     };
     let mut draws: Vec<f64> = (0..DRAWS).map(draw).collect();
-    draws.sort_by(f64::total_cmp);
+    sort_f64(&mut draws);
     let n = values.len();
     Estimate { value: median(values.to_vec()), low: draws[25], high: draws[974], n }
 }

@@ -1,6 +1,7 @@
 //! Intervals: Wilson's for shares, a paired bootstrap for differences.
 
 use crate::Rng;
+use crate::order::sort_f64;
 use serde::Serialize;
 
 /// A number with its 95 % interval and the items it rests on.
@@ -55,7 +56,7 @@ pub fn paired_bootstrap<const K: usize>(
             statistic(&sum(Box::new(move |_| rng.below(n))))
         })
         .collect();
-    draws.sort_by(f64::total_cmp);
+    sort_f64(&mut draws);
     Estimate { value, low: draws[25], high: draws[974], n }
 }
 

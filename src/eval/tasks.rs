@@ -245,14 +245,14 @@ pub fn no_context(arm: &Arm<'_>) -> Result<Context> {
 /// A seeded choice of `n` items in their old order; all of them when there are no more.
 fn pick<T>(items: Vec<T>, n: usize, seed: u64) -> Vec<T> {
     let mut rng = Rng::new(seed);
-    let mut order: Vec<usize> = (0..items.len()).collect();
+    let mut order: Vec<u64> = (0..items.len() as u64).collect();
     for i in 0..n.min(order.len()) {
         let j = i + rng.below(order.len() - i);
         order.swap(i, j);
     }
     order.truncate(n);
-    order.sort_unstable();
+    crate::order::sort(&mut order);
     let mut wanted = order.into_iter().peekable();
     let numbered = items.into_iter().enumerate();
-    numbered.filter_map(|(i, item)| wanted.next_if_eq(&i).map(|_| item)).collect()
+    numbered.filter_map(|(i, item)| wanted.next_if_eq(&(i as u64)).map(|_| item)).collect()
 }

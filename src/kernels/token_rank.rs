@@ -9,6 +9,7 @@ use super::{Case, groups, token_merge};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor};
+use crate::order;
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 
@@ -33,9 +34,9 @@ pub fn token_rank(device: &Device, values: &Tensor, range: Range<usize>) -> Ids 
     match device {
         Device::Cpu => {
             let v = values.cpu();
-            let mut order: Vec<u32> = range.map(|i| i as u32).collect();
-            order.sort_unstable_by_key(|&i| (sort_key(v[i as usize]), i));
-            Ids::on_cpu(order)
+            let mut keys: Vec<u64> = range.map(|i| order::pair(sort_key(v[i]), i as u32)).collect();
+            order::sort(&mut keys);
+            Ids::on_cpu(keys.into_iter().map(|key| key as u32).collect())
         }
         Device::Gpu(gpu) => on_gpu(gpu, values, range),
     }

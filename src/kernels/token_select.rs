@@ -10,6 +10,7 @@ use super::{Case, groups, token_merge, token_rank};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor};
+use crate::order;
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
@@ -44,10 +45,17 @@ pub fn token_select(
 }
 
 fn on_cpu(similarity: &[f32], source: &[u32], target: &[u32], count: usize) -> (Ids, Ids) {
-    let mut order: Vec<usize> = (0..similarity.len()).collect();
-    order.sort_unstable_by_key(|&e| (!sort_key(similarity[e]), source[e]));
-    let first = |ends: &[u32]| Ids::on_cpu(order[..count].iter().map(|&e| ends[e]).collect());
-    (first(source), first(target))
+    let edges = similarity.len();
+    let mut target_of = vec![0; source[..edges].iter().max().map_or(0, |&s| s as usize + 1)];
+    let mut keys = Vec::with_capacity(edges);
+    for e in 0..edges {
+        target_of[source[e] as usize] = target[e];
+        keys.push(order::pair(!sort_key(similarity[e]), source[e]));
+    }
+    order::sort(&mut keys);
+    let sources: Vec<u32> = keys[..count].iter().map(|key| *key as u32).collect();
+    let targets = sources.iter().map(|&s| target_of[s as usize]).collect();
+    (Ids::on_cpu(sources), Ids::on_cpu(targets))
 }
 
 fn on_gpu(gpu: &Gpu, similarity: &Tensor, source: &Ids, target: &Ids, count: usize) -> (Ids, Ids) {

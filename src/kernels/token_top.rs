@@ -3,10 +3,12 @@
 //! out[j] = (x[into, j] + sum of the `count` largest of x[source[e], j]) / (1 + count). Shapes: x `[seq_len, d]`,
 //! source `[sources]`, out `[1, d]`. Source: read off the code at github wuyushuwys/ToR_SSM; the paper has no such step.
 
+use super::token_rank::sort_key;
 use super::{Case, groups};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor, View};
+use crate::order;
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
@@ -45,13 +47,14 @@ pub fn token_top<'a>(
 
 fn on_cpu(x: View<'_>, source: &[u32], count: usize, into: usize) -> Vec<f32> {
     let column = |j: usize| {
-        let mut order: Vec<usize> = (0..source.len()).collect();
         let value = |e: usize| x.cpu_row(source[e] as usize)[j];
-        order.sort_by(|&a, &b| value(b).total_cmp(&value(a)));
-        order.truncate(count);
+        let key = |e: usize| order::pair(!sort_key(value(e)), e as u32);
+        let mut keys: Vec<u64> = (0..source.len()).map(key).collect();
+        order::sort(&mut keys);
         // In the order of the edges, as the shader adds.
-        order.sort_unstable();
-        let sum = order.into_iter().fold(x.cpu_row(into)[j], |sum, e| sum + value(e));
+        let mut edges: Vec<u64> = keys[..count].iter().map(|key| key & 0xffff_ffff).collect();
+        order::sort(&mut edges);
+        let sum = edges.into_iter().fold(x.cpu_row(into)[j], |sum, e| sum + value(e as usize));
         sum / (1 + count) as f32
     };
     (0..x.cols).map(column).collect()

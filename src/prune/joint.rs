@@ -7,6 +7,7 @@
 use super::Pattern;
 use super::hessian::Hessian;
 use super::linalg::{packed, solve_packed};
+use crate::order;
 use crate::{Error, Result, pace::Pace};
 
 /// The subsets of every group with their quadratic forms.
@@ -98,11 +99,14 @@ fn of_groups(pattern: Pattern) -> Result<(usize, usize)> {
 fn subsets(g: &[f64], size: usize, zeros: usize, group: usize) -> Vec<Subset> {
     let p = size * zeros / group;
     let of_size = (0u32..1 << size).filter(|bits| bits.count_ones() as usize == p);
-    let mut all: Vec<Vec<usize>> =
-        of_size.map(|bits| (0..size).filter(|j| bits >> j & 1 == 1).collect()).collect();
-    all.sort();
-    let with_form = |members: Vec<usize>| Subset { form: inverse_of(g, size, &members), members };
-    all.into_iter().map(with_form).collect()
+    // In lexicographic order: the lower column counts more, so its bit is turned to the top.
+    let mut keys: Vec<u64> = of_size.map(|bits| order::pair(!bits.reverse_bits(), bits)).collect();
+    order::sort(&mut keys);
+    let with_form = |key: u64| {
+        let members: Vec<usize> = (0..size).filter(|j| key >> j & 1 == 1).collect();
+        Subset { form: inverse_of(g, size, &members), members }
+    };
+    keys.into_iter().map(with_form).collect()
 }
 
 /// (G_PP)⁻¹; infinite where G_PP is not positive definite in f64, so that the subset is never taken first.

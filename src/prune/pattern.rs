@@ -1,6 +1,7 @@
 //! Which weights of a row may be zero together: any share of a row, or N of every M neighbours.
 
 use crate::method::{Knob, KnobKind};
+use crate::order;
 
 /// How many weights are removed, and where.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,10 +85,18 @@ fn mark_lowest(scores: &[f64], remove: usize, mask: &mut [bool]) {
     if remove == 0 {
         return;
     }
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    let by_score = |a: &usize, b: &usize| scores[*a].total_cmp(&scores[*b]).then_with(|| a.cmp(b));
-    order.select_nth_unstable_by(remove - 1, by_score);
-    order[..remove].iter().for_each(|&i| mask[i] = true);
+    let mut keys: Vec<u64> = scores.iter().map(|s| order::key(*s)).collect();
+    order::sort(&mut keys);
+    let last = keys[remove - 1];
+    // Of the weights that share the last score, those of the lowest index go.
+    let below = keys.partition_point(|key| *key < last);
+    let mut ties = remove - below;
+    for (marked, score) in mask.iter_mut().zip(scores) {
+        let key = order::key(*score);
+        let tied = key == last && ties > 0;
+        ties -= usize::from(tied);
+        *marked = key < last || tied;
+    }
 }
 
 #[cfg(test)]

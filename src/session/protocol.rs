@@ -15,8 +15,7 @@ use std::collections::BTreeMap;
 pub const VERSION: u32 = 1;
 
 /// What a person did.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[derive(Debug)]
 pub enum Request {
     /// First message. `fragment` is location.hash (hostile), `base` is document.baseURI.
     Hello { fragment: String, base: String },
@@ -45,6 +44,43 @@ pub struct File {
 impl std::fmt::Debug for File {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({} bytes)", self.name, self.bytes.len())
+    }
+}
+
+/// A message as it arrives: every field that any request has. A tagged enum would cost the page 6 kB.
+#[derive(Deserialize)]
+pub struct Message {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    fragment: String,
+    #[serde(default)]
+    base: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    value: String,
+    #[serde(default)]
+    files: Vec<File>,
+}
+
+impl TryFrom<Message> for Request {
+    type Error = crate::Error;
+
+    fn try_from(m: Message) -> crate::Result<Request> {
+        Ok(match m.kind.as_str() {
+            "hello" => Request::Hello { fragment: m.fragment, base: m.base },
+            "set" => Request::Set { name: m.name, value: m.value },
+            "run" => Request::Run,
+            "cancel" => Request::Cancel,
+            "link" => Request::Link { fragment: m.fragment },
+            "reset" => Request::Reset,
+            "open" => Request::Open { files: m.files },
+            other => {
+                let expected = "hello, set, run, cancel, link, reset or open";
+                return Err(crate::Error::input("message type", other, expected));
+            }
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A reduction's trace, token by token: the picture that the page draws.
 
 use super::protocol::{Fate, TraceToken, TraceView};
+use crate::order;
 use crate::reduce::LayerTrace;
 use crate::tokenizer::Tokenizer;
 
@@ -28,12 +29,12 @@ pub(super) fn view(ids: &[u32], layers: &[LayerTrace], tokenizer: &Tokenizer) ->
 
 /// Adds one fate to every token.
 fn put(layer: &LayerTrace, fates: &mut [Vec<Fate>]) {
-    let mut entered: Vec<u32> = [&layer.kept[..], &layer.pruned[..]].concat();
-    entered.extend(layer.merged.iter().map(|m| m.source));
-    entered.sort_unstable();
+    let left = layer.pruned.iter().copied().chain(layer.merged.iter().map(|m| m.source));
+    let mut entered: Vec<u64> = layer.kept.iter().copied().chain(left).map(u64::from).collect();
+    order::sort(&mut entered);
     // Scores stand in the order of the positions that entered. A NaN has no place in JSON.
     let score = |position: u32| {
-        let row = entered.binary_search(&position).ok()?;
+        let row = entered.binary_search(&u64::from(position)).ok()?;
         layer.scores.get(row).copied().filter(|s| s.is_finite())
     };
     let mut now = vec![Fate::Gone; fates.len()];
