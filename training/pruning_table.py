@@ -53,6 +53,16 @@ def measure(args: argparse.Namespace, spec: str) -> dict:
     }
 
 
+def shown(cell: dict) -> str:
+    """Perplexity, its paired change with 95 % interval, relative output error on the held-out calibration window."""
+    quality = cell["quality"]["Perplexity"]
+    change = quality["change"]
+    return (
+        f"{quality['compressed']['value']:.1f} ({change['value']:+.1f} [{change['low']:.1f}, {change['high']:.1f}]), "
+        f"{cell['held_out_error']:.3f}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--whittle", default=str(ROOT / "target/fast/whittle"))
@@ -69,11 +79,10 @@ def main() -> None:
                 continue
             cell = measure(args, f"{base}{',' if ':' in base else ':'}{pattern}")
             cells.append(cell)
-            quality = next(q for name, q in cell["quality"].items() if "erplexity" in name)
-            c = quality["compressed"]
-            row.append(f"{c['value']:.1f} [{c['low']:.1f}, {c['high']:.1f}], {cell['held_out_error']:.4f}")
+            row.append(shown(cell))
         rows.append(row)
         print(f"| {' | '.join(row)} |", flush=True)
+    quality = cells[-1]["quality"]["Perplexity"]
     b = quality["baseline"]
     print(f"\ndense: {b['value']:.1f} [{b['low']:.1f}, {b['high']:.1f}], n = {quality['items']}")
     if args.json:

@@ -8,6 +8,7 @@ use crate::kernels::rows::copy;
 use crate::models::{Hooks, Model, NoHooks, Weights, linears};
 use crate::prune::{Calibration, Pruned, Subject, prune};
 use crate::weights::Checkpoint;
+use std::collections::HashMap;
 use std::path::Path;
 
 const MODELS: [&str; 4] = ["mamba-f32", "mamba2-f32-groups", "llama-f32-gqa", "neox-f32-parallel"];
@@ -119,6 +120,35 @@ fn every_method_prunes_every_architecture() {
                 assert!(report.error > 0.0 && report.held_out_error > Some(0.0), "{report:?}");
                 let has_hessian = ["sparsegpt", "mrp"].contains(&id);
                 assert_eq!(report.damping, has_hessian.then_some(0.01), "{name} {id}");
+            }
+        }
+    }
+}
+
+#[test]
+fn statistics_are_sums_over_all_sequences_but_the_last() {
+    for name in MODELS {
+        let loaded = load(name);
+        let device = Device::Cpu;
+        let mut fed: HashMap<String, Vec<f64>> = HashMap::new();
+        for ids in &sequences(4, 40, loaded.config.vocab_size())[..3] {
+            let mut keep = Keep::default();
+            loaded.model.forward(&device, ids, &mut loaded.model.start(&device), &mut keep);
+            for (weight, x) in keep.0 {
+                fed.entry(weight).or_default().extend(f64s(&x));
+            }
+        }
+        for spec in ["wanda", "sparsegpt:inputs=dense"] {
+            let found = loaded.prune(spec, &mut None).unwrap();
+            for linear in linears(&loaded.config).iter().filter(|l| l.by_default) {
+                let n = linear.cols;
+                let weights = loaded.weights.values(&linear.name, &[linear.rows, n]).unwrap();
+                let x = fed[&linear.name].clone();
+                let expected = pruned(&Layer { n, weights, gram: gram_of(&x, n), x }, spec);
+                let found = &found.edits[&linear.name];
+                assert_eq!(zeros(found), zeros(&expected), "{name} {spec} {}", linear.name);
+                let d = crate::kernels::largest_difference(found, &expected);
+                assert!(d < 1e-4, "{name} {spec} {}: {d:e}", linear.name);
             }
         }
     }
