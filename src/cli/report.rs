@@ -36,6 +36,9 @@ pub struct Args {
     /// Where measurements are kept between runs.
     #[arg(long, default_value = "target/report-token-reduction.json")]
     cache: String,
+    /// Measure this bundled model only; the page shows what there is of the others.
+    #[arg(long)]
+    model: Option<String>,
     /// Stop measuring after so many seconds and write the page with what is there.
     #[arg(long)]
     seconds: Option<f64>,
@@ -68,7 +71,12 @@ pub async fn main(args: Args) -> Result<()> {
     let mut engine = load::engine();
     let mut results = Results::open(&args.cache)?;
     let end = now_ms() + args.seconds.unwrap_or(f64::INFINITY) * 1e3;
+    if let Some(id) = &args.model {
+        Entry::find(id)?;
+    }
     for entry in &INDEX.models {
+        let is_wanted = args.model.as_ref().is_none_or(|id| *id == entry.id);
+        let end = if is_wanted { end } else { f64::NEG_INFINITY };
         measure_model(&mut engine, entry, args.fast, &mut results, end).await?;
     }
     let text = page::page(&results, args.fast);
