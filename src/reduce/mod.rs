@@ -28,7 +28,7 @@ mod vectors;
 
 pub use reducer::{LayerTrace, Merge, Reducer};
 pub use schedule::{Savings, Schedule, check, reduces, savings};
-pub use score::needs_filler;
+pub use score::{needs_filler, runs_on};
 
 use crate::backend::{Device, Ids, Tensor};
 use crate::config::ModelConfig;

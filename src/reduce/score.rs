@@ -61,21 +61,27 @@ pub(super) const fn features_knob(default: &'static str) -> Knob {
     }
 }
 
+/// Families that have what the chosen score is made of.
+fn families(setting: &Setting) -> &'static [&'static str] {
+    match has(setting, "score").then(|| setting.choice("score")) {
+        Some("delta" | "implicit") => SSM,
+        Some("row" | "column") => ATTENTION,
+        _ => &FAMILIES,
+    }
+}
+
+/// Whether a method and its score exist for a family.
+pub fn runs_on(family: &str, setting: &Setting) -> bool {
+    setting.about.families.contains(&family) && families(setting).contains(&family)
+}
+
 /// Whether a model has what the chosen score is made of. Errors name the families that have it.
 pub(super) fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
-    if !has(setting, "score") {
-        return Ok(());
-    }
-    let score = setting.choice("score");
-    let families: &[&str] = match score {
-        "delta" | "implicit" => SSM,
-        "row" | "column" => ATTENTION,
-        _ => &FAMILIES,
-    };
+    let families = families(setting);
     if families.contains(&config.family()) {
         return Ok(());
     }
-    let found = format!("{score} on a model of type {}", config.family());
+    let found = format!("{} on a model of type {}", setting.choice("score"), config.family());
     Err(Error::input("score", found, format!("a model of type {}", families.join(" or "))))
 }
 

@@ -101,6 +101,9 @@ impl RunSpec {
             self.prompt = fresh.prompt;
             self.tokens = fresh.tokens;
         }
+        if self.reduction.as_ref().is_some_and(|s| !reduce::runs_on(&entry.family, s)) {
+            self.reduction = Some(Setting::default_of(reduce::abouts()[0]));
+        }
         self.model = fresh.model;
         Ok(())
     }
@@ -350,6 +353,25 @@ mod tests {
         assert_eq!(read.model_hash, "0123456789abcdef");
         assert!(read.notes.is_empty(), "{:?}", read.notes);
         assert_eq!(read.spec.fragment("0123456789abcdef"), link);
+    }
+
+    #[test]
+    fn another_model_takes_the_default_reduction_where_the_chosen_one_cannot_run() {
+        for (from, to, spec) in [
+            ("lm-llama", "lm-mamba", "lazy"),
+            ("lm-llama", "lm-mamba2", "evit:score=column"),
+            ("lm-mamba", "lm-llama", "evit:score=delta"),
+        ] {
+            let mut run = RunSpec::first();
+            run.set("model", from).unwrap();
+            run.set("reduce", spec).unwrap();
+            run.set("model", to).unwrap();
+            assert_eq!(run.reduction.unwrap().about.id, "utrc", "{spec}");
+        }
+        let mut run = RunSpec::first();
+        run.set("reduce", "evit:score=l1").unwrap();
+        run.set("model", "lm-llama").unwrap();
+        assert_eq!(run.reduction.unwrap().to_string(), "evit:score=l1");
     }
 
     #[test]

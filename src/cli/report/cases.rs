@@ -1,8 +1,8 @@
 //! What is measured: models, tasks, methods, cuts.
 
 use super::removal;
-use crate::config::FAMILIES;
-use crate::reduce::METHODS;
+use crate::method::Setting;
+use crate::reduce::{METHODS, abouts, runs_on};
 use crate::session::bundle::Entry;
 
 /// How an item is scored.
@@ -72,16 +72,9 @@ pub fn is_recall(entry: &Entry) -> bool {
 
 /// Rows of a model's tables, controls last. A method of another family has no row.
 pub fn rows(entry: &Entry) -> Vec<Row> {
-    let family = entry.family.as_str();
-    let method = |spec: &str| {
-        let id = spec.split(':').next().unwrap_or(spec);
-        METHODS.iter().find(|m| m.about().id == id).map_or(&FAMILIES[..], |m| m.about().families)
-    };
-    let is_ssm = family.starts_with("mamba");
     let fits = |spec: &&str| {
-        let needs_ssm = spec.ends_with("delta") || spec.ends_with("implicit");
-        let needs_attention = spec.ends_with("row") || spec.ends_with("column");
-        method(spec).contains(&family) && (is_ssm || !needs_ssm) && !(is_ssm && needs_attention)
+        let setting = Setting::parse(spec, &abouts()).ok().flatten();
+        setting.is_some_and(|s| runs_on(&entry.family, &s))
     };
     let mut ids: Vec<&str> = METHODS.iter().map(|m| m.about().id).collect();
     ids.retain(|id| !CONTROLS.contains(id));
@@ -104,9 +97,9 @@ pub fn evals(entry: &Entry, is_fast: bool) -> Vec<String> {
     match is_recall(entry) {
         true => ["medium", "hard"].map(|level| format!("recall:level={level},n={}", n(300))).into(),
         false => vec![
-            format!("text:windows={}", n(8)),
-            format!("continuation:n={}", n(100)),
-            format!("cloze:n={}", n(120)),
+            format!("text:windows={}", n(6)),
+            format!("continuation:n={}", n(60)),
+            format!("cloze:n={}", n(80)),
         ],
     }
 }
@@ -130,28 +123,50 @@ pub fn published_eval(is_fast: bool) -> String {
     format!("continuation:n={}", if is_fast { 6 } else { 60 })
 }
 
+/// Both scorers on the methods of [`PUBLISHED`].
+fn published(entry: &Entry, is_fast: bool) -> Vec<Case> {
+    let eval = published_eval(is_fast);
+    let both = |spec: &str| {
+        let honest = Case::honest(&entry.id, &eval, spec);
+        [Case { scorer: Scorer::Published, ..honest.clone() }, honest]
+    };
+    ["off"].into_iter().chain(PUBLISHED).flat_map(both).collect()
+}
+
 /// Everything that is measured on a model; 20 % first, since it says most.
 pub fn of_model(entry: &Entry, is_fast: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     let [low, middle, high] = cuts(entry);
     let evals = evals(entry, is_fast);
     cases.extend(evals.iter().map(|eval| Case::honest(&entry.id, eval, "off")));
-    for cut in [middle, high, low] {
-        for eval in &evals {
-            let rows = rows(entry).into_iter();
-            cases.extend(rows.map(|row| Case::honest(&entry.id, eval, &with_cut(&row.spec, cut))));
-        }
-    }
+    let at = |cut: f64| -> Vec<Case> {
+        let of = |eval: &String| {
+            let specs = rows(entry).into_iter().map(move |row| with_cut(&row.spec, cut));
+            specs.map(|spec| Case::honest(&entry.id, eval, &spec)).collect::<Vec<_>>()
+        };
+        evals.iter().flat_map(of).collect()
+    };
+    cases.extend(at(middle));
     match is_recall(entry) {
         true => cases.extend(removal::cases(&entry.id, is_fast)),
-        false => {
-            let eval = published_eval(is_fast);
-            for spec in ["off"].into_iter().chain(PUBLISHED) {
-                let honest = Case::honest(&entry.id, &eval, spec);
-                cases.push(Case { scorer: Scorer::Published, ..honest.clone() });
-                cases.push(honest);
-            }
+        false => cases.extend(published(entry, is_fast)),
+    }
+    cases.extend(at(high));
+    cases.extend(at(low));
+    cases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spec_of_the_report_can_be_read() {
+        let abouts = abouts();
+        let specs = MORE.into_iter().chain(PUBLISHED).chain(CONTROLS).chain([ORACLE]);
+        for spec in specs {
+            let setting = Setting::parse(spec, &abouts).unwrap().unwrap();
+            assert!(Setting::parse(&with_cut(spec, 0.1), &abouts).is_ok(), "{setting}");
         }
     }
-    cases
 }

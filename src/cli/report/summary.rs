@@ -74,15 +74,22 @@ impl Count {
         self.worse += usize::from(verdict == Verdict::Worse);
         self.all += 1;
     }
+
+    /// One side in most comparisons, and the other in no more than chance would give: a twentieth.
+    fn verdict(&self) -> Verdict {
+        if 2 * self.better > self.all && 20 * self.worse <= self.all {
+            Verdict::Better
+        } else if 2 * self.worse > self.all && 20 * self.better <= self.all {
+            Verdict::Worse
+        } else {
+            Verdict::Open
+        }
+    }
 }
 
 /// Counts by method and control over models of one kind.
-fn counts(
-    results: &Results,
-    of_recall: bool,
-    is_fast: bool,
-) -> BTreeMap<(String, &'static str), Count> {
-    let mut counts: BTreeMap<(String, &'static str), Count> = BTreeMap::new();
+fn counts(results: &Results, of_recall: bool, is_fast: bool) -> Counts {
+    let mut counts = Counts::new();
     for entry in INDEX.models.iter().filter(|entry| is_recall(entry) == of_recall) {
         for eval in evals(entry, is_fast) {
             for row in rows(entry).iter().filter(|row| !row.is_control) {
@@ -106,46 +113,58 @@ pub fn section(results: &Results, is_fast: bool, out: &mut String) {
         Figures: bits per byte (text, true continuation), bits per word (cloze), accuracy (recall).\n";
     for (of_recall, name) in [(false, "language models"), (true, "recall models")] {
         let counts = counts(results, of_recall, is_fast);
-        if counts.is_empty() {
-            continue;
-        }
-        let _ = write!(out, "\n### On the {name}\n\nBetter / worse / comparisons.\n\n| method |");
-        CONTROLS.iter().for_each(|c| *out += &format!(" {c} |"));
-        *out += "\n|---|---|---|---|---|\n";
-        let mut methods: Vec<&String> = counts.keys().map(|(method, _)| method).collect();
-        methods.dedup();
-        for method in &methods {
-            let _ = write!(out, "| `{method}` |");
-            for control in CONTROLS {
-                let c = counts.get(&((*method).clone(), control)).copied().unwrap_or_default();
-                let _ = write!(out, " {} / {} / {} |", c.better, c.worse, c.all);
-            }
-            *out += "\n";
-        }
-        *out += "\n";
-        for method in methods {
-            *out += &sentence(method, &counts);
+        if !counts.is_empty() {
+            let _ = write!(out, "\n### On the {name}\n\n");
+            of_kind(&counts, out);
         }
     }
 }
 
-fn sentence(method: &str, counts: &BTreeMap<(String, &'static str), Count>) -> String {
+/// Counts of better and worse, by method and control.
+type Counts = BTreeMap<(String, &'static str), Count>;
+
+fn of_kind(counts: &Counts, out: &mut String) {
+    let of = |method: &str, control: &'static str| {
+        counts.get(&(method.to_string(), control)).copied().unwrap_or_default()
+    };
+    let beats = |control: &&'static str| of("utrc", control).better > of("utrc", control).worse;
+    let (beaten, others): (Vec<&str>, Vec<&str>) = CONTROLS.into_iter().partition(beats);
+    let _ = writeln!(
+        out,
+        "UTRC as the paper describes it is more often significantly better than worse against {}; it is not against \
+         {}.\n\nBetter / worse / comparisons:\n",
+        names(&beaten),
+        names(&others)
+    );
+    let _ = writeln!(out, "| method | {} |\n|---|---|---|---|---|", CONTROLS.join(" | "));
+    let mut methods: Vec<&String> = counts.keys().map(|(method, _)| method).collect();
+    methods.dedup();
+    for method in &methods {
+        let cell = |control| {
+            let c = of(method, control);
+            format!("{} / {} / {}", c.better, c.worse, c.all)
+        };
+        let _ = writeln!(out, "| `{method}` | {} |", CONTROLS.map(cell).join(" | "));
+    }
+    *out += "\n";
+    methods.into_iter().for_each(|method| *out += &sentence(method, counts));
+}
+
+fn names(list: &[&str]) -> String {
+    if list.is_empty() { "none of the controls".into() } else { list.join(", ") }
+}
+
+fn sentence(method: &str, counts: &Counts) -> String {
     let of = |control: &'static str| {
         counts.get(&(method.to_string(), control)).map(|count| (control, *count))
     };
     let all: Vec<(&str, Count)> = CONTROLS.into_iter().filter_map(of).collect();
-    let named = |keep: fn(&Count) -> bool| {
-        let names = all.iter().filter(|(_, c)| keep(c)).map(|(control, _)| *control);
+    let named = |wanted: Verdict| {
+        let names = all.iter().filter(|(_, c)| c.verdict() == wanted).map(|(control, _)| *control);
         names.collect::<Vec<_>>().join(", ")
     };
-    // A twentieth of the comparisons, half on either side, would be significant by chance.
-    let mostly_better = named(|c| 2 * c.better > c.all && 20 * c.worse <= c.all);
-    let mostly_worse = named(|c| 2 * c.worse > c.all && 20 * c.better <= c.all);
-    let undecided = named(|c| {
-        let better = 2 * c.better > c.all && 20 * c.worse <= c.all;
-        let worse = 2 * c.worse > c.all && 20 * c.better <= c.all;
-        !better && !worse
-    });
+    let [mostly_better, mostly_worse, undecided] =
+        [Verdict::Better, Verdict::Worse, Verdict::Open].map(named);
     let mut parts = Vec::new();
     for (text, names) in [
         ("beats in most comparisons, and hardly ever loses to", mostly_better),
