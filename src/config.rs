@@ -37,7 +37,7 @@ pub struct Common {
     pub tie_word_embeddings: bool,
     pub bos_token_id: Option<u32>,
     pub eos_token_ids: Vec<u32>,
-    /// Fields of config.json that nobody here knows, sorted.
+    /// Fields of config.json that nobody here knows; sorted, those inside another field first.
     pub ignored: Vec<String>,
 }
 

@@ -92,7 +92,6 @@ fn common(fields: &mut Fields, architecture: &str, eps: (&str, f64), tie: bool) 
 
 fn finish(common: &mut Common, fields: &Fields) {
     common.ignored.extend(fields.leftover(|name| HARMLESS.contains(&name)));
-    common.ignored.sort();
 }
 
 fn only_silu(fields: &mut Fields) -> Result<()> {

@@ -151,14 +151,12 @@ impl Fields {
 
     /// The names nobody took, less the harmless ones, sorted.
     pub fn leftover(&self, harmless: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .map
+        // The map is ordered by name.
+        self.map
             .keys()
             .filter(|name| !harmless(name))
             .map(|name| format!("{}{name}", self.prefix))
-            .collect();
-        names.sort();
-        names
+            .collect()
     }
 }
 

@@ -15,11 +15,14 @@ pub(super) struct Added {
 
 impl Added {
     pub fn insert(&mut self, content: &str, id: u32) {
-        self.tokens.push((content.to_string(), id));
-        self.tokens.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then(a.1.cmp(&b.1)));
-        self.starts.extend(content.bytes().take(1));
-        self.starts.sort_unstable();
-        self.starts.dedup();
+        let before = |t: &(String, u32)| (content.len(), t.1) < (t.0.len(), id);
+        let at = self.tokens.partition_point(before);
+        self.tokens.insert(at, (content.to_string(), id));
+        if let Some(first) = content.bytes().next()
+            && let Err(at) = self.starts.binary_search(&first)
+        {
+            self.starts.insert(at, first);
+        }
     }
 
     /// Cuts the text at every token; pieces of text are never empty.

@@ -165,7 +165,7 @@ fn unknown_fields_are_listed_and_not_refused() {
         json!({"zeta": 1, "alpha": 2,
         "rope_parameters": {"rope_type": "default", "rope_theta": 100000, "beta": 3}}),
     ));
-    assert_eq!(config.common.ignored, ["alpha", "rope_parameters.beta", "zeta"]);
+    assert_eq!(config.common.ignored, ["rope_parameters.beta", "alpha", "zeta"]);
 }
 
 #[test]
