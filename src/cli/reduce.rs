@@ -37,7 +37,6 @@ struct Output {
     ids: Vec<u32>,
     tokens: Vec<String>,
     /// Tokens entering each layer, and the share of FLOPs saved.
-    #[serde(flatten)]
     savings: crate::reduce::Savings,
     /// Positions are those of the original sequence.
     layers: Vec<LayerTrace>,

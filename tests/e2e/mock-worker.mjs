@@ -80,7 +80,7 @@ function progress(step, steps) {
     number, finished: done, link: fragment(), backend: "CPU (wasm simd128)",
     baseline: { text: base.slice(0, first), tokens: Math.round(48 * share), differs_at: second > PARTS_AT ? PARTS_AT : null, done: share === 1 },
     compressed: { text: other.slice(0, second), tokens: Math.round((48 * second) / other.length), differs_at: second > PARTS_AT ? PARTS_AT : null, done: second === other.length },
-    quality: items ? quality(items) : [], speed: done ? speed() : null, cost: cost(), first_number_ms: 412.3,
+    quality: items ? quality(items) : [], speed: done ? speed() : null, cost: cost(), trace: done ? trace() : null, first_number_ms: 412.3,
   };
   status = done ? { running: false, text: "Run complete", progress: 1 } : { running: true, text: step < 5 ? `Pruning layer ${step} of 6` : `Scoring items (${items} of 240)`, progress: step / steps };
 }
@@ -103,6 +103,15 @@ const cost = () => ({
     { name: `backbone.layers.${layer}.mixer.in_proj.weight`, rows: 584, cols: 128, requested: 0.5, achieved: 0.5, error: 0.0213 + layer / 300 },
     { name: `backbone.layers.${layer}.mixer.out_proj.weight`, rows: 128, cols: 256, requested: 0.5, achieved: 0.5, error: 0.0341 + layer / 300 },
   ]),
+});
+const kept = { fate: "kept", score: 0.5 };
+const trace = () => ({
+  layers: [2, 3], left_out: 0,
+  tokens: [
+    { position: 0, text: "It", fates: [kept, kept] },
+    { position: 1, text: " <b>is</b>", fates: [{ fate: "pruned", score: 0.1 }, { fate: "gone" }] },
+    { position: 2, text: "\n", fates: [{ fate: "merged", into: 0, hidden: false, residual: true, score: null }, { fate: "gone" }] },
+  ],
 });
 
 function start() {

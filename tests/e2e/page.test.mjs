@@ -37,6 +37,17 @@ test("without a click a run completes and every panel shows it", () => withPage(
   assert.match(paper, /18\.0%/);
 }));
 
+test("the fate of every token of the prompt is a table that a keyboard opens", () => withPage({}, async ({ page, says }) => {
+  await says("Run complete");
+  const region = page.getByRole("region", { name: /Tokens of the prompt/ });
+  await region.locator("summary").focus();
+  await page.keyboard.press("Enter");
+  const cells = (row) => region.locator("tbody tr").nth(row).getByRole("cell").allTextContents();
+  assert.deepEqual(await cells(0), ['"It"', "●kept", "●kept"]);
+  assert.deepEqual(await cells(1), ['" <b>is</b>"', "✕pruned", "gone before"]);
+  assert.deepEqual(await cells(2), ['"\\n"', "⤷ 0folded into 0, in the stream only", "gone before"]);
+}));
+
 test("a scorecard cell has its interval and n, and a change that may be none says so", () => withPage({}, async ({ page, says }) => {
   await says("Run complete");
   const row = (name) => page.getByRole("row", { name }).getByRole("cell").allInnerTexts();

@@ -55,12 +55,11 @@ pub struct Row {
 /// Controls that every method is compared with at the same cut.
 pub const CONTROLS: [&str; 4] = ["random", "stride", "last", "prefix"];
 /// Scores beside a method's default that are worth a row.
-const MORE: [&str; 7] = [
+const MORE: [&str; 6] = [
     "evit:score=delta",
     "evit:score=implicit",
     "evit:score=row",
     "evit:score=column",
-    "evit:score=recency",
     "utrc:score=delta",
     "utrc:score=column",
 ];

@@ -129,13 +129,16 @@ fn of_kind(counts: &Counts, out: &mut String) {
     };
     let beats = |control: &&'static str| of("utrc", control).better > of("utrc", control).worse;
     let (beaten, others): (Vec<&str>, Vec<&str>) = CONTROLS.into_iter().partition(beats);
-    let _ = writeln!(
-        out,
-        "UTRC as the paper describes it is more often significantly better than worse against {}; it is not against \
-         {}.\n\nBetter / worse / comparisons:\n",
-        names(&beaten),
-        names(&others)
-    );
+    for (list, is_beaten) in [(beaten, "more often"), (others, "not more often")] {
+        if !list.is_empty() {
+            let list = list.join(", ");
+            let _ = writeln!(
+                out,
+                "UTRC as the paper describes it is {is_beaten} significantly better than worse against {list}."
+            );
+        }
+    }
+    *out += "\nBetter / worse / comparisons:\n\n";
     let _ = writeln!(out, "| method | {} |\n|---|---|---|---|---|", CONTROLS.join(" | "));
     let mut methods: Vec<&String> = counts.keys().map(|(method, _)| method).collect();
     methods.dedup();
@@ -148,10 +151,6 @@ fn of_kind(counts: &Counts, out: &mut String) {
     }
     *out += "\n";
     methods.into_iter().for_each(|method| *out += &sentence(method, counts));
-}
-
-fn names(list: &[&str]) -> String {
-    if list.is_empty() { "none of the controls".into() } else { list.join(", ") }
 }
 
 fn sentence(method: &str, counts: &Counts) -> String {
@@ -167,15 +166,15 @@ fn sentence(method: &str, counts: &Counts) -> String {
         [Verdict::Better, Verdict::Worse, Verdict::Open].map(named);
     let mut parts = Vec::new();
     for (text, names) in [
-        ("beats in most comparisons, and hardly ever loses to", mostly_better),
-        ("loses in most comparisons to, and hardly ever beats,", mostly_worse),
-        ("does not clearly differ from, or depends on the case against,", undecided),
+        ("beats in most comparisons, and hardly ever loses to:", mostly_better),
+        ("loses in most comparisons to, and hardly ever beats:", mostly_worse),
+        ("no clear difference, or it depends on the case:", undecided),
     ] {
         if !names.is_empty() {
             parts.push(format!("{text} {names}"));
         }
     }
-    format!("- `{method}` {}.\n", parts.join("; it "))
+    format!("- `{method}`: {}.\n", parts.join("; "))
 }
 
 #[cfg(test)]
