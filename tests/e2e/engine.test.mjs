@@ -72,7 +72,8 @@ test("a lost GPU is opened again and the run is made again", LIMIT, async () => 
     await route.fulfill({ body: keep + body, contentType: "text/javascript" });
   });
   await page.goto(`${server.url}${GPU_LINK}&b=gpu`);
-  await page.waitForFunction(() => document.querySelector("#sides .words")?.textContent.trim());
+  // The status changes at most once a second; any of these means that the GPU is at work.
+  await page.waitForFunction(() => /Writing|Reading|Pruning|Scored|Timing/.test(document.querySelector("#status").textContent));
   await page.workers()[0].evaluate(() => self.lastDevice.destroy());
   await page.getByText(/The GPU failed .*lost.* starts again/).waitFor();
   await complete(page);
