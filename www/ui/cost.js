@@ -37,11 +37,12 @@ function lengths(list) {
 }
 
 function matrices(list, open, folded) {
-  const caption = "Share of zeros asked for and reached, and the squared error of the layer's output on the calibration tokens, " +
-    "relative to the output itself.";
-  const figures = (m) => [`${m.rows}×${m.cols}`, percent(m.requested), percent(m.achieved), error(m.error)];
+  const caption = "Share of zeros asked for and reached, and the squared error of the layer's output, relative to the output itself, on " +
+    "calibration text and on text held out from it; the damping used and the time taken.";
+  const figures = (m) => [`${m.rows}×${m.cols}`, percent(m.requested), percent(m.achieved), error(m.error), error(m.held_out_error),
+    error(m.damping), count(m.milliseconds)];
   const line = (m) => row(m.name, undefined, ...figures(m).map((figure) => cell(figure)));
-  const columns = ["Matrix", "Shape", "Requested", "Achieved", "Output error"];
+  const columns = ["Matrix", "Shape", "Requested", "Achieved", "Error, calibration", "Error, held out", "Damping", "ms"];
   const details = el("details", { open },
     el("summary", {}, `Per matrix (${list.length})`),
     table("Sparsity of each matrix", caption, columns, list.map(line), { class: "small" }));
