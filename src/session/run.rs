@@ -41,6 +41,10 @@ pub async fn run(
     run.say("Loading model", None);
     let loaded = engine.model(&spec.model).await?;
     run.view.link = spec.fragment(&loaded.view.sha256);
+    // Before anything counts layers by them.
+    if let Some(setting) = &spec.reduction {
+        reduce::check(&loaded.config, setting)?;
+    }
     let task = build_task(engine, spec, &loaded).await?;
     let chosen = engine.device(spec.backend, &loaded).await?;
     let device = chosen.device;

@@ -1,0 +1,128 @@
+//! The command line as a person meets it: one clear line and exit code 2 for wrong input, and a link that repeats a run.
+#![cfg(not(target_arch = "wasm32"))]
+
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+fn whittle(arguments: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_whittle");
+    Command::new(program).args(arguments).output().expect("the program starts")
+}
+
+/// A folder of this test's own with the bundled recall model, `change` applied to its files.
+fn folder(name: &str, change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> String {
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&target);
+    std::fs::create_dir_all(&target).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let source =
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/recall-mamba2").join(file);
+        if let Some(bytes) = change(file, std::fs::read(source).unwrap()) {
+            std::fs::write(target.join(file), bytes).unwrap();
+        }
+    }
+    target.to_string_lossy().into_owned()
+}
+
+fn refused(arguments: &[&str], parts: &[&str]) {
+    let output = whittle(arguments);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+    assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
+    for part in parts {
+        assert!(text.contains(part), "{arguments:?} says {text}, not {part}");
+    }
+}
+
+#[test]
+fn wrong_settings_are_refused_in_one_line() {
+    let text = folder("text", |_, _| None);
+    let empty = format!("{text}/empty.txt");
+    let prose = format!("{text}/prose.txt");
+    std::fs::write(&empty, "").unwrap();
+    std::fs::write(&prose, "n01 n02").unwrap();
+    refused(&["score", "--model", "nope", "--text", &prose], &["nope", "lm-mamba2"]);
+    refused(&["score", "--model", "recall-mamba2", "--text", &empty], &["empty.txt", "is empty"]);
+    refused(&["run", "--link", "#v=9"], &["link version", "newer"]);
+    refused(&["run", "--link", "#v=1&tr=utrc:layers=9"], &["layers", "0 to 5"]);
+    refused(&["run", "--model", "lm-llama", "--reduce", "utrc:layers=7"], &["layers", "0 to 5"]);
+    refused(&["run", "--prune", "wanda:sparsity=2"], &["sparsity", "0 to 0.95"]);
+    refused(&["run", "--reduce", "utrc:cut=0.6"], &["cut", "at most"]);
+    refused(
+        &["run", "--model", "recall-llama", "--reduce", "evit:score=delta"],
+        &["score", "llama"],
+    );
+    refused(&["run", "--eval", "recall:level=none"], &["level", "medium"]);
+}
+
+#[test]
+fn broken_files_are_refused_by_name() {
+    let score = |folder: &str, parts: &[&str]| {
+        refused(
+            &[
+                "score",
+                "--model",
+                folder,
+                "--text",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/models/eval/recall_calibration.txt"),
+                "--backend",
+                "cpu",
+            ],
+            parts,
+        );
+    };
+    let cut = |file: &str, bytes: Vec<u8>| {
+        Some(if file == "model.safetensors" { bytes[..9000].to_vec() } else { bytes })
+    };
+    score(&folder("cut", cut), &["model.safetensors", "truncated"]);
+    score(
+        &folder("no-tokenizer", |file, bytes| (file != "tokenizer.json").then_some(bytes)),
+        &["tokenizer.json", "missing"],
+    );
+    let edit = |from: &'static str, to: &'static str| {
+        move |file: &str, bytes: Vec<u8>| match file {
+            "config.json" => Some(String::from_utf8(bytes).unwrap().replace(from, to).into_bytes()),
+            _ => Some(bytes),
+        }
+    };
+    score(&folder("bert", edit("\"mamba2\"", "\"bert\"")), &["model_type", "bert", "gpt_neox"]);
+    score(
+        &folder("shape", edit("\"vocab_size\": 84", "\"vocab_size\": 90")),
+        &["backbone.embeddings.weight", "[84, 64]", "[90, 64]"],
+    );
+    score(&folder("act", edit("\"silu\"", "\"relu\"")), &["hidden_act", "relu"]);
+}
+
+#[test]
+fn a_link_repeats_a_run() {
+    let run = |arguments: &[&str]| -> Value {
+        let output = whittle(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON on standard output")
+    };
+    let first = run(&[
+        "run",
+        "--model",
+        "recall-mamba",
+        "--eval",
+        "recall:level=easy,n=8",
+        "--reduce",
+        "random",
+        "--prune",
+        "wanda:pattern=2:4",
+        "--tokens",
+        "3",
+        "--seed",
+        "5",
+        "--backend",
+        "cpu",
+        "--json",
+    ]);
+    let link = first["link"].as_str().unwrap();
+    let second = run(&["run", "--link", link, "--json"]);
+    for part in ["link", "quality", "baseline", "compressed"] {
+        assert_eq!(first[part], second[part], "{part}");
+    }
+    assert_eq!(first["cost"]["sparsity"], 0.5);
+}
