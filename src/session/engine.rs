@@ -20,6 +20,8 @@ pub struct Engine {
     gpu: GpuSlot,
     loaded: Option<Rc<Loaded>>,
     own: Option<Rc<Loaded>>,
+    /// What the probe of a model (by sha256) said: whether the GPU is taken, and why.
+    probed: Option<(String, bool, String)>,
     /// Models on a device, made from `loaded`.
     pub(super) cache: Cache,
 }
@@ -63,7 +65,7 @@ pub struct Chosen {
 impl Engine {
     pub fn new(library: Library) -> Engine {
         let cache = Cache::default();
-        Engine { library, gpu: GpuSlot::NotTried, loaded: None, own: None, cache }
+        Engine { library, gpu: GpuSlot::NotTried, loaded: None, own: None, probed: None, cache }
     }
 
     /// The model of this id, loaded if need be.
@@ -138,6 +140,7 @@ impl Engine {
         {
             self.gpu = GpuSlot::NotTried;
             self.cache = Cache::default();
+            self.probed = None;
         }
         if matches!(self.gpu, GpuSlot::NotTried) {
             self.gpu = match Device::open_gpu().await {
@@ -155,13 +158,26 @@ impl Engine {
 
     /// Reads 128 tokens on both devices, twice; the second time counts.
     async fn probe(&mut self, gpu: Device, loaded: &Loaded) -> Result<Chosen> {
-        let cpu_ms = probe_ms(&Device::Cpu, loaded).await?;
-        let gpu_ms = match probe_ms(&gpu, loaded).await {
-            Ok(ms) => ms,
-            Err(e) => return Ok(chosen(Device::Cpu, &format!("the GPU failed its probe: {e}"))),
+        let known = self.probed.clone().filter(|(model, _, _)| *model == loaded.view.sha256);
+        let (_, takes_gpu, why) = match known {
+            Some(known) => known,
+            None => self.measure(&gpu, loaded).await?,
         };
-        let why = format!("128 tokens took {gpu_ms:.1} ms on the GPU, {cpu_ms:.1} ms on the CPU");
-        Ok(if gpu_ms < cpu_ms { chosen(gpu, &why) } else { chosen(Device::Cpu, &why) })
+        Ok(chosen(if takes_gpu { gpu } else { Device::Cpu }, &why))
+    }
+
+    async fn measure(&mut self, gpu: &Device, loaded: &Loaded) -> Result<(String, bool, String)> {
+        let cpu_ms = probe_ms(&Device::Cpu, loaded).await?;
+        let (takes_gpu, why) = match probe_ms(gpu, loaded).await {
+            Ok(ms) => (
+                ms < cpu_ms,
+                format!("128 tokens took {ms:.1} ms on the GPU, {cpu_ms:.1} ms on the CPU"),
+            ),
+            Err(e) => (false, format!("the GPU failed its probe: {e}")),
+        };
+        let result = (loaded.view.sha256.clone(), takes_gpu, why);
+        self.probed = Some(result.clone());
+        Ok(result)
     }
 
     /// The unpruned model on a device.
