@@ -5,7 +5,8 @@
 
 use super::Device;
 use super::gpu::Buffer;
-use super::host_matrix::HostMatrix;
+use super::host_matrix::{HostMatrix, reads_halves};
+use super::packed::{Format, Packed, fits_two_of_four};
 use half::f16;
 use std::rc::Rc;
 
@@ -22,6 +23,7 @@ pub struct Matrix {
     rows: usize,
     cols: usize,
     data: MatrixData,
+    packed: Option<Packed>,
 }
 
 /// How the values are stored.
@@ -57,6 +59,9 @@ impl Matrix {
     ) -> Self {
         assert_eq!(values.len(), rows * cols, "matrix [{rows}, {cols}]");
         let data = match (device, values) {
+            (Device::Cpu, WeightValues::F16(v)) if reads_halves() => {
+                MatrixData::Cpu(Rc::new(HostMatrix::of_halves(rows, cols, v.to_vec())))
+            }
             (Device::Cpu, values) => {
                 MatrixData::Cpu(Rc::new(HostMatrix::new(rows, cols, values.to_f32())))
             }
@@ -69,7 +74,33 @@ impl Matrix {
                 MatrixData::GpuF16(gpu.upload(bytemuck::cast_slice(&padded)))
             }
         };
-        Self { rows, cols, data }
+        Self { rows, cols, data, packed: None }
+    }
+
+    /// Adds a packed form for products with few rows, where the zeros of `values`, those of this matrix, are worth it.
+    /// The dense form stays: products with many rows need it.
+    pub fn pack(self, device: &Device, values: WeightValues<'_>) -> Self {
+        let floats = values.to_f32();
+        let zeros = floats.iter().filter(|x| x.to_bits() == 0).count();
+        let format = if fits_two_of_four(self.cols, &floats) {
+            Some(Format::TwoOfFour)
+        } else if zeros as f64 >= break_even(device) * floats.len() as f64 {
+            Some(Format::Bitmask)
+        } else {
+            None
+        };
+        // The stored precision is that of the dense form.
+        let values = match (device, values) {
+            (Device::Cpu, WeightValues::F16(_)) if !reads_halves() => WeightValues::F32(&floats),
+            _ => values,
+        };
+        let pack = |format| Packed::new(device, format, self.rows, self.cols, values);
+        Self { packed: format.and_then(pack), ..self }
+    }
+
+    /// The form for products with few rows, if there is one.
+    pub fn packed(&self) -> Option<&Packed> {
+        self.packed.as_ref()
     }
 
     pub fn rows(&self) -> usize {
@@ -89,13 +120,21 @@ impl Matrix {
         &self.data
     }
 
-    /// Bytes the values take on the device.
+    /// Bytes the values of the dense form take on the device.
     pub fn bytes(&self) -> usize {
         match &self.data {
             MatrixData::Cpu(host) => host.bytes(),
             MatrixData::GpuF32(_) => self.rows * self.row_stride() * 4,
             MatrixData::GpuF16(_) => self.rows * self.row_stride() * 2,
         }
+    }
+}
+
+/// Least share of zeros from which the bitmask is faster than the dense form; measured, see docs/pruning.md.
+fn break_even(device: &Device) -> f64 {
+    match device {
+        Device::Cpu => 0.5,
+        Device::Gpu(_) => 0.5,
     }
 }
 

@@ -17,6 +17,7 @@ pub mod layernorm;
 pub mod lm_head_nll;
 pub mod math;
 pub mod matmul;
+pub mod packed;
 pub mod rmsnorm;
 pub mod rotary;
 pub mod rows;
@@ -67,6 +68,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(layernorm::cases());
     all.extend(lm_head_nll::cases());
     all.extend(matmul::cases());
+    all.extend(packed::cases());
     all.extend(rmsnorm::cases());
     all.extend(rotary::cases());
     all.extend(rows::cases());
