@@ -81,19 +81,28 @@ impl Matrix {
     /// The dense form stays: products with many rows need it.
     pub fn pack(self, device: &Device, values: WeightValues<'_>) -> Self {
         let floats = values.to_f32();
-        let zeros = floats.iter().filter(|x| x.to_bits() == 0).count();
-        let format = if fits_two_of_four(self.cols, &floats) {
-            Some(Format::TwoOfFour)
-        } else if zeros as f64 >= break_even(device) * floats.len() as f64 {
-            Some(Format::Bitmask)
-        } else {
-            None
-        };
+        let zeros = floats.iter().filter(|x| x.to_bits() == 0).count() as f64;
         // The stored precision is that of the dense form.
         let values = match (device, values) {
             (Device::Cpu, WeightValues::F16(_)) if !reads_halves() => WeightValues::F32(&floats),
             _ => values,
         };
+        let enough = |share: f64| zeros >= share * floats.len() as f64;
+        let format = if fits_two_of_four(self.cols, &floats) {
+            Some(Format::TwoOfFour)
+        } else {
+            break_even(device, values).filter(|s| enough(*s)).map(|_| Format::Bitmask)
+        };
+        self.pack_as(device, format, values)
+    }
+
+    /// Adds a packed form, whether it is worth it or not (measurements); `None`, and values that do not fit: none.
+    pub fn pack_as(
+        self,
+        device: &Device,
+        format: Option<Format>,
+        values: WeightValues<'_>,
+    ) -> Self {
         let pack = |format| Packed::new(device, format, self.rows, self.cols, values);
         Self { packed: format.and_then(pack), ..self }
     }
@@ -130,11 +139,13 @@ impl Matrix {
     }
 }
 
-/// Least share of zeros from which the bitmask is faster than the dense form; measured, see docs/pruning.md.
-fn break_even(device: &Device) -> f64 {
-    match device {
-        Device::Cpu => 0.5,
-        Device::Gpu(_) => 0.5,
+/// Least share of zeros from which the bitmask is faster than the dense form: docs/pruning.md, Sparse execution. `None`
+/// where it is not, because unpacking costs more than reading.
+fn break_even(device: &Device, values: WeightValues<'_>) -> Option<f64> {
+    match (device, values) {
+        (Device::Cpu, WeightValues::F32(_)) if reads_halves() => Some(0.5),
+        (Device::Cpu, _) => None,
+        (Device::Gpu(_), _) => Some(0.6),
     }
 }
 

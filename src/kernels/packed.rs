@@ -70,9 +70,11 @@ pub(super) fn accumulate(x: Rows<'_>, w: &Packed, y: &mut [f32]) {
             }
         }
         Format::Bitmask => {
+            let starts = &index[w.rows * chunks..];
             for row in 0..w.rows {
+                let values = starts[row] as usize..starts[row + 1] as usize;
                 for (t, y) in y.chunks_exact_mut(w.rows).enumerate() {
-                    y[row] += cpu::bitmask(&sums, row, index[w.rows * chunks + row] as usize, t);
+                    y[row] += cpu::bitmask(&sums, row, values.clone(), t);
                 }
             }
         }
@@ -338,9 +340,10 @@ mod tests {
                             native::plain_two_of_four(&sums, row / 2, t)[row % 2],
                         ),
                         Format::Bitmask => {
-                            let at = index[outs * chunks + row] as usize;
+                            let starts = &index[outs * chunks + row..];
+                            let at = starts[0] as usize..starts[1] as usize;
                             (
-                                native::bitmask(&sums, row, at, t),
+                                native::bitmask(&sums, row, at.clone(), t),
                                 native::plain_bitmask(&sums, row, at, t),
                             )
                         }

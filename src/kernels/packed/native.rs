@@ -3,6 +3,7 @@
 use super::Sums;
 use crate::backend::Precision;
 use half::f16;
+use std::ops::Range;
 
 /// Two rows of a 2:4 matrix times row `t` of x.
 pub fn two_of_four(s: &Sums<'_>, pair: usize, t: usize) -> [f32; 2] {
@@ -13,13 +14,13 @@ pub fn two_of_four(s: &Sums<'_>, pair: usize, t: usize) -> [f32; 2] {
     plain_two_of_four(s, pair, t)
 }
 
-/// One row of a bitmask matrix, whose values start at `at`, times row `t` of x.
-pub fn bitmask(s: &Sums<'_>, row: usize, at: usize, t: usize) -> f32 {
+/// One row of a bitmask matrix, whose values are `values`, times row `t` of x.
+pub fn bitmask(s: &Sums<'_>, row: usize, values: Range<usize>, t: usize) -> f32 {
     #[cfg(target_arch = "x86_64")]
     if crate::backend::reads_halves() {
-        return super::x86::bitmask(s, row, at, t);
+        return super::x86::bitmask(s, row, values, t);
     }
-    plain_bitmask(s, row, at, t)
+    plain_bitmask(s, row, values, t)
 }
 
 fn value(s: &Sums<'_>, i: usize) -> f32 {
@@ -41,8 +42,8 @@ pub fn plain_two_of_four(s: &Sums<'_>, pair: usize, t: usize) -> [f32; 2] {
     sums
 }
 
-pub fn plain_bitmask(s: &Sums<'_>, row: usize, mut at: usize, t: usize) -> f32 {
-    let mut sum = 0.0;
+pub fn plain_bitmask(s: &Sums<'_>, row: usize, values: Range<usize>, t: usize) -> f32 {
+    let (mut sum, mut at) = (0.0, values.start);
     for (mut mask, x) in s.index(row).iter().copied().zip(s.x(t).chunks_exact(32)) {
         while mask != 0 {
             sum += value(s, at) * x[mask.trailing_zeros() as usize];

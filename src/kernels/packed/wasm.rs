@@ -6,6 +6,7 @@ use core::arch::wasm32::{
     f32x4_add, f32x4_extract_lane, f32x4_mul, f32x4_splat, i8x16_swizzle, v128, v128_load,
     v128_load64_lane, v128_load64_zero,
 };
+use std::ops::Range;
 
 /// For two indices (four bits): the bytes of the two inputs.
 static PICK: [[u8; 8]; 16] = {
@@ -60,17 +61,17 @@ pub fn two_of_four(s: &Sums<'_>, pair: usize, t: usize) -> [f32; 2] {
     [a + b, c + d]
 }
 
-/// One row of a bitmask matrix, whose values start at `at`, times row `t` of x.
-pub fn bitmask(s: &Sums<'_>, row: usize, at: usize, t: usize) -> f32 {
+/// One row of a bitmask matrix, whose values are `values`, times row `t` of x.
+pub fn bitmask(s: &Sums<'_>, row: usize, values: Range<usize>, t: usize) -> f32 {
     let (masks, x) = (s.index(row), s.x(t));
-    let kept: usize = masks.iter().map(|m| m.count_ones() as usize).sum();
-    assert!(x.len() >= masks.len() * 32 && at + kept + 4 <= s.values.len(), "values");
-    let mut values = s.values[at..].as_ptr().cast::<f32>();
+    assert!(x.len() >= masks.len() * 32 && values.end + 4 <= s.values.len(), "values");
+    let mut values = s.values[values].as_ptr().cast::<f32>();
     let mut sums = [f32x4_splat(0.0); 2];
     for (c, &mask) in masks.iter().enumerate() {
         for i in 0..8 {
             let bits = mask >> (4 * i) & 15;
-            // SAFETY: x has 32 values a mask; behind the values of the row four more can be read (asserted).
+            // SAFETY: x has 32 values a mask; behind the values of the row, which `Packed` counts by the bits of its
+            // masks, four more can be read (asserted).
             unsafe {
                 let spread = v128_load(SPREAD[bits as usize].as_ptr().cast());
                 let v = i8x16_swizzle(load(values), spread);
