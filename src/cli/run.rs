@@ -166,6 +166,16 @@ fn print(spec: &RunSpec, view: &RunView) {
         cost.sparsity * 100.0,
         cost.sparsity_of_model * 100.0
     );
+    if let Some(d) = &cost.decode {
+        println!(
+            "a decoded token reads {:.2} MB of weights and takes {:.2} MFLOP; dense: {:.2} MB, {:.2} MFLOP\n{}",
+            d.bytes / 1e6,
+            d.flops / 1e6,
+            d.bytes_dense / 1e6,
+            d.flops_dense / 1e6,
+            d.text
+        );
+    }
     println!("\nbaseline     {}", view.baseline.text);
     println!("compressed   {}", view.compressed.text);
 }

@@ -12,7 +12,16 @@ static ABOUT: About = About {
     label: "Magnitude",
     summary: "Removes the smallest weights of every output row. Looks at no data: the control for every other method.",
     source: "Han et al. 2015 (arXiv 1506.02626). Per output row, so that all methods share one pattern; the usual baseline takes one threshold for a whole matrix.",
-    knobs: &[SPARSITY, PATTERN, REFIT, DAMPING, INPUTS_DENSE, super::MATRICES, super::SEQUENCES],
+    knobs: &[
+        SPARSITY,
+        PATTERN,
+        REFIT,
+        DAMPING,
+        INPUTS_DENSE,
+        super::MATRICES,
+        super::SEQUENCES,
+        super::RUN,
+    ],
     families: &FAMILIES,
 };
 

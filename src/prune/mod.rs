@@ -23,7 +23,7 @@ mod wanda;
 pub use calibrate::Calibration;
 pub use drive::{MatrixReport, Progress, Pruned, Subject, prune};
 pub use knobs::{BLOCK, BLOCK_OR_ROW, DAMPING, INPUTS_DENSE, INPUTS_PRUNED, MASK};
-pub use knobs::{MATRICES, SEQUENCES};
+pub use knobs::{MATRICES, RUN, SEQUENCES};
 pub use pattern::{PATTERN, Pattern, SPARSITY};
 
 use crate::method::{About, Setting};

@@ -38,6 +38,7 @@ static ABOUT: About = About {
         INPUTS_PRUNED,
         super::MATRICES,
         super::SEQUENCES,
+        super::RUN,
     ],
     families: &FAMILIES,
 };

@@ -33,6 +33,7 @@ static ABOUT: About = About {
         INPUTS_DENSE,
         super::MATRICES,
         super::SEQUENCES,
+        super::RUN,
     ],
     families: &FAMILIES,
 };

@@ -2,7 +2,7 @@
 
 use super::bundle::{Entry, INDEX, sha256_hex};
 use super::library::Library;
-use super::protocol::ModelView;
+use super::protocol::{Decode, ModelView};
 use super::spec::{Backend, OWN};
 use crate::backend::Device;
 use crate::config::ModelConfig;
@@ -39,8 +39,8 @@ pub(super) struct Cache {
     /// (model sha256, device kind)
     key: (String, &'static str),
     pub baseline: Option<Rc<Model>>,
-    /// The canonical pruning SPEC with its seedless inputs, the model, the report.
-    pub pruned: Option<(String, Rc<Model>, Vec<MatrixReport>)>,
+    /// The canonical pruning SPEC with its seedless inputs, the model, the report, what a decoded token reads.
+    pub pruned: Option<(String, Rc<Model>, Vec<MatrixReport>, Decode)>,
     pub weights: Option<Rc<Weights>>,
     /// Input statistics of the baseline on the calibration text.
     pub calibration: Option<Calibration>,

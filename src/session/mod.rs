@@ -1,6 +1,7 @@
 //! A session: what a person set, what is loaded, what is shown. The page and the command line both sit on it.
 
 pub mod bundle;
+mod decode;
 mod engine;
 mod library;
 pub mod protocol;

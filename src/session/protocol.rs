@@ -249,6 +249,22 @@ pub struct Cost {
     pub sparsity: f64,
     /// Zeros among all weights of the model, 0..=1.
     pub sparsity_of_model: f64,
+    /// One decoded token; absent without a pruning.
+    pub decode: Option<Decode>,
     /// Per matrix: name, shape, share of zeros asked for and reached, output error.
     pub matrices: Vec<MatrixReport>,
+}
+
+/// What one decoded token reads and multiplies: linear layers and head. Counted, not measured.
+#[derive(Debug, Clone, Serialize, Default)]
+pub struct Decode {
+    /// Bytes of weights, with every matrix dense and as they are run, in the precision of the device.
+    pub bytes_dense: f64,
+    pub bytes: f64,
+    pub flops_dense: f64,
+    pub flops: f64,
+    /// Matrices that are multiplied without their zeros.
+    pub packed: usize,
+    /// What is packed, and what cannot be faster.
+    pub text: String,
 }

@@ -1,9 +1,9 @@
 //! One run: baseline and compressed on the same text and items, each figure shown as it comes.
 
 use super::engine::{Engine, Loaded, short_hash};
-use super::protocol::{Cost, RunView, Side, Status};
+use super::protocol::{Cost, Decode, RunView, Side, Status};
 use super::spec::RunSpec;
-use super::trace;
+use super::{decode, trace};
 use crate::backend::Device;
 use crate::eval::{Arm, Sampling, Score, Task, files, filler, generate, no_context, speed};
 use crate::method::Setting;
@@ -64,18 +64,20 @@ pub async fn run(
     write(&mut run, &baseline, &prompt, spec, &loaded, pace, false).await?;
     run.view.first_number_ms = Some(now_ms() - start);
 
-    let (pruned, matrices) =
+    let (pruned, matrices, decoding) =
         pruned_model(engine, spec, &loaded, &device, &dense, &weights, pace, &mut run).await?;
     let reduction = spec.reduction.as_ref();
     let compressed = Arm { model: &pruned, reduction, ..baseline };
-    run.view.cost = cost(spec, &loaded, matrices, prompt.len());
+    run.view.cost = Cost { decode: decoding, ..cost(spec, &loaded, matrices, prompt.len()) };
     run.say("Writing compressed text", None);
     write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
 
     score(&mut run, [&baseline, &compressed], &task, pace).await?;
     run.say("Timing both in turns", None);
     let text = speed_text(engine, &loaded, &prompt).await?;
-    run.view.speed = Some(speed([&baseline, &compressed], &text, SPEED_DECODE, pace).await?);
+    let measured = speed([&baseline, &compressed], &text, SPEED_DECODE, pace).await?;
+    run.view.cost.decode.iter_mut().for_each(|d| decode::judge(d, &measured));
+    run.view.speed = Some(measured);
     if let Some(setting) = reduction {
         let layers = compressed.trace(setting, &prompt).await?;
         run.view.trace = trace::view(&prompt, &layers, &loaded.tokenizer);
@@ -198,13 +200,13 @@ async fn pruned_model(
     weights: &Rc<Weights>,
     pace: &Pace,
     run: &mut Running<'_, '_>,
-) -> Result<(Rc<Model>, Vec<MatrixReport>)> {
-    let Some(setting) = &spec.pruning else { return Ok((dense.clone(), Vec::new())) };
+) -> Result<(Rc<Model>, Vec<MatrixReport>, Option<Decode>)> {
+    let Some(setting) = &spec.pruning else { return Ok((dense.clone(), Vec::new(), None)) };
     let key = short_hash(&format!("{setting} {}", spec.seed));
-    if let Some((found, model, report)) = &engine.cache.pruned
+    if let Some((found, model, report, decode)) = &engine.cache.pruned
         && *found == key
     {
-        return Ok((model.clone(), report.clone()));
+        return Ok((model.clone(), report.clone(), Some(decode.clone())));
     }
     run.say("Reading calibration text", None);
     let sequences = calibration(engine, loaded, setting).await?;
@@ -214,9 +216,12 @@ async fn pruned_model(
     let subject = prune::Subject { device, config: &loaded.config, weights, dense };
     let kept = &mut engine.cache.calibration;
     let pruned = prune::prune(&subject, &sequences, setting, kept, pace, &mut progress).await?;
-    let model = Rc::new(Model::load(device, &loaded.config, &weights.with_edits(pruned.edits))?);
-    engine.cache.pruned = Some((key, model.clone(), pruned.report.clone()));
-    Ok((model, pruned.report))
+    let execution = decode::execution(setting);
+    let weights = weights.with_edits(pruned.edits).executed(execution);
+    let model = Rc::new(Model::load(device, &loaded.config, &weights)?);
+    let decode = decode::count(loaded, &model, &weights, pruned.report.len(), execution);
+    engine.cache.pruned = Some((key, model.clone(), pruned.report.clone(), decode.clone()));
+    Ok((model, pruned.report, Some(decode)))
 }
 
 /// Windows spread evenly over the calibration text; for the recall models, its lines. One sequence more than the
@@ -249,6 +254,7 @@ fn cost(spec: &RunSpec, loaded: &Loaded, matrices: Vec<MatrixReport>, prompt: us
         lengths: saved.map_or_else(|| vec![n; loaded.config.n_layer()], |s| s.lengths),
         sparsity: if weights > 0.0 { zeros / weights } else { 0.0 },
         sparsity_of_model: (zeros + 0.0) / loaded.view.parameters.max(1) as f64,
+        decode: None,
         matrices,
     }
 }
