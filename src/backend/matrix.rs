@@ -88,7 +88,10 @@ impl Matrix {
             _ => values,
         };
         let enough = |share: f64| zeros >= share * floats.len() as f64;
-        let format = if fits_two_of_four(self.cols, &floats) {
+        let format = if matches!(device, Device::Gpu(gpu) if gpu.is_software()) {
+            // Neither form was faster there.
+            None
+        } else if fits_two_of_four(self.cols, &floats) {
             Some(Format::TwoOfFour)
         } else {
             break_even(device, values).filter(|s| enough(*s)).map(|_| Format::Bitmask)
@@ -139,8 +142,9 @@ impl Matrix {
     }
 }
 
-/// Least share of zeros from which the bitmask is faster than the dense form: docs/pruning.md, Sparse execution. `None`
-/// where it is not, because unpacking costs more than reading.
+/// Least share of zeros from which the bitmask is faster than the dense form of equal precision: docs/pruning.md, Sparse
+/// execution. `None` where it is not, because unpacking costs more than reading. No real GPU was at hand: that one is
+/// an estimate from bytes.
 fn break_even(device: &Device, values: WeightValues<'_>) -> Option<f64> {
     match (device, values) {
         (Device::Cpu, WeightValues::F32(_)) if reads_halves() => Some(0.5),
