@@ -62,8 +62,8 @@ unsafe fn dot_f16c(w: &[f16], x: &[f32]) -> f32 {
     };
     let n = w.len();
     for i in (0..n / 32 * 32).step_by(32) {
-        for j in 0..4 {
-            s[j] = eight(i + 8 * j, s[j]);
+        for (j, sum) in s.iter_mut().enumerate() {
+            *sum = eight(i + 8 * j, *sum);
         }
     }
     for i in (n / 32 * 32..n / 8 * 8).step_by(8) {
