@@ -72,6 +72,11 @@ impl Matrix {
         Self { rows, cols, data }
     }
 
+    /// f32 values that a kernel wrote, rows padded with zeros to [`Matrix::row_stride`].
+    pub fn on_gpu(rows: usize, cols: usize, padded: Buffer) -> Self {
+        Self { rows, cols, data: MatrixData::GpuF32(padded) }
+    }
+
     pub fn rows(&self) -> usize {
         self.rows
     }

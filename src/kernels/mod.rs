@@ -13,6 +13,7 @@ pub mod embedding;
 pub mod gated_rmsnorm;
 pub mod gelu;
 pub mod gram;
+pub mod inverse_factor;
 pub mod layernorm;
 pub mod lm_head_nll;
 pub mod math;
@@ -64,6 +65,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(gated_rmsnorm::cases());
     all.extend(gelu::cases());
     all.extend(gram::cases());
+    all.extend(inverse_factor::cases());
     all.extend(layernorm::cases());
     all.extend(lm_head_nll::cases());
     all.extend(matmul::cases());
