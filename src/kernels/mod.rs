@@ -18,6 +18,8 @@ pub mod layernorm;
 pub mod lm_head_nll;
 pub mod math;
 pub mod matmul;
+pub mod prune_rows;
+pub mod refit;
 pub mod rmsnorm;
 pub mod rotary;
 pub mod rows;
@@ -69,6 +71,8 @@ pub fn cases() -> Vec<Case> {
     all.extend(layernorm::cases());
     all.extend(lm_head_nll::cases());
     all.extend(matmul::cases());
+    all.extend(prune_rows::cases());
+    all.extend(refit::cases());
     all.extend(rmsnorm::cases());
     all.extend(rotary::cases());
     all.extend(rows::cases());
