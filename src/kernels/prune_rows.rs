@@ -32,6 +32,10 @@ static SHADER: Shader = Shader {
 /// Bytes of the systems that one launch solves.
 const MOST_SPACE: usize = 32 << 20;
 
+/// Columns of an invocation that marks groups. lavapipe ends an invocation after 65,535 turns of its loops without a
+/// word: 32 columns with all subsets of 4:8 are some 20,000.
+const GROUPED_COLUMNS: usize = 32;
+
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
@@ -103,8 +107,13 @@ pub fn mark(gpu: &Gpu, w: &Tensor, hessian: Factored<'_>, plan: &Plan) -> [Tenso
     let (rows, n) = (w.rows(), w.cols());
     let launch = Launch::new(gpu, w, hessian, plan, (rows, n, None));
     let keep = gpu.alloc(rows * n * 4);
-    let columns = Params { b: n as u32, remove: plan.remove[0] as u32, ..launch.params };
-    launch.go("mark", columns, &keep, &launch.none, [groups(rows, 64), 1, 1]);
+    // Groups do not know of each other, so an invocation need not go through all of them.
+    let step = if plan.group == 1 { n } else { GROUPED_COLUMNS };
+    for a in (0..n).step_by(step) {
+        let (a, b) = (a as u32, (a + step).min(n) as u32);
+        let params = Params { a, b, remove: plan.remove[0] as u32, ..launch.params };
+        launch.go("mark", params, &keep, &launch.none, [groups(rows, 64), 1, 1]);
+    }
     [Tensor::on_gpu(rows, n, launch.w), Tensor::on_gpu(rows, n, keep)]
 }
 
