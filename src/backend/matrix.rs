@@ -115,6 +115,11 @@ impl Matrix {
         self.packed.as_ref()
     }
 
+    /// f32 values that a kernel wrote, rows padded with zeros to [`Matrix::row_stride`].
+    pub fn on_gpu(rows: usize, cols: usize, padded: Buffer) -> Self {
+        Self { rows, cols, data: MatrixData::GpuF32(padded) }
+    }
+
     pub fn rows(&self) -> usize {
         self.rows
     }

@@ -6,6 +6,7 @@
 //! anew each time.
 
 use super::calibrate::{Calibration, Group, LayerInputs, Statistic, Walk};
+use super::device::DeviceInputs;
 use super::hessian::Hessian;
 use super::{Inputs, Job, Needs, Outcome, Pattern, Pruning, method_of};
 use crate::Result;
@@ -40,6 +41,8 @@ pub struct MatrixReport {
     /// for methods without a Hessian.
     pub damping: Option<f64>,
     pub retries: u32,
+    /// Where the weights were computed: on the GPU in f32, else on the CPU in f64.
+    pub on_gpu: bool,
 }
 
 /// Pruned weights and the report.
@@ -193,10 +196,12 @@ impl Run<'_> {
             };
             let shape = [linear.rows, linear.cols];
             let before = self.subject.weights.values(&linear.name, &shape)?;
-            let (after, ready) = self.prune_matrix(linear, &before, ready).await?;
+            let (after, ready) = self.prune_matrix((linear, group), &before, ready).await?;
             let milliseconds = now_ms() - start;
             let zeros = after.iter().filter(|w| **w == 0.0).count();
             let hessian = ready.inputs.hessian.as_ref();
+            let on_gpu = ready.inputs.device.is_some();
+            let asked = on_gpu.then(|| self.setting.number("damping"));
             let change = Change { linear, before: &before, after: &after };
             pruned.report.push(MatrixReport {
                 name: linear.name.clone(),
@@ -207,8 +212,9 @@ impl Run<'_> {
                 error: self.error(&change, group.calibration.as_ref()).await?.unwrap_or(0.0),
                 held_out_error: self.error(&change, group.held_out.as_ref()).await?,
                 milliseconds,
-                damping: hessian.map(|h| h.damping),
+                damping: hessian.map(|h| h.damping).or(asked),
                 retries: hessian.map_or(0, |h| h.retries),
+                on_gpu,
             });
             edits.insert(linear.name.clone(), after);
             prepared.insert(index, ready);
@@ -216,15 +222,28 @@ impl Run<'_> {
         Ok(edits)
     }
 
-    /// Statistics from the device, the Hessian factored.
+    /// Statistics on the GPU where it computes; else from the device, the Hessian factored.
     async fn prepare(&self, linear: &Linear, group: &Group) -> Result<Ready> {
+        if let (Statistic::Gram, Some(sums)) = (self.statistic, &group.sums) {
+            let damping = self.setting.number("damping");
+            let device = DeviceInputs::new(self.subject.device, sums, damping);
+            if device.is_some() {
+                let (cols, square_sums) = (linear.cols, Vec::new());
+                let inputs = Inputs { cols, square_sums, hessian: None, device };
+                return Ok(Ready { inputs, gram: Vec::new() });
+            }
+        }
+        self.prepare_on_cpu(linear, group).await
+    }
+
+    async fn prepare_on_cpu(&self, linear: &Linear, group: &Group) -> Result<Ready> {
         let n = linear.cols;
         let sums = match &group.sums {
             Some(sums) => self.subject.device.read(sums).await?,
             None => Vec::new(),
         };
         let sums: Vec<f64> = sums.into_iter().map(f64::from).collect();
-        let mut inputs = Inputs { cols: n, square_sums: Vec::new(), hessian: None };
+        let mut inputs = Inputs { cols: n, square_sums: Vec::new(), hessian: None, device: None };
         if self.statistic != Statistic::Gram {
             inputs.square_sums = sums;
             return Ok(Ready { inputs, gram: Vec::new() });
@@ -244,10 +263,10 @@ impl Run<'_> {
         Ok(Rc::new(hessian))
     }
 
-    /// Prunes, with more damping as long as a linear system cannot be solved.
+    /// Prunes; on the CPU where the GPU's f32 does not hold, with more damping as long as a system cannot be solved.
     async fn prune_matrix(
         &self,
-        linear: &Linear,
+        (linear, group): (&Linear, &Group),
         before: &[f32],
         mut ready: Ready,
     ) -> Result<(Vec<f32>, Ready)> {
@@ -261,6 +280,9 @@ impl Run<'_> {
             };
             let outcome = self.method.prune(job).await?;
             match (outcome, &ready.inputs.hessian) {
+                (Outcome::NotPositive, None) if ready.inputs.device.is_some() => {
+                    ready = self.prepare_on_cpu(linear, group).await?;
+                }
                 (Outcome::NotPositive, Some(hessian)) if hessian.damping < MOST_DAMPING => {
                     let raised = hessian.raised(&ready.gram, self.pace).await?;
                     ready.inputs.hessian = Some(self.completed(raised).await?);

@@ -1,9 +1,10 @@
 //! One-shot weight pruning: gather input statistics, zero weights, report what it did to every matrix.
 //!
-//! A method is one file and one line in [`METHODS`]. The rows of a matrix are pruned independently of each other,
-//! in f64, in batches; the driver (`drive`) goes through the model layer by layer.
+//! A method is one file and one line in [`METHODS`]. The rows of a matrix are pruned independently of each other, in
+//! f64 in batches, or in f32 on a GPU (`device`); the driver (`drive`) goes through the model layer by layer.
 
 mod calibrate;
+mod device;
 mod drive;
 mod hessian;
 mod joint;
@@ -55,8 +56,10 @@ pub struct Inputs {
     pub cols: usize,
     /// `[cols]`; empty when the method asked for nothing.
     pub square_sums: Vec<f64>,
-    /// From [`Needs::Factor`] on.
+    /// From [`Needs::Factor`] on, unless a GPU computes.
     pub hessian: Option<Rc<Hessian>>,
+    /// In their place: the GPU's. Then there are no square sums either.
+    pub device: Option<device::DeviceInputs>,
 }
 
 /// One matrix to be pruned.
@@ -72,8 +75,18 @@ pub struct Job<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// A linear system could not be solved: the damping is too small. The weights are of no use.
+    /// A linear system could not be solved: the damping is too small, for f32 or at all. The weights are of no use.
     NotPositive,
+}
+
+impl Job<'_> {
+    /// Sums of squares of the inputs, from wherever they are.
+    async fn square_sums(&self) -> Result<Vec<f64>> {
+        match &self.inputs.device {
+            Some(device) => device.square_sums().await,
+            None => Ok(self.inputs.square_sums.clone()),
+        }
+    }
 }
 
 /// A pruning on its way; breathes, so that it can be cancelled.

@@ -10,6 +10,7 @@
 //! Source: Zhao, Sun, Shen, Yu, Kong, Wang, Lin 2024 (arXiv 2410.15567): SM and MM. No code of the authors was to
 //! be had; block sizes, damping and calibration are ours. The whole row is our reading of the paper.
 
+use super::device::Masking;
 use super::hessian::Hessian;
 use super::joint::Joint;
 use super::linalg::{axpy, dot};
@@ -19,6 +20,7 @@ use super::{
     SPARSITY, Work, block_of, in_batches,
 };
 use crate::config::FAMILIES;
+use crate::kernels::prune_rows::Way as OnDevice;
 use crate::method::{About, Setting};
 use crate::{Result, pace::Pace};
 
@@ -62,6 +64,9 @@ impl Pruning for Mrp {
 }
 
 async fn whole_rows(job: Job<'_>) -> Result<Outcome> {
+    if let Some(device) = &job.inputs.device {
+        return device.whole_rows(job.weights, &Masking::of(&job)?, job.pace).await;
+    }
     let hessian = job.inputs.hessian();
     let pattern = Pattern::of(job.setting);
     let mask = Marker::new(job.setting, pattern, 0, hessian.inverse_diagonal(), &|a, b| {
@@ -79,6 +84,10 @@ async fn whole_rows(job: Job<'_>) -> Result<Outcome> {
 }
 
 async fn block_by_block(job: Job<'_>) -> Result<Outcome> {
+    if let Some(device) = &job.inputs.device {
+        let masking = Masking::of(&job)?;
+        return device.compensate(job.weights, &masking, OnDevice::Jointly, job.pace).await;
+    }
     let hessian = job.inputs.hessian();
     let (n, size) = (hessian.n, block_of(job.setting, hessian.n));
     let mut blocks = Vec::new();

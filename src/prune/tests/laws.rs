@@ -294,7 +294,7 @@ fn mask_m_needs_groups() {
     let setting = setting("mrp:mask=M");
     let case = layer(1, 8, 30, 15);
     let h = Rc::new(hessian(&case.gram, 8, 0.01));
-    let inputs = Inputs { cols: 8, square_sums: Vec::new(), hessian: Some(h) };
+    let inputs = Inputs { cols: 8, square_sums: Vec::new(), hessian: Some(h), device: None };
     let (mut weights, pace) = (case.weights, Pace::default());
     let job = Job { weights: &mut weights, inputs: &inputs, setting: &setting, pace: &pace };
     let error = block_on(method_of(&setting).unwrap().prune(job)).unwrap_err();

@@ -1,5 +1,6 @@
 //! Laws that every method keeps, checked on correlated random inputs (research sheet, section 6.2).
 
+mod device;
 mod fixture;
 mod golden;
 mod laws;
@@ -80,7 +81,7 @@ pub fn pruned(layer: &Layer, spec: &str) -> Vec<f32> {
         Rc::new(h)
     });
     let mut weights = layer.weights.clone();
-    let inputs = Inputs { cols: n, square_sums, hessian };
+    let inputs = Inputs { cols: n, square_sums, hessian, device: None };
     let pace = Pace::default();
     let job = Job { weights: &mut weights, inputs: &inputs, setting: &setting, pace: &pace };
     assert_eq!(block_on(method.prune(job)).unwrap(), Outcome::Done, "{spec}");
