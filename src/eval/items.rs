@@ -58,29 +58,36 @@ const MAX_CONTEXT: usize = 400;
 /// Longest context of a cloze item.
 const MAX_CLOZE: usize = 440;
 
+/// What a model says of an item's scored tokens without any context, in nats: one number for each choice or window. It
+/// belongs to the model, whatever is done to contexts, so that several arms of one model share it.
+pub type Prior = Vec<f64>;
+
 impl Choice {
-    pub async fn score(&self, arm: &Arm<'_>, none: &Context) -> Result<Score> {
-        let context = arm.read(&self.context)?;
-        // All eight scores come back in one read.
-        let mut rows = None;
-        for place in [&context, none] {
-            for choice in &self.choices {
-                let nll = arm.nll(place, choice)?;
-                rows = Some(match rows {
-                    Some(before) => concat_rows(arm.device, &before, &nll),
-                    None => nll,
-                });
-            }
+    pub async fn prior(&self, arm: &Arm<'_>, none: &Context) -> Result<Prior> {
+        self.nats(arm, none).await
+    }
+
+    pub async fn score(&self, arm: &Arm<'_>, prior: &[f64]) -> Result<Score> {
+        let with = self.nats(arm, &arm.read(&self.context)?).await?;
+        Ok(self.judged(&with, prior))
+    }
+
+    /// -log p of every choice in nats; all come back in one read.
+    async fn nats(&self, arm: &Arm<'_>, place: &Context) -> Result<Vec<f64>> {
+        let mut rows = arm.nll(place, &self.choices[0])?;
+        for choice in &self.choices[1..] {
+            rows = concat_rows(arm.device, &rows, &arm.nll(place, choice)?);
         }
-        let Some(rows) = rows else { return Ok([0.0; 4]) };
         let values = arm.device.read(&rows).await?; // [sum of lengths, 2]
         let mut nats = values.chunks_exact(2).map(|pair| f64::from(pair[0]));
-        let mut sum = |n: usize| nats.by_ref().take(n).sum::<f64>();
-        let with: Vec<f64> = self.choices.iter().map(|c| sum(c.len())).collect();
-        let without: Vec<f64> = self.choices.iter().map(|c| sum(c.len())).collect();
-        let gain = |i: usize| without[i] - with[i];
+        Ok(self.choices.iter().map(|c| nats.by_ref().take(c.len()).sum()).collect())
+    }
+
+    /// The choice that gains most from the context is the answer.
+    fn judged(&self, with: &[f64], prior: &[f64]) -> Score {
+        let gain = |i: usize| prior[i] - with[i];
         let best = (0..with.len()).fold(0, |b, i| if gain(i) > gain(b) { i } else { b });
-        Ok([f64::from(best == self.label), with[self.label], self.bytes as f64, 0.0])
+        [f64::from(best == self.label), with[self.label], self.bytes as f64, 0.0]
     }
 }
 
@@ -91,35 +98,26 @@ impl Choice {
     }
 
     /// The same with the scorer of the released code: every choice is reduced together with its context.
-    pub async fn score_as_published(&self, arm: &Arm<'_>, none: &Context) -> Result<Score> {
-        let mut best = (0, f64::NEG_INFINITY);
-        let mut of_label = 0.0;
-        for (i, choice) in self.choices.iter().enumerate() {
-            let (with, _) = published::nats(arm, &self.context, choice).await?;
-            let gain = nats(arm, none, choice).await? - with;
-            if gain > best.1 {
-                best = (i, gain);
-            }
-            if i == self.label {
-                of_label = with;
-            }
+    pub async fn score_as_published(&self, arm: &Arm<'_>, prior: &[f64]) -> Result<Score> {
+        let mut with = Vec::with_capacity(self.choices.len());
+        for choice in &self.choices {
+            with.push(published::nats(arm, &self.context, choice).await?.0);
         }
-        Ok([f64::from(best.0 == self.label), of_label, self.bytes as f64, 0.0])
+        Ok(self.judged(&with, prior))
     }
 }
 
 impl Window {
-    pub async fn score(&self, arm: &Arm<'_>, none: &Context) -> Result<Score> {
+    pub async fn prior(&self, arm: &Arm<'_>, none: &Context) -> Result<Prior> {
+        Ok(vec![nats(arm, none, &self.ids[self.context..]).await?])
+    }
+
+    pub async fn score(&self, arm: &Arm<'_>, prior: &[f64]) -> Result<Score> {
         let (context, target) = self.ids.split_at(self.context);
         let context = arm.read(context)?;
         let tokens = target.len() as f64;
         let nats = nats(arm, &context, target).await?;
-        // How much any context is worth is asked of the baseline alone.
-        let without = match arm.reduction {
-            None => self::nats(arm, none, target).await?,
-            Some(_) => 0.0,
-        };
-        Ok([nats, tokens, tokens * self.bytes_per_token, without])
+        Ok([nats, tokens, tokens * self.bytes_per_token, prior[0]])
     }
 }
 
@@ -140,6 +138,10 @@ impl Cloze {
 }
 
 impl Cloze {
+    pub fn truth(&self) -> (&[u32], &[u32]) {
+        (&self.context, &self.target)
+    }
+
     pub async fn score_as_published(&self, arm: &Arm<'_>) -> Result<Score> {
         let (nats, right) = published::nats(arm, &self.context, &self.target).await?;
         Ok([f64::from(right), nats, 1.0, 0.0])

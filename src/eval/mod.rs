@@ -12,6 +12,7 @@ mod tasks;
 pub use arm::{Arm, Context, filler};
 pub use figures::Score;
 pub use generate::{Sampling, choose, generate};
+pub use items::Prior;
 pub use speed::speed;
 pub use stats::{Estimate, paired_bootstrap, wilson};
 pub use tasks::{Task, abouts, files, no_context};

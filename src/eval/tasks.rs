@@ -4,11 +4,13 @@ use super::arm::{Arm, Context};
 use super::figures::{self, Metric, Score};
 use super::{Quality, published};
 
-use super::items::{Choice, Cloze, Query, Window, choice, cloze, lines, query, windows};
+use super::items::{Choice, Cloze, Prior, Query, Window, choice, cloze, lines, query, windows};
+use crate::bundle::INDEX;
 use crate::config::FAMILIES;
 use crate::method::{About, Knob, KnobKind, Setting};
 use crate::tokenizer::Tokenizer;
 use crate::{Result, Rng};
+use std::sync::LazyLock;
 
 const N: Knob = Knob {
     id: "n",
@@ -17,12 +19,29 @@ const N: Knob = Knob {
     kind: KnobKind::Number { min: 1.0, max: 2000.0, step: 1.0, default: 100.0 },
 };
 
+const CONTROLS: Knob = Knob {
+    id: "controls",
+    label: "Items for controls",
+    help: "Items on which a token reduction is compared with controls at the same lengths, once all else is measured; 0 leaves them out",
+    kind: KnobKind::Number { min: 0.0, max: 2000.0, step: 1.0, default: 50.0 },
+};
+
+const PUBLISHED: Knob = Knob {
+    id: "published",
+    label: "Scorer as published",
+    help: "Warning: rows and labels slip in it. Shows what the released code would report of a token reduction, beside the honest figures",
+    kind: KnobKind::Choice {
+        options: &[("off", "off"), ("on", "beside the honest one")],
+        default: "off",
+    },
+};
+
 static CONTINUATION: About = About {
     id: "continuation",
     label: "Continuation, four-way",
     summary: "A passage from a held-out book is cut inside a sentence; which of four continuations follows? Chance is 25 %.",
     source: "Choice with the largest log p(choice | context) - log p(choice | begin-of-text). Contexts are cut to their last 400 tokens. Items: models/eval/SOURCES.md.",
-    knobs: &[N],
+    knobs: &[N, CONTROLS, PUBLISHED],
     families: &FAMILIES,
 };
 
@@ -65,6 +84,7 @@ static TEXT: About = About {
                 default: "all",
             },
         },
+        CONTROLS,
     ],
     families: &FAMILIES,
 };
@@ -74,34 +94,49 @@ static CLOZE: About = About {
     label: "Last word",
     summary: "A passage from a held-out book ends before the last word of a sentence; how many bits does that word cost?",
     source: "-log2 p(word | context), mean over the items; right if every token of the word is the most likely one. Contexts are cut to their last 440 tokens. Items: models/eval/SOURCES.md.",
-    knobs: &[N],
+    knobs: &[N, CONTROLS, PUBLISHED],
     families: &FAMILIES,
 };
 
-static RECALL: About = About {
+static RECALL: LazyLock<About> = LazyLock::new(|| About {
     id: "recall",
     label: "Recall in noise",
     summary: "Key-value pairs are scattered among filler tokens; the model is asked for the value of one key. A guess is right 3 % of the time.",
     source: "Context as generated; the query (`? key`) is never reduced. Items: models/eval/SOURCES.md.",
-    knobs: &[
+    knobs: vec![
         Knob {
             id: "level",
             label: "Level",
             help: "Pairs and context length",
-            kind: KnobKind::Choice {
-                options: &[
-                    ("easy", "4 pairs in 64"),
-                    ("medium", "8 pairs in 96"),
-                    ("hard", "16 pairs in 160"),
-                    ("dense", "16 pairs in 64"),
-                ],
-                default: "medium",
-            },
+            kind: KnobKind::Choice { options: levels().leak(), default: "medium" },
         },
         N,
-    ],
+        CONTROLS,
+    ]
+    .leak(),
     families: &FAMILIES,
-};
+});
+
+/// Name of a level of recall, pairs, context tokens; `NAME-TOKENS` is the same in a longer context.
+const LEVELS: [(&str, &str, &str); 4] =
+    [("easy", "4", "64"), ("medium", "8", "96"), ("hard", "16", "160"), ("dense", "16", "64")];
+
+/// The levels that are bundled, as `recall_LEVEL.jsonl`, with what they mean.
+fn levels() -> Vec<(&'static str, &'static str)> {
+    let file = |name: &'static String| name.strip_prefix("recall_")?.strip_suffix(".jsonl");
+    INDEX.eval.keys().filter_map(file).map(|id| (id, level_label(id).leak() as &str)).collect()
+}
+
+fn level_label(id: &str) -> String {
+    let (name, length) = id.split_once('-').unwrap_or((id, ""));
+    match LEVELS.iter().find(|(level, ..)| *level == name) {
+        None => id.to_string(),
+        Some((_, pairs, usual)) => {
+            let tokens = if length.is_empty() { usual } else { length };
+            [pairs, " pairs in ", tokens].concat()
+        }
+    }
+}
 
 /// Every evaluation, in the order of the menus.
 pub fn abouts() -> Vec<&'static About> {
@@ -188,11 +223,21 @@ impl Task {
         self.len() == 0
     }
 
-    /// Scores item `i`. `none` is the context of begin-of-text alone, from [`no_context`].
-    pub async fn score(&self, arm: &Arm<'_>, none: &Context, i: usize) -> Result<Score> {
+    /// What an arm's model says of item `i` without its context; `none` is the context of begin-of-text alone, from
+    /// [`no_context`]. Empty where nothing is compared with it.
+    pub async fn prior(&self, arm: &Arm<'_>, none: &Context, i: usize) -> Result<Prior> {
         match &self.kind {
-            Kind::Continuation(items) => items[i].score(arm, none).await,
-            Kind::Text(items) => items[i].score(arm, none).await,
+            Kind::Continuation(items) => items[i].prior(arm, none).await,
+            Kind::Text(items) => items[i].prior(arm, none).await,
+            Kind::Cloze(_) | Kind::Recall(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Scores item `i`. `prior` is [`Task::prior`] of the same item and model.
+    pub async fn score(&self, arm: &Arm<'_>, prior: &[f64], i: usize) -> Result<Score> {
+        match &self.kind {
+            Kind::Continuation(items) => items[i].score(arm, prior).await,
+            Kind::Text(items) => items[i].score(arm, prior).await,
             Kind::Cloze(items) => items[i].score(arm).await,
             Kind::Recall(items) => items[i].score(arm).await,
         }
@@ -203,11 +248,11 @@ impl Task {
     pub async fn score_as_published(
         &self,
         arm: &Arm<'_>,
-        none: &Context,
+        prior: &[f64],
         i: usize,
     ) -> Result<Option<Score>> {
         Ok(match &self.kind {
-            Kind::Continuation(items) => Some(items[i].score_as_published(arm, none).await?),
+            Kind::Continuation(items) => Some(items[i].score_as_published(arm, prior).await?),
             Kind::Cloze(items) => Some(items[i].score_as_published(arm).await?),
             Kind::Text(_) | Kind::Recall(_) => None,
         })
@@ -215,13 +260,12 @@ impl Task {
 
     /// Share of rows that the released code's scorer compares with the right label, of item `i`.
     pub async fn published_alignment(&self, arm: &Arm<'_>, i: usize) -> Result<Option<f64>> {
-        Ok(match &self.kind {
-            Kind::Continuation(items) => {
-                let (context, target) = items[i].truth();
-                Some(published::alignment(arm, context, target).await?)
-            }
-            Kind::Cloze(_) | Kind::Text(_) | Kind::Recall(_) => None,
-        })
+        let (context, target) = match &self.kind {
+            Kind::Continuation(items) => items[i].truth(),
+            Kind::Cloze(items) => items[i].truth(),
+            Kind::Text(_) | Kind::Recall(_) => return Ok(None),
+        };
+        published::alignment(arm, context, target).await.map(Some)
     }
 
     /// The figures of the items scored so far.
@@ -234,6 +278,14 @@ impl Task {
         };
         let figure = |m: &Metric| m.figure(baseline, compressed, self.len(), &self.definition);
         metrics.iter().map(figure).collect()
+    }
+
+    /// The figures of two arms neither of which is the baseline, and so without those that rest on one.
+    pub fn difference(&self, from: &[Score], to: &[Score]) -> Vec<Quality> {
+        let mut figures = self.figures(from, to);
+        figures.retain(|q| q.metric != "context_benefit");
+        figures.iter_mut().for_each(|q| q.definition.clear());
+        figures
     }
 }
 

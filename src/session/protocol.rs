@@ -178,6 +178,10 @@ pub struct RunView {
     pub baseline: Side,
     pub compressed: Side,
     pub quality: Vec<Quality>,
+    /// Controls of the token reduction, each complete; they come last.
+    pub controls: Vec<ControlView>,
+    /// Where the evaluation's `published` is on.
+    pub published: Option<PublishedView>,
     pub speed: Option<Speed>,
     pub cost: Cost,
     /// What the reduction did to the prompt; absent without one, or where the prompt is too short for it.
@@ -194,6 +198,25 @@ pub struct Side {
     /// Characters (not bytes) until the two texts part; absent while they agree.
     pub differs_at: Option<usize>,
     pub done: bool,
+}
+
+/// A reduction that does not look at the tokens (or looks at the answer), at the lengths of the method.
+#[derive(Debug, Clone, Serialize)]
+pub struct ControlView {
+    pub label: &'static str,
+    pub spec: String,
+    /// `baseline` is the control, `compressed` the method, `change` the method minus the control; on some of the items.
+    pub quality: Vec<Quality>,
+}
+
+/// Figures of the released code's scorer, which are no measure of quality.
+#[derive(Debug, Clone, Serialize)]
+pub struct PublishedView {
+    pub warning: &'static str,
+    /// Share of the scored rows that are compared with the right label.
+    pub in_step: f64,
+    /// `baseline` is the honest figure of the compressed model, `compressed` the published one.
+    pub quality: Vec<Quality>,
 }
 
 /// Which tokens of the prompt went where.

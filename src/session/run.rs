@@ -1,11 +1,12 @@
 //! One run: baseline and compressed on the same text and items, each figure shown as it comes.
 
+use super::beside::{self, Scored};
 use super::engine::{Engine, Loaded, short_hash};
 use super::protocol::{Cost, Decode, RunView, Side, Status};
 use super::spec::RunSpec;
 use super::{decode, trace};
 use crate::backend::Device;
-use crate::eval::{Arm, Sampling, Score, Task, files, filler, generate, no_context, speed};
+use crate::eval::{Arm, Sampling, Task, files, filler, generate, no_context, speed};
 use crate::method::Setting;
 use crate::models::{Model, Weights};
 use crate::pace::{Pace, now_ms};
@@ -72,7 +73,7 @@ pub async fn run(
     run.say("Writing compressed text", None);
     write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
 
-    score(&mut run, [&baseline, &compressed], &task, pace).await?;
+    let scored = score(&mut run, [&baseline, &compressed], &task, pace).await?;
     run.say("Timing both in turns", None);
     let text = speed_text(engine, &loaded, &prompt).await?;
     let measured = speed([&baseline, &compressed], &text, SPEED_DECODE, pace).await?;
@@ -81,6 +82,9 @@ pub async fn run(
     if let Some(setting) = reduction {
         let layers = compressed.trace(setting, &prompt).await?;
         run.view.trace = trace::view(&prompt, &layers, &loaded.tokenizer);
+        let honest = beside::Honest { task: &task, scored: &scored, arm: &compressed, setting };
+        beside::published(&mut run, &honest, &spec.evaluation, pace).await?;
+        beside::controls(&mut run, &honest, &spec.evaluation, pace).await?;
     }
     run.view.finished = true;
     run.say("Run complete", Some(1.0));
@@ -88,21 +92,21 @@ pub async fn run(
 }
 
 /// A run that is on, and the one who hears of it.
-struct Running<'a, 'b> {
-    view: RunView,
+pub(super) struct Running<'a, 'b> {
+    pub view: RunView,
     show: &'a mut Show<'b>,
     last: f64,
 }
 
 impl Running<'_, '_> {
-    fn say(&mut self, text: &str, progress: Option<f64>) {
+    pub fn say(&mut self, text: &str, progress: Option<f64>) {
         self.last = now_ms();
         let status = Status { running: !self.view.finished, text: text.into(), progress };
         (self.show)(&self.view, status);
     }
 
     /// Says it unless the last picture is too young.
-    fn say_often(&mut self, text: &str, progress: Option<f64>) {
+    pub fn say_often(&mut self, text: &str, progress: Option<f64>) {
         if now_ms() - self.last >= SHOW_MS {
             self.say(text, progress);
         }
@@ -264,22 +268,28 @@ async fn score(
     arms: [&Arm<'_>; 2],
     task: &Task,
     pace: &Pace,
-) -> Result<()> {
+) -> Result<Scored> {
     let none = [no_context(arms[0])?, no_context(arms[1])?];
-    let mut scores: [Vec<Score>; 2] = [Vec::new(), Vec::new()];
+    let is_pruned = !std::ptr::eq(arms[0].model, arms[1].model);
+    let mut scored = Scored::default();
     for i in 0..task.len() {
-        for side in 0..2 {
-            scores[side].push(task.score(arms[side], &none[side], i).await?);
-            pace.breathe().await?;
+        let mut prior = task.prior(arms[0], &none[0], i).await?;
+        scored.baseline.push(task.score(arms[0], &prior, i).await?);
+        pace.breathe().await?;
+        if is_pruned {
+            prior = task.prior(arms[1], &none[1], i).await?;
         }
+        scored.compressed.push(task.score(arms[1], &prior, i).await?);
+        scored.priors.push(prior);
+        pace.breathe().await?;
         let due = now_ms() - run.last >= SHOW_MS * 4.0;
         if due || i + 1 == task.len() {
-            run.view.quality = task.figures(&scores[0], &scores[1]);
+            run.view.quality = task.figures(&scored.baseline, &scored.compressed);
             let done = (i + 1) as f64 / task.len() as f64;
             run.say(&format!("Scored {} of {} items", i + 1, task.len()), Some(done));
         }
     }
-    Ok(())
+    Ok(scored)
 }
 
 /// The prompt, or, where it is short, held-out text of 512 tokens.

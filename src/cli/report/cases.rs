@@ -2,6 +2,7 @@
 
 use super::removal;
 use crate::method::Setting;
+pub use crate::reduce::CONTROLS;
 use crate::reduce::{METHODS, abouts, runs_on};
 use crate::session::bundle::Entry;
 
@@ -52,8 +53,6 @@ pub struct Row {
     pub is_control: bool,
 }
 
-/// Controls that every method is compared with at the same cut.
-pub const CONTROLS: [&str; 4] = ["random", "stride", "last", "prefix"];
 /// Scores beside a method's default that are worth a row.
 const MORE: [&str; 6] = [
     "evit:score=delta",

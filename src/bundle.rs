@@ -32,7 +32,7 @@ pub struct Entry {
 }
 
 pub static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../models/index.json"))
+    serde_json::from_str(include_str!("../models/index.json"))
         .expect("models/index.json is checked by a test")
 });
 
