@@ -9,7 +9,7 @@ After it: make_index.py, since the cards' hashes changed.
 
 import json
 
-from cases import MAGNITUDE, PRESETS, dense_evaluations, kind, preset_evaluations
+from cases import MAGNITUDE, PRESETS, dense_evaluations, kind, preset_evaluations, reference_evaluations
 from evaluate import measure
 from gates import arguments, gates
 from whittle_run import MODELS, Whittle
@@ -48,7 +48,7 @@ def shown(metric: str, value: float) -> str:
 
 
 def short(evaluation: str) -> str:
-    return evaluation.split(",")[0].replace("level=", "").replace("text:windows=8", "text").removesuffix(":n=2000")
+    return evaluation.split(",")[0].replace("level=", "").replace("text:windows=8", "text").removesuffix(":n=2000").replace(":n=100", ", 100 items")
 
 
 def differs(metric: str, ours: float, reference: float) -> bool:
@@ -83,13 +83,30 @@ def presets(w: Whittle, model: str) -> list[str]:
     return rows
 
 
+def aligned(lines: list[str]) -> list[str]:
+    """Cells of each table padded to their column: the page shows a card as plain text."""
+    out: list[str] = []
+    table: list[list[str]] = []
+    for line in [*lines, ""]:
+        if line.startswith("|"):
+            table.append([cell.strip() for cell in line.strip("|").split("|")])
+            continue
+        if table:
+            widths = [max(map(len, column)) for column in zip(*table)]
+            fill = [[c.ljust(n, "-" if set(c) == {"-"} else " ") for c, n in zip(row, widths)] for row in table]
+            out += [f"| {' | '.join(row)} |" for row in fill]
+            table = []
+        out.append(line)
+    return out[:-1]
+
+
 def card(w: Whittle, model: str, state) -> tuple[str, list[str]]:
     path = MODELS / model
     config = json.loads((path / "config.json").read_text())
     entry = next(m for m in json.loads((MODELS / "index.json").read_text())["models"] if m["id"] == model)
     head = "| evaluation | figure | whittle run | 95 % interval | items | Python reference |"
     dense, complaints = compared(w, model, "off", "baseline", measure(path, MODELS / "eval", dense_evaluations(model)))
-    pruned, more = compared(w, model, MAGNITUDE, "compressed", measure(path, MODELS / "eval", preset_evaluations(model), 0.5))
+    pruned, more = compared(w, model, MAGNITUDE, "compressed", measure(path, MODELS / "eval", reference_evaluations(model), 0.5))
     lines = [f"# {model}", "", f'{config["architectures"][0]}: {WHAT[kind(model)]}.', ""]
     lines += [f'- Parameters: {entry["parameters"]:,}, tied embedding included; {entry["bytes"]:,} bytes, float16.', f"- Shape: {shape_line(config)}."]
     t = json.loads((path / "training.json").read_text())
@@ -99,7 +116,7 @@ def card(w: Whittle, model: str, state) -> tuple[str, list[str]]:
     lines += ["## Compressed, by whittle run with the methods' defaults", "", *presets(w, model), ""]
     lines += ["Magnitude, 50 %, beside the reference:", "", head, "|---|---|---|---|---|---|", *pruned, ""]
     lines += ["## Gates", "", *(f"- {gate.line()}" for gate in gates(w, model, state))]
-    return "\n".join(lines) + "\n", complaints + more
+    return "\n".join(aligned(lines)) + "\n", complaints + more
 
 
 def main() -> None:

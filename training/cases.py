@@ -6,6 +6,7 @@ from recall_task import LEVELS, LONG_LEVELS
 ALL = "n=2000"  # more items than any set has
 TEXT = "text:windows=8,context=256,target=64"
 CONTINUATION, CLOZE = "continuation:" + ALL, "cloze:" + ALL
+SOME_CONTINUATION = "continuation:n=100"  # for the presets: a minute instead of four
 MAGNITUDE = "magnitude:sparsity=0.5"
 
 # label, --reduce, --prune
@@ -42,4 +43,9 @@ def dense_evaluations(model: str) -> list[str]:
 
 
 def preset_evaluations(model: str) -> list[str]:
-    return [TEXT, CONTINUATION] if kind(model) == "lm" else stated(model)
+    return [TEXT, SOME_CONTINUATION] if kind(model) == "lm" else stated(model)
+
+
+def reference_evaluations(model: str) -> list[str]:
+    """Those of the presets that score every item, so that the reference can score the same."""
+    return [e for e in preset_evaluations(model) if e != SOME_CONTINUATION]

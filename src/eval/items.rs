@@ -249,3 +249,25 @@ pub(super) fn windows(
     };
     Ok((0..n).map(window).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_out_takes_thirty_per_cent_filler_first_and_keeps_the_order() {
+        // Ids below 12 are filler: 12 of 20 tokens, and 30 % are 6.
+        let item = || Query { context: (0..20).collect(), query: vec![20], answer: vec![21] };
+        let marks: Vec<bool> = (0..20).map(|id| id < 12).collect();
+        let mut rng = Rng::new(3);
+        let (mut random, mut filler) = (item(), item());
+        random.leave_out(&[], &mut rng);
+        filler.leave_out(&marks, &mut rng);
+        for context in [&random.context, &filler.context] {
+            assert_eq!(context.len(), 14);
+            assert!(context.is_sorted(), "{context:?}");
+        }
+        assert!((12..20).all(|id| filler.context.contains(&id)), "{:?}", filler.context);
+        assert!((12..20).any(|id| !random.context.contains(&id)), "{:?}", random.context);
+    }
+}
