@@ -4,7 +4,7 @@ usage: python gates.py [MODEL ...] [--whittle ../target/fast/whittle] [--state /
 
 Figures come from `whittle run` (flatness from the training log). Prints one line a gate; ends with 1 if one fails. cards.py writes the same
 lines into the cards. Gates: task models right in 98 % at the stated level; magnitude at 50 % loses 10 points or 10 % of perplexity on some
-task of the page, and a better method at most three quarters of that; without a random 30 % of the context recall loses 10 points or more,
+task of the page (which the dense model does right in 90 %), and a better method at most three quarters of that; without a random 30 % of the context recall loses 10 points or more,
 without 30 % of filler at most one item in 100; the last fifth of a language model's tokens improved held-out loss by less than 2 %; 256
 tokens of context are worth 0.15 nats a token.
 """
@@ -17,17 +17,17 @@ from pathlib import Path
 from cases import BETTER, MAGNITUDE, SOME_CONTINUATION, TEXT, kind, stated, task_evaluations
 from whittle_run import ROOT, Whittle
 
-RIGHT, LOST, LEAST_BENEFIT, FLAT, NOTHING, VISIBLY_LESS = 0.98, 0.10, 0.15, 0.02, 0.01, 0.75
+RIGHT, ABLE, LOST, LEAST_BENEFIT, FLAT, NOTHING, VISIBLY_LESS = 0.98, 0.90, 0.10, 0.15, 0.02, 0.01, 0.75
 
 
 @dataclass
 class Gate:
     name: str
-    passed: bool | None  # None: cannot be told here
+    passed: bool | None  # None: no gate, or nothing here to tell by
     figures: str
 
     def line(self) -> str:
-        word = {True: "pass", False: "FAIL", None: "not checked"}[self.passed]
+        word = {True: "pass", False: "FAIL", None: "no gate"}[self.passed]
         return f"{word}: {self.name}. {self.figures}"
 
 
@@ -49,8 +49,13 @@ def loss(w: Whittle, model: str, evaluation: str, reduce: str, prune: str) -> fl
     return 0.0 - quality["accuracy"]["change"]["value"]
 
 
+def able(w: Whittle, model: str, evaluation: str) -> bool:
+    return w.run(model, evaluation)["accuracy"]["baseline"]["value"] >= ABLE
+
+
 def pruning_shows(w: Whittle, model: str) -> Gate:
-    evaluations = [TEXT, SOME_CONTINUATION] if kind(model) == "lm" else task_evaluations(model)
+    # A loss tells something only where the dense model could do the task.
+    evaluations = [TEXT, SOME_CONTINUATION] if kind(model) == "lm" else [e for e in task_evaluations(model) if able(w, model, e)]
     lost = {e: loss(w, model, e, "off", MAGNITUDE) for e in evaluations}
     worst = max(lost, key=lost.get)
     rest = {label: loss(w, model, worst, reduce, prune) for label, reduce, prune in BETTER}
@@ -67,7 +72,8 @@ def removal_shows(w: Whittle, model: str) -> Gate:
         w.run(model, evaluation.replace(",", f"{what},", 1))["accuracy"]["baseline"]["value"] for what in ("", ",without=random", ",without=filler")
     )
     figures = f"{evaluation.split(',')[0]}: all of the context {full:.1%}, without a random 30 % {random:.1%}, without 30 % of filler {filler:.1%}"
-    passed = full - random >= LOST and full - filler <= NOTHING
+    # Asked of recall alone: copying learns from how densely the data stand, which changes when filler goes.
+    passed = full - random >= LOST and full - filler <= NOTHING if kind(model) == "recall" else None
     return Gate("a random 30 % of the context missing costs 10 points or more, 30 % of filler none", passed, figures)
 
 
