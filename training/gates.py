@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cases import BETTER, MAGNITUDE, SOME_CONTINUATION, TEXT, kind, stated, task_evaluations
-from whittle_run import ROOT, Whittle
+from whittle_run import MODELS, ROOT, Whittle
 
 RIGHT, ABLE, LOST, LEAST_BENEFIT, FLAT, NOTHING, VISIBLY_LESS = 0.98, 0.90, 0.10, 0.15, 0.02, 0.01, 0.75
 
@@ -77,11 +77,12 @@ def removal_shows(w: Whittle, model: str) -> Gate:
     return Gate("a random 30 % of the context missing costs 10 points or more, 30 % of filler none", passed, figures)
 
 
-def flat(log: Path) -> Gate:
+def flat(log: Path, tokens: int) -> Gate:
+    """`tokens`: how many the bundled weights have seen; a log of more or less than that tells nothing of them."""
     name = "the last fifth of the training tokens improved held-out loss by less than 2 %"
-    if not log.exists():
-        return Gate(name, None, "no training log of this model here")
-    checks = [json.loads(line) for line in log.read_text().splitlines()]
+    checks = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    if not checks or abs(checks[-1]["tokens"] - tokens) > 0.02 * tokens:
+        return Gate(name, None, f"Cannot be told: {log.parent.name} has no training log here that ends at {tokens / 1e6:.1f}M tokens")
     first, last = checks[0]["tokens"], checks[-1]["tokens"]
     bend = min(checks, key=lambda c: abs(c["tokens"] - (last - last / 5)))
     gain = 1 - checks[-1]["mean"] / bend["mean"]
@@ -96,7 +97,9 @@ def benefit(w: Whittle, model: str) -> Gate:
 
 def gates(w: Whittle, model: str, state: Path) -> list[Gate]:
     if kind(model) == "lm":
-        return [pruning_shows(w, model), flat(state / "runs" / model.removeprefix("lm-") / "log.jsonl"), benefit(w, model)]
+        tokens = json.loads((MODELS / model / "training.json").read_text())["tokens"]
+        log = state / "runs" / model.removeprefix("lm-") / "log.jsonl"
+        return [pruning_shows(w, model), flat(log, tokens), benefit(w, model)]
     return [*right_when_dense(w, model), pruning_shows(w, model), removal_shows(w, model)]
 
 
