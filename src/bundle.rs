@@ -25,6 +25,8 @@ pub struct Entry {
     /// Evaluations that make sense for it; the first is its default.
     pub evaluations: Vec<String>,
     pub prompt: String,
+    /// Tokens generated after the prompt.
+    pub tokens: usize,
     /// Calibration file below models/eval.
     pub calibration: String,
     /// File -> sha256.

@@ -117,7 +117,7 @@ impl Matrix {
 
     /// f32 values that a kernel wrote, rows padded with zeros to [`Matrix::row_stride`].
     pub fn on_gpu(rows: usize, cols: usize, padded: Buffer) -> Self {
-        Self { rows, cols, data: MatrixData::GpuF32(padded) }
+        Self { rows, cols, data: MatrixData::GpuF32(padded), packed: None }
     }
 
     pub fn rows(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Models from a folder or by their bundled name.
 
 use super::BackendArg;
-use crate::session::bundle::Entry;
+use crate::session::bundle::{Entry, INDEX};
 use crate::session::spec::{Backend, OWN};
 use crate::session::{Engine, Library, Loaded};
 use crate::{Error, Result};
@@ -34,7 +34,11 @@ pub async fn model(engine: &mut Engine, name: &str) -> Result<(String, Rc<Loaded
         return Ok((OWN.into(), loaded));
     }
     if Entry::find(name).is_err() {
-        let expected = "a folder with config.json, model.safetensors and tokenizer.json, or a bundled model (lm-mamba2, lm-mamba, lm-llama, recall-mamba2, recall-mamba, recall-llama)";
+        let bundled: Vec<&str> = INDEX.models.iter().map(|m| m.id.as_str()).collect();
+        let expected = format!(
+            "a folder with config.json, model.safetensors and tokenizer.json, or a bundled model ({})",
+            bundled.join(", ")
+        );
         return Err(Error::input("--model", name, expected));
     }
     Ok((name.into(), engine.model(name).await?))

@@ -6,7 +6,7 @@ use super::published;
 use crate::kernels::rows::concat_rows;
 use crate::method::Setting;
 use crate::tokenizer::Tokenizer;
-use crate::{Error, Result};
+use crate::{Error, Result, Rng};
 use serde::Deserialize;
 
 pub(super) struct Choice {
@@ -55,6 +55,8 @@ struct QueryLine {
 
 /// Longest context of a continuation item.
 const MAX_CONTEXT: usize = 400;
+/// Share of a context that [`Query::leave_out`] takes away.
+const LEFT_OUT: f64 = 0.3;
 /// Longest context of a cloze item.
 const MAX_CLOZE: usize = 440;
 
@@ -149,6 +151,22 @@ impl Cloze {
 }
 
 impl Query {
+    /// Takes 30 % of the context away, filler before anything else.
+    pub fn leave_out(&mut self, is_filler: &[bool], rng: &mut Rng) {
+        let mut order: Vec<usize> = (0..self.context.len()).collect();
+        for i in 0..order.len() {
+            let j = i + rng.below(order.len() - i);
+            order.swap(i, j);
+        }
+        let filler = |&i: &usize| is_filler.get(self.context[i] as usize) == Some(&true);
+        let (first, rest): (Vec<usize>, Vec<usize>) = order.into_iter().partition(filler);
+        let n = (self.context.len() as f64 * LEFT_OUT).round() as usize;
+        let mut stays = vec![true; self.context.len()];
+        first.into_iter().chain(rest).take(n).for_each(|i| stays[i] = false);
+        let mut stays = stays.into_iter();
+        self.context.retain(|_| stays.next() == Some(true));
+    }
+
     pub async fn score(&self, arm: &Arm<'_>) -> Result<Score> {
         let mut context = arm.read(&self.context)?;
         arm.extend(&mut context, &self.query)?;
@@ -232,4 +250,26 @@ pub(super) fn windows(
         bytes_per_token,
     };
     Ok((0..n).map(window).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_out_takes_thirty_per_cent_filler_first_and_keeps_the_order() {
+        // Ids below 12 are filler: 12 of 20 tokens, and 30 % are 6.
+        let item = || Query { context: (0..20).collect(), query: vec![20], answer: vec![21] };
+        let marks: Vec<bool> = (0..20).map(|id| id < 12).collect();
+        let mut rng = Rng::new(3);
+        let (mut random, mut filler) = (item(), item());
+        random.leave_out(&[], &mut rng);
+        filler.leave_out(&marks, &mut rng);
+        for context in [&random.context, &filler.context] {
+            assert_eq!(context.len(), 14);
+            assert!(context.is_sorted(), "{context:?}");
+        }
+        assert!((12..20).all(|id| filler.context.contains(&id)), "{:?}", filler.context);
+        assert!((12..20).any(|id| !random.context.contains(&id)), "{:?}", random.context);
+    }
 }

@@ -22,7 +22,7 @@ use serde::Serialize;
 /// One quality metric of a baseline and a compressed model on the same items.
 #[derive(Debug, Clone, Serialize)]
 pub struct Quality {
-    /// "accuracy", "perplexity", "bits_per_byte", "bits_per_target", "context_benefit"
+    /// "accuracy", "perplexity", "bits_per_byte", "bits_per_target", "context_benefit", "context_benefit_nats"
     pub metric: &'static str,
     pub label: &'static str,
     /// How it is defined, on which data; one sentence.

@@ -1,16 +1,14 @@
 //! The evaluations: what they describe themselves as, how one item is scored, how items become a figure.
 
-use super::arm::{Arm, Context};
+use super::arm::{Arm, Context, filler};
 use super::figures::{self, Metric, Score};
 use super::{Quality, published};
 
 use super::items::{Choice, Cloze, Prior, Query, Window, choice, cloze, lines, query, windows};
-use crate::bundle::INDEX;
 use crate::config::FAMILIES;
 use crate::method::{About, Knob, KnobKind, Setting};
 use crate::tokenizer::Tokenizer;
-use crate::{Result, Rng};
-use std::sync::LazyLock;
+use crate::{Error, Result, Rng};
 
 const N: Knob = Knob {
     id: "n",
@@ -98,49 +96,106 @@ static CLOZE: About = About {
     families: &FAMILIES,
 };
 
-static RECALL: LazyLock<About> = LazyLock::new(|| About {
+const WITHOUT: Knob = Knob {
+    id: "without",
+    label: "Left out",
+    help: "Context tokens that neither model gets to read: what is lost when 30 % go, by chance or with the filler first",
+    kind: KnobKind::Choice {
+        options: &[
+            ("nothing", "nothing"),
+            ("random", "30 % at random"),
+            ("filler", "30 %, filler first"),
+        ],
+        default: "nothing",
+    },
+};
+
+static RECALL: About = About {
     id: "recall",
     label: "Recall in noise",
     summary: "Key-value pairs are scattered among filler tokens; the model is asked for the value of one key. A guess is right 3 % of the time.",
     source: "Context as generated; the query (`? key`) is never reduced. Items: models/eval/SOURCES.md.",
-    knobs: vec![
+    knobs: &[
         Knob {
             id: "level",
             label: "Level",
             help: "Pairs and context length",
-            kind: KnobKind::Choice { options: levels().leak(), default: "medium" },
+            kind: KnobKind::Choice {
+                options: &[
+                    ("easy", "4 pairs in 64"),
+                    ("medium", "8 pairs in 96"),
+                    ("hard", "16 pairs in 160"),
+                    ("dense", "16 pairs in 64"),
+                    ("easy-256", "4 pairs in 256"),
+                    ("medium-256", "8 pairs in 256"),
+                    ("hard-256", "16 pairs in 256"),
+                    ("easy-512", "4 pairs in 512"),
+                    ("medium-512", "8 pairs in 512"),
+                    ("hard-512", "16 pairs in 512"),
+                    ("easy-1024", "4 pairs in 1024"),
+                    ("medium-1024", "8 pairs in 1024"),
+                    ("hard-1024", "16 pairs in 1024"),
+                ],
+                default: "medium",
+            },
+        },
+        WITHOUT,
+        N,
+        CONTROLS,
+    ],
+    families: &FAMILIES,
+};
+
+static COPY: About = About {
+    id: "copy",
+    label: "Selective copying",
+    summary: "A few data tokens stand among filler; the model is asked for them in order, without the filler. Right only if every one is.",
+    source: "Mamba (arXiv 2312.00752), section 4.1, with data tokens that differ. Each answer token is asked with the right ones before it; the question mark is never reduced. Items: models/eval/SOURCES.md.",
+    knobs: &[
+        Knob {
+            id: "level",
+            label: "Level",
+            help: "Data tokens and context length",
+            kind: KnobKind::Choice {
+                options: &[
+                    ("easy", "4 tokens in 32"),
+                    ("medium", "6 tokens in 64"),
+                    ("hard", "8 tokens in 96"),
+                ],
+                default: "medium",
+            },
+        },
+        WITHOUT,
+        N,
+        CONTROLS,
+    ],
+    families: &FAMILIES,
+};
+
+static INDUCTION: About = About {
+    id: "induction",
+    label: "Induction",
+    summary: "A mark stands once among random tokens; when it comes again, which token followed it? A guess is right 3 % of the time.",
+    source: "Mamba (arXiv 2312.00752), section 4.1. The second mark is never reduced. Items: models/eval/SOURCES.md.",
+    knobs: &[
+        Knob {
+            id: "level",
+            label: "Level",
+            help: "Context length",
+            kind: KnobKind::Choice {
+                options: &[("easy", "32 tokens"), ("medium", "64 tokens"), ("hard", "128 tokens")],
+                default: "medium",
+            },
         },
         N,
         CONTROLS,
-    ]
-    .leak(),
+    ],
     families: &FAMILIES,
-});
-
-/// Name of a level of recall, pairs, context tokens; `NAME-TOKENS` is the same in a longer context.
-const LEVELS: [(&str, &str, &str); 4] =
-    [("easy", "4", "64"), ("medium", "8", "96"), ("hard", "16", "160"), ("dense", "16", "64")];
-
-/// The levels that are bundled, as `recall_LEVEL.jsonl`, with what they mean.
-fn levels() -> Vec<(&'static str, &'static str)> {
-    let file = |name: &'static String| name.strip_prefix("recall_")?.strip_suffix(".jsonl");
-    INDEX.eval.keys().filter_map(file).map(|id| (id, level_label(id).leak() as &str)).collect()
-}
-
-fn level_label(id: &str) -> String {
-    let (name, length) = id.split_once('-').unwrap_or((id, ""));
-    match LEVELS.iter().find(|(level, ..)| *level == name) {
-        None => id.to_string(),
-        Some((_, pairs, usual)) => {
-            let tokens = if length.is_empty() { usual } else { length };
-            [pairs, " pairs in ", tokens].concat()
-        }
-    }
-}
+};
 
 /// Every evaluation, in the order of the menus.
 pub fn abouts() -> Vec<&'static About> {
-    vec![&CONTINUATION, &TEXT, &CLOZE, &RECALL]
+    vec![&CONTINUATION, &TEXT, &CLOZE, &RECALL, &COPY, &INDUCTION]
 }
 
 /// Files (below models/eval) that an evaluation reads.
@@ -148,7 +203,9 @@ pub fn files(setting: &Setting) -> Vec<String> {
     match setting.about.id {
         "continuation" => vec!["continuation.jsonl".into()],
         "cloze" => vec!["cloze.jsonl".into()],
-        "recall" => vec![format!("recall_{}.jsonl", setting.choice("level"))],
+        task @ ("recall" | "copy" | "induction") => {
+            vec![format!("{task}_{}.jsonl", setting.choice("level"))]
+        }
         _ => match setting.choice("work") {
             "all" => ["northanger_abbey", "opticks", "persuasion", "state_of_the_union"]
                 .iter()
@@ -193,11 +250,26 @@ impl Task {
                 setting.number("n") as usize,
                 seed,
             )),
-            "recall" => Kind::Recall(pick(
-                lines(&files[0])?.iter().map(|l| query(l, tokenizer)).collect::<Result<_>>()?,
-                setting.number("n") as usize,
-                seed,
-            )),
+            task @ ("recall" | "copy" | "induction") => {
+                let all =
+                    lines(&files[0])?.iter().map(|l| query(l, tokenizer)).collect::<Result<_>>()?;
+                let mut items: Vec<Query> = pick(all, setting.number("n") as usize, seed);
+                let what = if task == "induction" { "nothing" } else { setting.choice("without") };
+                if what != "nothing" {
+                    let marks = filler(tokenizer).ok_or_else(|| {
+                        Error::input(
+                            "without",
+                            what,
+                            "nothing: this vocabulary has no filler n00, n01 ..",
+                        )
+                    })?;
+                    // Chance decides alone where nothing counts as filler.
+                    let marks = if what == "filler" { &marks[..] } else { &[] };
+                    let mut rng = Rng::new(seed);
+                    items.iter_mut().for_each(|item| item.leave_out(marks, &mut rng));
+                }
+                Kind::Recall(items)
+            }
             _ => {
                 let mut all = Vec::new();
                 for file in files {

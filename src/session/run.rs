@@ -228,13 +228,18 @@ async fn pruned_model(
     Ok((model, pruned.report, Some(decode)))
 }
 
-/// Windows spread evenly over the calibration text; for the recall models, its lines. One sequence more than the
+/// The calibration text of a task model (`recall_calibration.txt`) has one sequence a line, and no prose.
+fn is_lines(calibration: &str) -> bool {
+    calibration.ends_with("_calibration.txt")
+}
+
+/// Windows spread evenly over the calibration text; for the task models, its lines. One sequence more than the
 /// setting asks for, the last: it is held out, and taken from the end of the text.
 async fn calibration(engine: &Engine, loaded: &Loaded, setting: &Setting) -> Result<Vec<Vec<u32>>> {
     let bytes = engine.data(&loaded.calibration).await?;
     let text = String::from_utf8_lossy(&bytes);
     let wanted = setting.number("sequences") as usize;
-    if loaded.calibration.starts_with("recall") {
+    if is_lines(&loaded.calibration) {
         let lines = text.lines().filter(|l| !l.trim().is_empty()).take(wanted + 1);
         return lines.map(|line| loaded.tokenizer.encode(line)).collect();
     }
@@ -297,7 +302,7 @@ async fn speed_text(engine: &Engine, loaded: &Loaded, prompt: &[u32]) -> Result<
     if prompt.len() >= SPEED_PROMPT {
         return Ok(prompt.to_vec());
     }
-    if loaded.calibration.starts_with("recall") {
+    if is_lines(&loaded.calibration) {
         // Their vocabulary has no prose: the prompt again and again.
         return Ok(prompt.iter().copied().cycle().take(SPEED_PROMPT).collect());
     }

@@ -63,7 +63,7 @@ impl RunSpec {
             reduction: None,
             pruning: None,
             seed: 1,
-            tokens: if entry.evaluations.iter().any(|e| e == "recall") { 1 } else { 48 },
+            tokens: entry.tokens,
             temperature: 0.0,
             prompt: entry.prompt.clone(),
             backend: Backend::Auto,
