@@ -152,7 +152,7 @@ impl Matrix {
 /// an estimate from bytes.
 fn break_even(device: &Device, values: WeightValues<'_>) -> Option<f64> {
     match (device, values) {
-        (Device::Cpu, WeightValues::F32(_)) if reads_halves() => Some(0.5),
+        (Device::Cpu, WeightValues::F32(_)) if reads_halves() => Some(0.6),
         (Device::Cpu, _) => None,
         (Device::Gpu(_), _) => Some(0.6),
     }

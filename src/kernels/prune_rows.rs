@@ -11,6 +11,8 @@
 
 mod cpu;
 
+pub(super) use cpu::eliminate;
+
 use super::inverse_factor::{inverse_factor, random_gram};
 use super::{Case, groups, random, spread};
 use crate::Rng;

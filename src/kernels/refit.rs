@@ -9,6 +9,7 @@
 
 use super::inverse_factor::{Damped, random_gram};
 use super::matmul::matmul;
+use super::prune_rows::eliminate;
 use super::{Case, random, spread};
 use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Matrix, Tensor};
@@ -161,16 +162,9 @@ fn on_cpu(gram: &Tensor, w: &Tensor, keep: &Tensor) -> Tensor {
             .iter()
             .map(|&i| kept.iter().map(|&j| h(i, j)).chain([pull(i)]).collect())
             .collect();
-        for c in 0..kept.len() {
-            for i in (0..kept.len()).filter(|&i| i != c) {
-                let factor = a[i][c] / a[c][c];
-                for j in c..=kept.len() {
-                    a[i][j] -= factor * a[c][j];
-                }
-            }
-        }
-        for (i, &j) in kept.iter().enumerate() {
-            out[r * n + j] = (w(j) + a[i][kept.len()] / a[i][i]) as f32;
+        let change = eliminate(&mut a);
+        for (&j, d) in kept.iter().zip(change) {
+            out[r * n + j] = (w(j) + d) as f32;
         }
     }
     Tensor::on_cpu(rows, n, out)

@@ -33,7 +33,8 @@ test("without a click a run completes and every panel shows it", () => withPage(
   assert.match(await panel("Speed"), /Measured on CPU \(wasm simd128\): the only GPU is SwiftShader/);
   const paper = await panel("Cost on paper");
   assert.match(paper, /counted, not measured/);
-  assert.match(paper, /Unstructured sparsity does not make dense kernels faster/);
+  assert.match(paper, /12 of 12 pruned matrices are packed as 2:4\./);
+  assert.match(paper, /1\.3 MB/);
   assert.match(paper, /18\.0%/);
 }));
 

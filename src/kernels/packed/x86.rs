@@ -31,6 +31,10 @@ pub fn two_of_four(s: &Sums<'_>, pair: usize, t: usize) -> [f32; 2] {
     [lanes[0] + lanes[1] + lanes[4] + lanes[5], lanes[2] + lanes[3] + lanes[6] + lanes[7]]
 }
 
+/// Bytes that the values and the indices are asked for ahead of their use. Two streams confuse the machine's own guess:
+/// asking made 2:4 in f16 1.1 to 1.2 times as fast on a Zen 4. The dense product, one stream, became slower by it.
+const AHEAD: usize = 512;
+
 /// The loop of both precisions; `$load` gives eight values from a place.
 macro_rules! pair {
     ($name:ident, $value:ty, $load:expr) => {
@@ -55,6 +59,14 @@ macro_rules! pair {
             };
             let (twos, rest) = index.as_chunks::<2>();
             for (i, two) in twos.iter().enumerate() {
+                let next = values.wrapping_add(32 * i).cast::<i8>().wrapping_add(AHEAD);
+                _mm_prefetch::<_MM_HINT_T0>(next);
+                if size_of::<$value>() == 4 {
+                    _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(64));
+                }
+                if i % 8 == 0 {
+                    _mm_prefetch::<_MM_HINT_T0>(two.as_ptr().cast::<i8>().wrapping_add(AHEAD));
+                }
                 chunk(2 * i, two[0], &mut s[..2]);
                 chunk(2 * i + 1, two[1], &mut s[2..]);
             }

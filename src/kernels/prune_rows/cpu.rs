@@ -98,20 +98,11 @@ impl Rule<'_> {
 
     /// (G_PP)⁻¹ w_P by elimination.
     fn solve(&self, row: &[f64], members: &[usize], span: usize) -> Vec<f64> {
-        let p = members.len();
         let mut a: Vec<Vec<f64>> = members
             .iter()
             .map(|&i| members.iter().map(|&j| self.g(i, j, span)).chain([row[i]]).collect())
             .collect();
-        for c in 0..p {
-            for i in (0..p).filter(|&i| i != c) {
-                let factor = a[i][c] / a[c][c];
-                for j in c..=p {
-                    a[i][j] -= factor * a[c][j];
-                }
-            }
-        }
-        (0..p).map(|i| a[i][p] / a[i][i]).collect()
+        eliminate(&mut a)
     }
 
     fn in_turn(&self, row: &mut [f64], (a, b): (usize, usize), remove: usize) {
@@ -139,4 +130,17 @@ impl Rule<'_> {
         }
         members.iter().for_each(|&j| row[j] = 0.0);
     }
+}
+
+/// Solves the system of rows `[p, p + 1]`, the last column its right side, by Gauss and Jordan.
+pub fn eliminate(a: &mut [Vec<f64>]) -> Vec<f64> {
+    let p = a.len();
+    for c in 0..p {
+        let pivot = a[c].clone();
+        for row in a.iter_mut().enumerate().filter(|(i, _)| *i != c).map(|(_, row)| row) {
+            let factor = row[c] / pivot[c];
+            row.iter_mut().zip(&pivot).skip(c).for_each(|(x, y)| *x -= factor * y);
+        }
+    }
+    (0..p).map(|i| a[i][p] / a[i][i]).collect()
 }
