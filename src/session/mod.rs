@@ -1,6 +1,7 @@
 //! A session: what a person set, what is loaded, what is shown. The page and the command line both sit on it.
 
 mod beside;
+pub mod calibration;
 mod decode;
 mod engine;
 mod library;
@@ -10,7 +11,7 @@ pub mod spec;
 mod trace;
 
 pub use crate::bundle;
-pub use engine::{Engine, Loaded, open};
+pub use engine::{CalibrationText, Engine, Loaded, OWN_CALIBRATION, open};
 pub use library::Library;
 pub use run::{Show, run};
 

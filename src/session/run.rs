@@ -1,21 +1,18 @@
 //! One run: baseline and compressed on the same text and items, each figure shown as it comes.
 
 use super::beside::{self, Scored};
-use super::engine::{Engine, Loaded, short_hash};
+use super::engine::{CalibrationText, Engine, Loaded, short_hash};
 use super::protocol::{Cost, Decode, RunView, Side, Status};
 use super::spec::RunSpec;
-use super::{decode, trace};
+use super::{calibration, decode, trace};
 use crate::backend::Device;
 use crate::eval::{Arm, Sampling, Task, files, filler, generate, no_context, speed};
-use crate::method::Setting;
 use crate::models::{Model, Weights};
 use crate::pace::{Pace, now_ms};
 use crate::prune::MatrixReport;
 use crate::{Error, Result, prune, reduce};
 use std::rc::Rc;
 
-/// Tokens of one calibration sequence.
-const CALIBRATION_TOKENS: usize = 512;
 /// Longest prompt that is used; the beginning of a longer one is left out.
 const MAX_PROMPT_TOKENS: usize = 2048;
 /// Least tokens of the text whose prefill is timed.
@@ -206,14 +203,15 @@ async fn pruned_model(
     run: &mut Running<'_, '_>,
 ) -> Result<(Rc<Model>, Vec<MatrixReport>, Option<Decode>)> {
     let Some(setting) = &spec.pruning else { return Ok((dense.clone(), Vec::new(), None)) };
-    let key = short_hash(&format!("{setting} {}", spec.seed));
+    let calibration = loaded.calibration.name();
+    let key = short_hash(&format!("{setting} {} {calibration}", spec.seed));
     if let Some((found, model, report, decode)) = &engine.cache.pruned
         && *found == key
     {
         return Ok((model.clone(), report.clone(), Some(decode.clone())));
     }
     run.say("Reading calibration text", None);
-    let sequences = calibration(engine, loaded, setting).await?;
+    let sequences = calibration::sequences(engine, loaded, setting).await?;
     let mut progress = |done: usize, all: usize| {
         run.say_often(&format!("Pruning matrix {done} of {all}"), Some(done as f64 / all as f64));
     };
@@ -226,30 +224,6 @@ async fn pruned_model(
     let decode = decode::count(loaded, &model, &weights, pruned.report.len(), execution);
     engine.cache.pruned = Some((key, model.clone(), pruned.report.clone(), decode.clone()));
     Ok((model, pruned.report, Some(decode)))
-}
-
-/// The calibration text of a task model (`recall_calibration.txt`) has one sequence a line, and no prose.
-fn is_lines(calibration: &str) -> bool {
-    calibration.ends_with("_calibration.txt")
-}
-
-/// Windows spread evenly over the calibration text; for the task models, its lines. One sequence more than the
-/// setting asks for, the last: it is held out, and taken from the end of the text.
-async fn calibration(engine: &Engine, loaded: &Loaded, setting: &Setting) -> Result<Vec<Vec<u32>>> {
-    let bytes = engine.data(&loaded.calibration).await?;
-    let text = String::from_utf8_lossy(&bytes);
-    let wanted = setting.number("sequences") as usize;
-    if is_lines(&loaded.calibration) {
-        let lines = text.lines().filter(|l| !l.trim().is_empty()).take(wanted + 1);
-        return lines.map(|line| loaded.tokenizer.encode(line)).collect();
-    }
-    let ids = loaded.tokenizer.encode(&text)?;
-    let length = CALIBRATION_TOKENS.min(ids.len().saturating_sub(1)).max(1);
-    let held_out = ids.len().saturating_sub(length);
-    let n = wanted.min(held_out / length).max(1);
-    let step = (ids.len() - length - 1) / n;
-    let starts = (0..n).map(|i| i * step).chain([held_out]);
-    Ok(starts.map(|start| ids[start..start + length].to_vec()).collect())
 }
 
 fn cost(spec: &RunSpec, loaded: &Loaded, matrices: Vec<MatrixReport>, prompt: usize) -> Cost {
@@ -302,7 +276,7 @@ async fn speed_text(engine: &Engine, loaded: &Loaded, prompt: &[u32]) -> Result<
     if prompt.len() >= SPEED_PROMPT {
         return Ok(prompt.to_vec());
     }
-    if is_lines(&loaded.calibration) {
+    if matches!(&loaded.calibration, CalibrationText::Bundled(f) if calibration::is_lines(f)) {
         // Their vocabulary has no prose: the prompt again and again.
         return Ok(prompt.iter().copied().cycle().take(SPEED_PROMPT).collect());
     }
