@@ -230,7 +230,6 @@ test("files can be dropped anywhere", () => withPage({}, async ({ page, says, he
 
 test("once loaded, the page goes on without a network", () => withPage({}, async ({ page, says }) => {
   await says("Run complete");
-  await page.waitForLoadState("networkidle"); // the icon comes last
   await page.context().setOffline(true);
   await page.getByRole("combobox", { name: "Sparsity method" }).selectOption("off");
   await page.getByRole("button", { name: "Cancel" }).waitFor();
