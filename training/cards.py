@@ -1,6 +1,6 @@
 """Write the model cards: figures of `whittle run` for the dense model and each preset, the reference's beside them, and the gates.
 
-usage: python cards.py [MODEL ...] [--whittle ../target/fast/whittle] [--state /tmp/whittle-train]
+usage: python cards.py [MODEL ...] [--whittle ../target/fast/whittle]
 
 Ends with 1 if `whittle run` and the Python reference (evaluate.py) differ by more than 1 %, relative for perplexity and bits and in points for
 accuracy; dense, and pruned by magnitude at 50 %. A gate that fails is written down and does not end the command (gates.py does).
@@ -100,7 +100,7 @@ def aligned(lines: list[str]) -> list[str]:
     return out[:-1]
 
 
-def card(w: Whittle, model: str, state) -> tuple[str, list[str]]:
+def card(w: Whittle, model: str) -> tuple[str, list[str]]:
     path = MODELS / model
     config = json.loads((path / "config.json").read_text())
     entry = next(m for m in json.loads((MODELS / "index.json").read_text())["models"] if m["id"] == model)
@@ -115,7 +115,7 @@ def card(w: Whittle, model: str, state) -> tuple[str, list[str]]:
     lines += ["## Dense", "", head, "|---|---|---|---|---|---|", *dense, ""]
     lines += ["## Compressed, by whittle run with the methods' defaults", "", *presets(w, model), ""]
     lines += ["Magnitude, 50 %, beside the reference:", "", head, "|---|---|---|---|---|---|", *pruned, ""]
-    lines += ["## Gates", "", *(f"- {gate.line()}" for gate in gates(w, model, state))]
+    lines += ["## Gates", "", *(f"- {gate.line()}" for gate in gates(w, model))]
     return "\n".join(aligned(lines)) + "\n", complaints + more
 
 
@@ -123,7 +123,7 @@ def main() -> None:
     args, w, models = arguments(__doc__)
     cards, complaints = {}, []
     for model in models:
-        cards[model], found = card(w, model, args.state)
+        cards[model], found = card(w, model)
         complaints += found
         print(model, "differs" if found else "agrees with the reference", flush=True)
     # Only now: `whittle run` refuses a card that is not the one it was built with.

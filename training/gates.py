@@ -1,6 +1,6 @@
 """Check that each bundled model is worth showing.
 
-usage: python gates.py [MODEL ...] [--whittle ../target/fast/whittle] [--state /tmp/whittle-train]
+usage: python gates.py [MODEL ...] [--whittle ../target/fast/whittle]
 
 Figures come from `whittle run` (flatness from the training log). Prints one line a gate; ends with 1 if one fails. cards.py writes the same
 lines into the cards. Gates: task models right in 98 % at the stated level; magnitude at 50 % loses 10 points or 10 % of perplexity on some
@@ -18,6 +18,7 @@ from cases import BETTER, MAGNITUDE, SOME_CONTINUATION, TEXT, kind, stated, task
 from whittle_run import MODELS, ROOT, Whittle
 
 RIGHT, ABLE, LOST, LEAST_BENEFIT, FLAT, NOTHING, VISIBLY_LESS = 0.98, 0.90, 0.10, 0.15, 0.02, 0.01, 0.75
+LOGS = Path(__file__).resolve().parent / "logs"
 
 
 @dataclass
@@ -82,7 +83,7 @@ def flat(log: Path, tokens: int) -> Gate:
     name = "the last fifth of the training tokens improved held-out loss by less than 2 %"
     checks = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     if not checks or abs(checks[-1]["tokens"] - tokens) > 0.02 * tokens:
-        return Gate(name, None, f"Cannot be told: {log.parent.name} has no training log here that ends at {tokens / 1e6:.1f}M tokens")
+        return Gate(name, None, f"Cannot be told: there is no {log.name} that ends at {tokens / 1e6:.1f}M tokens")
     first, last = checks[0]["tokens"], checks[-1]["tokens"]
     bend = min(checks, key=lambda c: abs(c["tokens"] - (last - last / 5)))
     gain = 1 - checks[-1]["mean"] / bend["mean"]
@@ -95,11 +96,10 @@ def benefit(w: Whittle, model: str) -> Gate:
     return Gate("256 tokens of context are worth 0.15 nats a token or more", q["value"] >= LEAST_BENEFIT, f'{q["value"]:.3f} nats [{q["low"]:.3f}, {q["high"]:.3f}]')
 
 
-def gates(w: Whittle, model: str, state: Path) -> list[Gate]:
+def gates(w: Whittle, model: str) -> list[Gate]:
     if kind(model) == "lm":
         tokens = json.loads((MODELS / model / "training.json").read_text())["tokens"]
-        log = state / "runs" / model.removeprefix("lm-") / "log.jsonl"
-        return [pruning_shows(w, model), flat(log, tokens), benefit(w, model)]
+        return [pruning_shows(w, model), flat(LOGS / f"{model}.jsonl", tokens), benefit(w, model)]
     return [*right_when_dense(w, model), pruning_shows(w, model), removal_shows(w, model)]
 
 
@@ -107,7 +107,6 @@ def arguments(doc: str) -> tuple[argparse.Namespace, Whittle, list[str]]:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*")
     parser.add_argument("--whittle", type=Path, default=ROOT / "target/fast/whittle")
-    parser.add_argument("--state", type=Path, default=Path("/tmp/whittle-train"))
     parser.add_argument("--memory", type=Path, default=ROOT / "target/card-figures.json")
     args = parser.parse_args()
     w = Whittle(args.whittle, args.memory)
@@ -116,7 +115,7 @@ def arguments(doc: str) -> tuple[argparse.Namespace, Whittle, list[str]]:
 
 def main() -> None:
     args, w, models = arguments(__doc__)
-    every = [(model, gate) for model in models for gate in gates(w, model, args.state)]
+    every = [(model, gate) for model in models for gate in gates(w, model)]
     for model, gate in every:
         print(f"{model:14} {gate.line()}")
     raise SystemExit(any(gate.passed is False for _, gate in every))

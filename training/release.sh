@@ -7,9 +7,10 @@ cd "$(dirname "$0")"
 state=${STATE:-/tmp/whittle-train}
 for kind in "$@"; do
     python export.py "$state/runs/$kind/ckpt.pt" "../models/lm-$kind" --tokenizer "$state/lmdata/tokenizer.json"
+    cp "$state/runs/$kind/log.jsonl" "logs/lm-$kind.jsonl"
 done
 python make_index.py
 (cd .. && cargo build --profile fast --bin whittle)
-python cards.py --state "$state"
-python gates.py --state "$state" || echo "some gates fail: the cards say which"
+python cards.py
+python gates.py || echo "some gates fail: the cards say which"
 python make_index.py

@@ -7,13 +7,13 @@ use super::{BackendArg, load};
 use crate::method::Setting;
 use crate::models::{Edits, Model};
 use crate::pace::Pace;
-use crate::prune::{MatrixReport, Progress, Subject, abouts, prune};
+use crate::prune::{MatrixReport, Progress, Subject, abouts, prune, sparsity};
 use crate::session::{CalibrationText, Loaded, calibration};
 use crate::weights::{Checkpoint, Dtype};
 use crate::{Error, Result};
 use safetensors::tensor::TensorView;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ struct Output {
     out: String,
     backend: String,
     /// What `__metadata__` of model.safetensors holds.
-    recipe: HashMap<String, String>,
+    recipe: BTreeMap<String, String>,
     matrices: Vec<MatrixReport>,
 }
 
@@ -100,13 +100,11 @@ fn recipe(
     setting: &Setting,
     sequences: usize,
     report: &[MatrixReport],
-) -> HashMap<String, String> {
+) -> BTreeMap<String, String> {
     let calibration = match &loaded.calibration {
         CalibrationText::Bundled(file) => format!("models/eval/{file}"),
         own => format!("sha256 {}", own.name()),
     };
-    let weights: f64 = report.iter().map(|m| (m.rows * m.cols) as f64).sum();
-    let zeros: f64 = report.iter().map(|m| (m.rows * m.cols) as f64 * m.achieved).sum();
     let pairs = [
         ("format", "pt".to_string()),
         ("whittle", env!("CARGO_PKG_VERSION").into()),
@@ -115,7 +113,7 @@ fn recipe(
         ("whittle.prune", setting.to_string()),
         ("whittle.calibration", calibration),
         ("whittle.calibration_sequences", sequences.saturating_sub(1).max(1).to_string()),
-        ("whittle.sparsity", format!("{:.6}", if weights > 0.0 { zeros / weights } else { 0.0 })),
+        ("whittle.sparsity", format!("{:.6}", sparsity(report))),
     ];
     pairs.map(|(key, value)| (key.to_string(), value)).into()
 }
@@ -124,7 +122,7 @@ fn recipe(
 fn safetensors(
     checkpoint: &Checkpoint,
     edits: &Edits,
-    recipe: HashMap<String, String>,
+    recipe: BTreeMap<String, String>,
 ) -> Result<Vec<u8>> {
     let mut tensors = Vec::new();
     for name in checkpoint.names() {
@@ -144,7 +142,7 @@ fn safetensors(
             Ok((name.as_str(), view))
         })
         .collect::<Result<_>>()?;
-    safetensors::serialize(views, Some(recipe)).map_err(failed)
+    safetensors::serialize(views, Some(recipe.into_iter().collect())).map_err(failed)
 }
 
 fn file_dtype(dtype: Dtype) -> safetensors::Dtype {
@@ -180,9 +178,8 @@ fn write(out: &Path, files: Vec<(String, Vec<u8>)>, weights: Vec<u8>, card: &str
 }
 
 fn card(output: &Output) -> String {
-    let mut lines: Vec<String> =
+    let lines: Vec<String> =
         output.recipe.iter().map(|(key, value)| format!("- {key}: {value}")).collect();
-    lines.sort();
     format!("# Pruned by Whittle\n\n{}\n\n```\n{}```\n", lines.join("\n"), table(output))
 }
 

@@ -45,6 +45,22 @@ pub struct MatrixReport {
     pub on_gpu: bool,
 }
 
+/// Zeros and weights of the matrices of a report.
+pub fn zeros(report: &[MatrixReport]) -> (f64, f64) {
+    let count = |m: &MatrixReport| (m.rows * m.cols) as f64;
+    let zeros = report.iter().map(|m| count(m) * m.achieved);
+    // An empty sum of floats is -0.
+    (zeros.sum::<f64>() + 0.0, report.iter().map(count).sum())
+}
+
+/// Share of zeros among these matrices, 0..=1.
+pub fn sparsity(report: &[MatrixReport]) -> f64 {
+    match zeros(report) {
+        (zeros, weights) if weights > 0.0 => zeros / weights,
+        _ => 0.0,
+    }
+}
+
 /// Pruned weights and the report.
 pub struct Pruned {
     pub edits: Edits,

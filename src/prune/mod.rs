@@ -22,7 +22,7 @@ mod tests;
 mod wanda;
 
 pub use calibrate::Calibration;
-pub use drive::{MatrixReport, Progress, Pruned, Subject, prune};
+pub use drive::{MatrixReport, Progress, Pruned, Subject, prune, sparsity, zeros};
 pub use knobs::{BLOCK, BLOCK_OR_ROW, DAMPING, INPUTS_DENSE, INPUTS_PRUNED, MASK};
 pub use knobs::{MATRICES, RUN, SEQUENCES};
 pub use pattern::{PATTERN, Pattern, SPARSITY};

@@ -162,10 +162,9 @@ impl Session {
     /// A cut beyond what the chosen layers can save becomes the most that they can; which model it is decides that, so a
     /// slider cannot know. What is wrong otherwise is the run's to report.
     async fn fit(&mut self) {
-        let Ok(loaded) = self.engine.model(&self.spec.model).await else { return };
-        let config = &loaded.config;
         let Some(setting) = &mut self.spec.reduction else { return };
-        let Some(most) = reduce::too_much(config, setting) else { return };
+        let Ok(loaded) = self.engine.model(&self.spec.model).await else { return };
+        let Some(most) = reduce::too_much(&loaded.config, setting) else { return };
         if setting.set_knob("cut", &most.to_string()).is_ok() {
             let text = format!(
                 "With these layers of this model a cut of {most} is the most there is; it was set to that."

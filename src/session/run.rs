@@ -229,14 +229,12 @@ async fn pruned_model(
 fn cost(spec: &RunSpec, loaded: &Loaded, matrices: Vec<MatrixReport>, prompt: usize) -> Cost {
     let n = prompt.max(SPEED_PROMPT);
     let saved = spec.reduction.as_ref().map(|s| reduce::savings(&loaded.config, s, n));
-    let weights: f64 = matrices.iter().map(|m| (m.rows * m.cols) as f64).sum();
-    let zeros: f64 = matrices.iter().map(|m| (m.rows * m.cols) as f64 * m.achieved).sum();
     Cost {
         flops_saved_layers: saved.as_ref().map_or(0.0, |s| s.layers),
         flops_saved_total: saved.as_ref().map_or(0.0, |s| s.total),
         lengths: saved.map_or_else(|| vec![n; loaded.config.n_layer()], |s| s.lengths),
-        sparsity: if weights > 0.0 { zeros / weights } else { 0.0 },
-        sparsity_of_model: (zeros + 0.0) / loaded.view.parameters.max(1) as f64,
+        sparsity: prune::sparsity(&matrices),
+        sparsity_of_model: prune::zeros(&matrices).0 / loaded.view.parameters.max(1) as f64,
         decode: None,
         matrices,
     }
