@@ -23,8 +23,8 @@ mod wanda;
 pub use calibrate::Calibration;
 pub use drive::{MatrixReport, Progress, Pruned, Subject, prune};
 pub use knobs::{BLOCK, BLOCK_OR_ROW, DAMPING, INPUTS_DENSE, INPUTS_PRUNED, MASK};
-pub use knobs::{MATRICES, SEQUENCES};
-pub use pattern::{PATTERN, Pattern, SPARSITY};
+pub use knobs::{LAYERS, MATRICES, RATIOS, SEQUENCES};
+pub use pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD, THRESHOLD_OF_BLOCK};
 
 use crate::method::{About, Setting};
 use crate::pace::Pace;
@@ -103,16 +103,18 @@ impl Inputs {
     }
 }
 
-/// Rows that are converted to f64 and worked on together.
+/// Rows that are converted to f64 and worked on together; all rows where they share a threshold.
 const BATCH: usize = 64;
 
 /// Runs `work` over batches of rows in f64, weights of dead inputs already zero.
 async fn in_batches(
     job: Job<'_>,
+    pattern: Pattern,
     work: impl AsyncFn(&mut [f64], &Pace) -> Result<Outcome>,
 ) -> Result<Outcome> {
     let cols = job.inputs.cols;
-    for batch in job.weights.chunks_mut(BATCH * cols) {
+    let together = if pattern.is_by_row() { BATCH * cols } else { job.weights.len() };
+    for batch in job.weights.chunks_mut(together) {
         let mut rows: Vec<f64> = batch.iter().map(|w| f64::from(*w)).collect();
         if let Some(hessian) = &job.inputs.hessian {
             for row in rows.chunks_exact_mut(cols) {

@@ -1,7 +1,7 @@
 //! Wanda: remove the weights with the smallest |W_ij| * ||x_j||_2 in every output row.
 
 use super::masked::{self, REFIT};
-use super::{DAMPING, INPUTS_DENSE, Job, Needs, PATTERN, Pruning, SPARSITY, Work};
+use super::{DAMPING, INPUTS_DENSE, Job, Needs, PATTERN, Pruning, SPARSITY, THRESHOLD, Work};
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
 
@@ -12,7 +12,18 @@ static ABOUT: About = About {
     label: "Wanda",
     summary: "Removes the weights whose size times the norm of their input is smallest, row by row; the others stay as they are.",
     source: "Sun et al. 2023 (arXiv 2306.11695), equation 1. By default inputs are those of the dense model, as in the tables of the bundled models' cards; the authors' code takes them from the already pruned blocks. A row loses exactly round(n * sparsity) weights, ties to the lower index.",
-    knobs: &[SPARSITY, PATTERN, REFIT, DAMPING, INPUTS_DENSE, super::MATRICES, super::SEQUENCES],
+    knobs: &[
+        SPARSITY,
+        PATTERN,
+        THRESHOLD,
+        REFIT,
+        DAMPING,
+        INPUTS_DENSE,
+        super::RATIOS,
+        super::MATRICES,
+        super::LAYERS,
+        super::SEQUENCES,
+    ],
     families: &FAMILIES,
 };
 
