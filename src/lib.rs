@@ -4,6 +4,7 @@
 //! `error, config, weights, tokenizer -> backend + kernels -> models -> reduce, prune -> eval -> session -> web, cli`
 
 pub mod backend;
+pub mod bundle;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
 pub mod config;

@@ -60,6 +60,13 @@ pub enum Value {
     Layers(Vec<usize>),
 }
 
+impl Value {
+    /// Whether it is this option of a choice.
+    pub fn is(&self, option: &str) -> bool {
+        matches!(self, Value::Choice(x) if *x == option)
+    }
+}
+
 /// A chosen method with every knob set. Built only by [`Setting::parse`], so its values are valid.
 #[derive(Debug, Clone)]
 pub struct Setting {
@@ -120,6 +127,14 @@ impl Setting {
     /// Every knob with its value, in order.
     pub fn knobs(&self) -> impl Iterator<Item = (&'static str, &Value)> {
         self.about.knobs.iter().map(|knob| knob.id).zip(&self.values)
+    }
+
+    /// This setting with the values of every knob that `other` has too, where they mean something here.
+    pub fn like(mut self, other: &Setting) -> Setting {
+        for (id, value) in other.knobs() {
+            let _ = self.set_knob(id, &value.to_string());
+        }
+        self
     }
 
     fn value(&self, id: &str) -> &Value {

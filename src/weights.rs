@@ -210,6 +210,11 @@ impl Checkpoint {
         Ok(RawTensor { dtype, shape: entry.shape.clone(), bytes })
     }
 
+    /// Whether a tensor is stored as F16.
+    pub fn is_f16(&self, name: &str) -> bool {
+        self.tensors.get(name).is_some_and(|entry| matches!(entry.dtype, FileDtype::F16))
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }

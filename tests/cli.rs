@@ -96,12 +96,7 @@ fn broken_files_are_refused_by_name() {
 
 #[test]
 fn a_link_repeats_a_run() {
-    let run = |arguments: &[&str]| -> Value {
-        let output = whittle(arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).expect("JSON on standard output")
-    };
-    let first = run(&[
+    let first = json(&[
         "run",
         "--model",
         "recall-mamba",
@@ -120,9 +115,48 @@ fn a_link_repeats_a_run() {
         "--json",
     ]);
     let link = first["link"].as_str().unwrap();
-    let second = run(&["run", "--link", link, "--json"]);
+    let second = json(&["run", "--link", link, "--json"]);
     for part in ["link", "quality", "baseline", "compressed"] {
         assert_eq!(first[part], second[part], "{part}");
     }
     assert_eq!(first["cost"]["sparsity"], 0.5);
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = whittle(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON on standard output")
+}
+
+#[test]
+fn a_pruned_model_that_was_written_runs_as_the_one_in_memory() {
+    let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("pruned");
+    let _ = std::fs::remove_dir_all(&out);
+    let folder = out.to_string_lossy().into_owned();
+    let (spec, eval) = ("magnitude:sparsity=0.7", "recall:level=hard,n=40");
+    let prune = ["prune", "--model", "recall-mamba2", "--prune", spec, "--out", &folder];
+    let report = json(&[&prune[..], &["--backend", "cpu", "--json"]].concat());
+    assert!((report["matrices"][0]["achieved"].as_f64().unwrap() - 0.7).abs() < 0.01);
+    let run = |model: &str, extra: &[&str]| {
+        let common = ["run", "--model", model, "--eval", eval, "--backend", "cpu", "--tokens", "1"];
+        json(&[&common[..], extra, &["--json"]].concat())
+    };
+    let memory = run("recall-mamba2", &["--prune", spec]);
+    let written = run(&folder, &[]);
+    let (compressed, dense) =
+        (&memory["quality"][0]["compressed"], &written["quality"][0]["baseline"]);
+    assert!(dense["value"].as_f64().unwrap() < 0.99, "the pruning shows: {dense}");
+    assert_eq!(compressed["value"], dense["value"]);
+    // What is there is not written over.
+    refused(&prune, &["--out", "does not exist yet"]);
+}
+
+#[test]
+fn a_calibration_text_that_is_too_short_is_refused() {
+    let text = folder("short", |_, _| None);
+    let short = format!("{text}/short.txt");
+    std::fs::write(&short, "n01 n02").unwrap();
+    let out = format!("{text}/out");
+    let prune = ["prune", "--model", "recall-mamba2", "--prune", "wanda", "--out", &out];
+    refused(&[&prune[..], &["--calibration", &short]].concat(), &["calibration", "2 tokens", "64"]);
 }

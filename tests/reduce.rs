@@ -199,11 +199,11 @@ fn bundled(name: &str) -> (Fixture, Vec<u32>) {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     let json = std::fs::read(models.join(name).join("tokenizer.json")).unwrap();
     let tokenizer = Tokenizer::parse(&json).unwrap();
-    let is_recall = name.starts_with("recall");
-    let file = if is_recall { "recall_calibration.txt" } else { "calibration.txt" };
+    let task = name.split('-').next().filter(|task| *task != "lm");
+    let file = task.map_or("calibration.txt".into(), |task| format!("{task}_calibration.txt"));
     let text = std::fs::read_to_string(models.join("eval").join(file)).unwrap();
     let mut ids = tokenizer.encode(&text[..4000]).unwrap();
-    ids.truncate(if is_recall { 160 } else { 300 });
+    ids.truncate(if task.is_some() { 160 } else { 300 });
     let mut fixture = load(&models.join(name));
     fixture.name = name.to_string();
     (fixture, ids)
@@ -215,9 +215,9 @@ fn cpu_and_gpu_choose_the_same_tokens_on_the_bundled_models_but_for_near_ties() 
         Ok(gpu) => gpu,
         Err(e) => return println!("skipped: {e}"),
     };
-    for name in
-        ["lm-mamba2", "lm-mamba", "lm-llama", "recall-mamba2", "recall-mamba", "recall-llama"]
-    {
+    let index = include_str!("../models/index.json");
+    let index: serde_json::Value = serde_json::from_str(index).unwrap();
+    for name in index["models"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap()) {
         let (fixture, list) = bundled(name);
         let models = [&Device::Cpu, &gpu].map(|device| {
             let weights = fixture.weights.for_new_device();

@@ -1,9 +1,9 @@
-"""Measure an exported model on the evaluation sets and write MODEL_DIR/measured.json and MODEL_DIR/card.md.
+"""Reference figures of an exported model: the definitions of `whittle run`, computed by the training code on the stored float16 weights.
 
-usage: python evaluate.py MODEL_DIR --eval /work/shared/models/eval [--log RUN/log.jsonl] [--windows 16]
+usage: python evaluate.py MODEL_DIR [--magnitude 0.5] [--eval ../models/eval]
 
-Dense figures only: what compression does is measured by `whittle run`. Uses the training code on the exported weights (export.py checks that
-transformers gives the same logits). Language models: held-out loss, context benefit, cloze, continuation. Recall models: accuracy a level.
+export.py checks that transformers gives the same logits. cards.py sets these figures beside those of `whittle run`. Prints JSON. With
+--magnitude the smallest weights of every output row are zeroed first, in all matrices of the blocks but dt_proj.
 """
 
 import argparse
@@ -11,18 +11,16 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
-from card import write_card
-from lm import LanguageModel, build, count_parameters
+from lm import LanguageModel, build
 
-WINDOW = 512
-BENEFIT_CONTEXT, BENEFIT_SCORED = 256, 64
+WINDOWS, CONTEXT, SCORED = 8, 256, 64  # cases.TEXT
 END_OF_TEXT = 0
+LN_2 = math.log(2)
 
 
 def load(path: Path) -> LanguageModel:
@@ -39,15 +37,17 @@ def load(path: Path) -> LanguageModel:
     return model.eval()
 
 
+@torch.no_grad()
+def prune_by_magnitude(model: LanguageModel, sparsity: float) -> None:
+    """Per output row; equal weights go in the order of their columns."""
+    for name, weight in model.named_parameters():
+        if ".layers." in name and weight.ndim == 2 and not any(skip in name for skip in ("A_log", "dt_proj")):
+            removed = weight.abs().sort(dim=1, stable=True).indices[:, : round(weight.shape[1] * sparsity)]
+            weight.scatter_(1, removed, 0.0)
+
+
 def jsonl(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def spread(ids: np.ndarray, length: int, n: int) -> torch.Tensor:
-    """n windows [n, length], evenly spread, the first at the start."""
-    n = min(n, (len(ids) - 1) // length)
-    stride = (len(ids) - length) // n
-    return torch.from_numpy(np.stack([ids[i * stride :][:length] for i in range(n)]))
 
 
 def losses(model, ids: torch.Tensor) -> torch.Tensor:
@@ -59,47 +59,34 @@ def losses(model, ids: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def held_out(model, texts: dict[str, tuple[np.ndarray, float]], n: int) -> dict:
-    """Windows of 512 predicted tokens, scored from the second token of a window on."""
-    out, every = {}, []
-    hits = 0
-    for name, (ids, bytes_per_token) in texts.items():
-        x = spread(ids, WINDOW + 1, n)
-        nll = losses(model, x)
-        hits += sum((model(r[:, :-1]).argmax(-1) == r[:, 1:]).sum().item() for r in x.split(8))
-        every.append(nll.flatten())
-        mean = nll.mean().item()
-        out[name] = dict(loss=mean, perplexity=math.exp(mean), bits_per_byte=mean / math.log(2) / bytes_per_token)
-    every = torch.cat(every)
-    mean, error = every.mean().item(), every.std().item() / math.sqrt(len(every))
-    out["all"] = dict(loss=mean, standard_error=error, perplexity=math.exp(mean), top1=hits / len(every), tokens=len(every))
-    return out
-
-
-def context_benefit(model, texts: dict, n: int) -> dict:
-    """Nats a token that 256 tokens of context save on the next 64, against <|endoftext|> alone in their place."""
-    saved = []
-    for ids, _ in texts.values():
-        x = spread(ids, BENEFIT_CONTEXT + BENEFIT_SCORED, n)
-        bare = torch.cat([torch.full((len(x), 1), END_OF_TEXT), x[:, BENEFIT_CONTEXT:]], 1)
-        saved.append((losses(model, bare) - losses(model, x)[:, BENEFIT_CONTEXT - 1 :]).flatten())
-    saved = torch.cat(saved)
-    return dict(nats=saved.mean().item(), standard_error=saved.std().item() / math.sqrt(len(saved)), tokens=len(saved))
+def text(model, tokenizer: Tokenizer, works: list[Path]) -> dict:
+    """Windows spread evenly over each work; the first tokens are the context, the others are scored."""
+    length = CONTEXT + SCORED
+    nats = bare_nats = size = tokens = 0.0
+    for work in works:
+        content = work.read_text()
+        ids = torch.tensor(tokenizer.encode(content).ids)
+        n = max(1, min(WINDOWS, (len(ids) - 1) // (length - 1)))
+        step = (len(ids) - length) // n
+        x = torch.stack([ids[i * step : i * step + length] for i in range(n)])
+        bare = torch.cat([torch.full((n, 1), END_OF_TEXT), x[:, CONTEXT:]], 1)
+        nats += losses(model, x)[:, CONTEXT - 1 :].sum().item()
+        bare_nats += losses(model, bare).sum().item()
+        tokens += n * SCORED
+        size += n * SCORED * len(content.encode()) / len(ids)
+    return dict(perplexity=math.exp(nats / tokens), bits_per_byte=nats / LN_2 / size, context_benefit_nats=(bare_nats - nats) / tokens)
 
 
 def cloze(model, tokenizer: Tokenizer, items: list[dict]) -> dict:
     """The last word of a sentence: bits of the target, and how often greedy choice spells it."""
-    bits, hits, context_hits, in_context = 0.0, 0, 0, 0
+    bits = hits = 0.0
     for item in items:
         context = tokenizer.encode(item["context"]).ids[-440:]
         target = torch.tensor(tokenizer.encode(" " + item["target"]).ids)
         logits = model(torch.tensor([context + target[:-1].tolist()]))[0, len(context) - 1 :]
-        bits += F.cross_entropy(logits, target, reduction="sum").item() / math.log(2)
-        hit = bool((logits.argmax(-1) == target).all())
-        hits += hit
-        in_context += item["in_context"]
-        context_hits += hit and item["in_context"]
-    return dict(bits=bits / len(items), accuracy=hits / len(items), accuracy_in_context=context_hits / in_context, items=len(items), in_context=in_context)
+        bits += F.cross_entropy(logits, target, reduction="sum").item() / LN_2
+        hits += bool((logits.argmax(-1) == target).all())
+    return dict(bits_per_target=bits / len(items), accuracy=hits / len(items))
 
 
 def choice_scores(model, context: list[int], choices: list[list[int]]) -> torch.Tensor:
@@ -111,74 +98,56 @@ def choice_scores(model, context: list[int], choices: list[list[int]]) -> torch.
 
 
 def continuation(model, tokenizer: Tokenizer, items: list[dict]) -> dict:
-    """gain: the largest log p(choice | context) - log p(choice | <|endoftext|>) wins; plain: without the second term."""
-    gain = plain = 0
+    """The largest log p(choice | context) - log p(choice | <|endoftext|>) wins."""
+    hits = 0
     bits = size = 0.0
     for item in items:
         context = tokenizer.encode(item["context"]).ids[-400:]
         choices = [tokenizer.encode(c).ids for c in item["choices"]]
         given = choice_scores(model, context, choices)
-        alone = choice_scores(model, [END_OF_TEXT], choices)
-        gain += int((given - alone).argmax()) == item["label"]
-        plain += int(given.argmax()) == item["label"]
-        bits -= given[item["label"]].item() / math.log(2)
+        hits += int((given - choice_scores(model, [END_OF_TEXT], choices)).argmax()) == item["label"]
+        bits -= given[item["label"]].item() / LN_2
         size += len(item["choices"][item["label"]])
-    n = len(items)
-    return dict(gain=gain / n, plain=plain / n, bits_per_byte=bits / size, items=n)
+    return dict(accuracy=hits / len(items), bits_per_byte=bits / size)
 
 
-def recall(model, tokenizer: Tokenizer, path: Path) -> dict:
-    out = {}
-    for file in sorted(path.glob("recall_*.jsonl")):
-        items = jsonl(file)
-        ids = torch.tensor([tokenizer.encode(i["context"] + " " + i["query"]).ids for i in items])
-        answers = torch.tensor([tokenizer.token_to_id(i["answer"]) for i in items])
-        guesses = torch.cat([model(rows)[:, -1].argmax(-1) for rows in ids.split(100)])
-        out[file.stem.removeprefix("recall_")] = dict(accuracy=(guesses == answers).float().mean().item(), items=len(items))
-    return out
-
-
-def flatness(log: Path) -> dict:
-    """How much the last fifth of the tokens improved the held-out loss, from the checks of train_lm.py."""
-    checks = jsonl(log)
-    first, last = checks[0]["tokens"], checks[-1]["tokens"]
-    bend = min(checks, key=lambda c: abs(c["tokens"] - (last - (last - first) / 5)))
-    return dict(tokens=last, loss=checks[-1]["mean"], loss_before_last_fifth=bend["mean"], improvement=1 - checks[-1]["mean"] / bend["mean"])
+def task(model, tokenizer: Tokenizer, items: list[dict]) -> dict:
+    """Right where every token of the answer is the most likely one after the right ones before it."""
+    ids = torch.tensor([tokenizer.encode(" ".join((i["context"], i["query"], i["answer"]))).ids for i in items])
+    n = len(items[0]["answer"].split())
+    guesses = torch.cat([model(rows[:, :-1])[:, -n:].argmax(-1) for rows in ids.split(100)])
+    return dict(accuracy=(guesses == ids[:, -n:]).all(1).float().mean().item())
 
 
 @torch.no_grad()
-def measure(args) -> dict:
-    model = load(args.model)
-    tokenizer = Tokenizer.from_file(str(args.model / "tokenizer.json"))
-    result = dict(parameters=count_parameters(model), bytes=(args.model / "model.safetensors").stat().st_size)
-    if model.shape["vocab_size"] < 256:
-        return result | dict(recall=recall(model, tokenizer, args.eval))
-    texts = {}
-    for file in sorted((args.eval / "heldout").glob("*.txt")):
-        text = file.read_text()
-        ids = np.array(tokenizer.encode(text).ids, dtype=np.int64)
-        texts[file.stem] = (ids, len(text.encode()) / len(ids))
-    return result | dict(
-        held_out=held_out(model, texts, args.windows),
-        context_benefit=context_benefit(model, texts, 2 * args.windows),
-        cloze=cloze(model, tokenizer, jsonl(args.eval / "cloze.jsonl")),
-        continuation=continuation(model, tokenizer, jsonl(args.eval / "continuation.jsonl")),
-    )
+def measure(path: Path, data: Path, evaluations: list[str], magnitude: float = 0.0) -> dict[str, dict]:
+    """Evaluation SPEC -> metric -> figure."""
+    torch.set_num_threads(1)
+    model, tokenizer = load(path), Tokenizer.from_file(str(path / "tokenizer.json"))
+    if magnitude:
+        prune_by_magnitude(model, magnitude)
+    out = {}
+    for spec in evaluations:
+        name, _, knobs = spec.partition(":")
+        if name == "text":
+            out[spec] = text(model, tokenizer, sorted((data / "heldout").glob("*.txt")))
+        elif name in ("cloze", "continuation"):
+            out[spec] = {"cloze": cloze, "continuation": continuation}[name](model, tokenizer, jsonl(data / f"{name}.jsonl"))
+        else:
+            level = knobs.split(",")[0].removeprefix("level=")
+            out[spec] = task(model, tokenizer, jsonl(data / f"{name}_{level}.jsonl"))
+    return out
 
 
 def main() -> None:
+    from cases import dense_evaluations
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--eval", type=Path, default=Path("/work/shared/models/eval"))
-    parser.add_argument("--log", type=Path)
-    parser.add_argument("--windows", type=int, default=16)
+    parser.add_argument("--eval", type=Path, default=Path(__file__).resolve().parent.parent / "models/eval")
+    parser.add_argument("--magnitude", type=float, default=0.0)
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    result = measure(args)
-    if args.log:
-        result["flatness"] = flatness(args.log)
-    (args.model / "measured.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(write_card(args.model, result))
+    print(json.dumps(measure(args.model, args.eval, dense_evaluations(args.model.name), args.magnitude), indent=1))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Write a checkpoint as a Hugging Face directory and check the written files against transformers.
 
 usage: python export.py CKPT OUT --tokenizer /tmp/whittle-train/lmdata/tokenizer.json
-       python export.py CKPT OUT --recall          (word-level tokenizer of the recall task)
+       python export.py CKPT OUT --task copy       (word-level tokenizer of a task: recall or copy)
        python export.py --check CKPT OUT           (compare only)
 
 Prints the largest logit differences and fails above 1e-3 of the largest logit. OUT/training.json keeps step, tokens and seconds for the card.
@@ -16,6 +16,8 @@ import torch
 import transformers
 
 from hf_export import compare, read_checkpoint, save
+from task import word_tokenizer
+from train_task import TASKS
 
 TOLERANCE = 1e-3  # of the largest logit: float32 rounding is near 1e-5, a wrong layout near 1
 
@@ -25,7 +27,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--tokenizer", type=Path)
-    parser.add_argument("--recall", action="store_true")
+    parser.add_argument("--task", choices=list(TASKS))
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -33,13 +35,11 @@ def main() -> None:
     transformers.logging.disable_progress_bar()
     model, counters = read_checkpoint(args.checkpoint)
     if not args.check:
-        if bool(args.tokenizer) == args.recall:
-            parser.error("give one of --tokenizer and --recall")
+        if bool(args.tokenizer) == bool(args.task):
+            parser.error("give one of --tokenizer and --task")
         save(model, args.out)
-        if args.recall:
-            from recall_task import word_tokenizer
-
-            word_tokenizer().save(str(args.out / "tokenizer.json"))
+        if args.task:
+            word_tokenizer(TASKS[args.task].words).save(str(args.out / "tokenizer.json"))
         else:
             shutil.copy(args.tokenizer, args.out / "tokenizer.json")
         (args.out / "training.json").write_text(json.dumps(counters) + "\n")

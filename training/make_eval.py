@@ -4,7 +4,8 @@ usage: python make_eval.py [--corpus /tmp/whittle-train/corpus] [--lmdata /tmp/w
 
 cloze.jsonl         {id, source, paragraphs, context, target, in_context}: the last word of a sentence; the context ends before its space
 continuation.jsonl  {id, source, paragraphs, context, choices[4], label}: the true next 12 words among those of three other passages of the work
-recall_LEVEL.jsonl  {id, pairs, context, query, answer};  recall_calibration.txt: one answered sequence a line
+recall_LEVEL.jsonl, copy_LEVEL.jsonl, induction_LEVEL.jsonl  {id, context, query, answer} (recall of up to 160 tokens: pairs, too)
+recall_calibration.txt, copy_calibration.txt: one answered sequence a line
 calibration.txt     training side only
 Same seed, same files.
 """
@@ -20,7 +21,9 @@ from pathlib import Path
 import torch
 
 from prep_lm import HELD_OUT_NOVELS, documents
-from recall_task import LEVELS, WORDS, generate
+from copy_task import COPY, COPY_LEVELS, INDUCTION_LEVELS, copying, induction
+from recall_task import LEVELS, LONG_LEVELS, WORDS, generate
+from task import Batch
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'])")
 LAST_WORD = re.compile(r"(.*[a-z,;]) ([A-Za-z]{4,12})[.!?]")
@@ -116,6 +119,35 @@ def recall_items(level: str, gen: torch.Generator) -> list[dict]:
     return out
 
 
+LONG_ITEMS = {256: 120, 512: 80, 1024: 50}  # about as many tokens a file
+TASK_ITEMS = 300
+
+
+def items_of(words: list[str], batch: Batch, query: int) -> list[dict]:
+    """Context, the `query` tokens that follow it, and the answer: the rest of the row."""
+    context, out = batch.is_filler.shape[1], []
+    for row in batch.ids.tolist():
+        text = [words[t] for t in row]
+        parts = text[:context], text[context : context + query], text[context + query :]
+        out.append(dict(zip(("context", "query", "answer"), map(" ".join, parts))))
+    return out
+
+
+def write_tasks(out: Path, seed: int) -> None:
+    """The sets added after the first ones: a generator of their own, so that the others stay byte for byte."""
+    gen = torch.Generator().manual_seed(seed + 1)
+    for level, (pairs, context) in LONG_LEVELS.items():
+        batch = generate(LONG_ITEMS[context], pairs, context, 1, gen)
+        write_jsonl(out / f"recall_{level}.jsonl", f"recall-{level}", items_of(WORDS, batch, 2))
+    for level, difficulty in COPY_LEVELS.items():
+        write_jsonl(out / f"copy_{level}.jsonl", f"copy-{level}", items_of(COPY.words, copying(TASK_ITEMS, *difficulty, gen), 1))
+    for level, difficulty in INDUCTION_LEVELS.items():
+        write_jsonl(out / f"induction_{level}.jsonl", f"induction-{level}", items_of(COPY.words, induction(TASK_ITEMS, *difficulty, gen), 1))
+    both = zip(copying(80, 6, 64, gen).ids.tolist(), induction(80, 64, gen).ids.tolist())
+    lines = [" ".join(COPY.words[t] for t in row) + "\n" for rows in both for row in rows]
+    (out / "copy_calibration.txt").write_text("".join(lines))
+
+
 def training_documents(corpus: Path, source: str) -> list[list[str]]:
     docs = documents(corpus / f"{source}.txt")
     if source == "austen":
@@ -161,6 +193,7 @@ def main() -> None:
         write_jsonl(args.out / f"recall_{level}.jsonl", f"recall-{level}", recall_items(level, gen))
     lines = [" ".join(WORDS[t] for t in row) + "\n" for row in generate(160, 8, 96, 8, gen).ids.tolist()]
     (args.out / "recall_calibration.txt").write_text("".join(lines))
+    write_tasks(args.out, args.seed)
     (args.out / "calibration.txt").write_text(calibration(args.corpus, rng))
 
 

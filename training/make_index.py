@@ -10,7 +10,7 @@ from pathlib import Path
 
 MODELS = Path(__file__).parent.parent / "models"
 
-# id -> (label, evaluations that make sense, prompt shown first)
+# id -> (label, evaluations that make sense, the first by default)
 BUNDLED = {
     "lm-mamba2": ("Mamba-2, English prose", ["continuation", "text", "cloze"]),
     "lm-mamba": ("Mamba-1, English prose", ["continuation", "text", "cloze"]),
@@ -18,6 +18,9 @@ BUNDLED = {
     "recall-mamba2": ("Mamba-2, recall in noise", ["recall"]),
     "recall-mamba": ("Mamba-1, recall in noise", ["recall"]),
     "recall-llama": ("Llama, recall in noise", ["recall"]),
+    "copy-mamba2": ("Mamba-2, copying and induction", ["copy", "induction"]),
+    "copy-mamba": ("Mamba-1, copying and induction", ["copy", "induction"]),
+    "copy-llama": ("Llama, copying and induction", ["copy", "induction"]),
 }
 PROSE = (
     "It was a fine evening, and the whole party walked out together along the road to the village. "
@@ -28,6 +31,16 @@ RECALL = (
     "n03 n11 n04 k07 v12 n00 n15 n02 n09 k21 v30 n05 n01 n13 n06 k02 v04 n10 n12 n08 n14 k30 v19 n07 n03 "
     "n00 n11 n02 n15 n04 n09 k13 v27 n05 n01 n06 n13 n10 ? k21"
 )
+COPY = (
+    "n03 n11 n04 d07 n00 n15 n02 n09 d21 n05 n01 n13 n06 d02 n10 n12 n08 n14 d30 n07 n03 n00 n11 n02 n15 n04 n09 d13 n05 "
+    "n01 n06 n13 n10 d19 n12 n02 ?"
+)
+# first part of the id -> (prompt, tokens generated after it, calibration file)
+KINDS = {
+    "lm": (PROSE, 48, "calibration.txt"),
+    "recall": (RECALL, 1, "recall_calibration.txt"),
+    "copy": (COPY, 6, "copy_calibration.txt"),
+}
 
 
 def sha256(path):
@@ -53,6 +66,7 @@ def main():
     models = []
     for name, (label, evaluations) in BUNDLED.items():
         folder = MODELS / name
+        prompt, tokens, calibration = KINDS[name.split("-")[0]]
         files = ["config.json", "model.safetensors", "tokenizer.json", "card.md"]
         models.append(
             {
@@ -62,8 +76,9 @@ def main():
                 "parameters": parameters(folder / "model.safetensors"),
                 "bytes": (folder / "model.safetensors").stat().st_size,
                 "evaluations": evaluations,
-                "prompt": RECALL if name.startswith("recall") else PROSE,
-                "calibration": "recall_calibration.txt" if name.startswith("recall") else "calibration.txt",
+                "prompt": prompt,
+                "tokens": tokens,
+                "calibration": calibration,
                 "files": {file: sha256(folder / file) for file in files},
             }
         )

@@ -5,10 +5,9 @@
 Keys in one context differ; values may repeat. Everything before `?` is context; after it come keys, each followed by its value.
 """
 
-from dataclasses import dataclass
-
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+
+from task import Batch, Part, Task, places
 
 N_KEYS, N_VALUES, N_FILLER = 32, 32, 16
 QUESTION = 3
@@ -20,22 +19,13 @@ WORDS += [f"k{i:02d}" for i in range(N_KEYS)]
 WORDS += [f"v{i:02d}" for i in range(N_VALUES)]
 WORDS += [f"n{i:02d}" for i in range(N_FILLER)]
 
+TRAINING_QUERIES = 16
 # (pairs, context tokens); "dense" is not trained on.
 LEVELS = dict(easy=(4, 64), medium=(8, 96), hard=(16, 160), dense=(16, 64))
+# The same difficulties in long contexts; none is trained on.
+PAIRS = dict(easy=4, medium=8, hard=16)
+LONG_LEVELS = {f"{name}-{context}": (pairs, context) for context in (256, 512, 1024) for name, pairs in PAIRS.items()}
 CURRICULUM = [(2, 12), (3, 24), (4, 40), (6, 64), (8, 80), (8, 96), (12, 112), (16, 160)]
-
-
-@dataclass
-class Batch:
-    ids: torch.Tensor  # [rows, context + 1 + 2 * queries]
-    asked: torch.Tensor  # [queries]: positions of the asked keys; each value stands one later
-    is_filler: torch.Tensor  # [rows, context]
-
-
-def word_tokenizer() -> Tokenizer:
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return tokenizer
 
 
 def generate(rows: int, pairs: int, context: int, queries: int, gen: torch.Generator | None = None) -> Batch:
@@ -51,11 +41,10 @@ def generate(rows: int, pairs: int, context: int, queries: int, gen: torch.Gener
     values = integers(FIRST_VALUE, FIRST_VALUE + N_VALUES, (rows, pairs))
     ids = integers(FIRST_FILLER, FIRST_FILLER + N_FILLER, (rows, context))
     is_filler = torch.ones(rows, context, dtype=torch.bool)
-    # Distinct sorted places in a context shortened by one token a pair, then spread: pairs cannot overlap.
-    places = uniform(rows, context - pairs).argsort(1)[:, :pairs].sort(1).values + torch.arange(pairs)
+    at = places(rows, pairs, 2, context, gen)
     for offset, tokens in ((0, keys), (1, values)):
-        ids.scatter_(1, places + offset, tokens)
-        is_filler.scatter_(1, places + offset, False)
+        ids.scatter_(1, at + offset, tokens)
+        is_filler.scatter_(1, at + offset, False)
     rounds = -(-queries // pairs)
     order = torch.cat([uniform(rows, pairs).argsort(1) for _ in range(rounds)], 1)[:, :queries]
     answers = torch.stack([keys.gather(1, order), values.gather(1, order)], 2).flatten(1)
@@ -63,13 +52,12 @@ def generate(rows: int, pairs: int, context: int, queries: int, gen: torch.Gener
     return Batch(ids, context + 1 + 2 * torch.arange(queries), is_filler)
 
 
-@torch.no_grad()
-def accuracy(model, pairs: int, context: int, n: int = 512, seed: int = 99, rows: int = 128) -> float:
-    """Share of right values, every pair asked once."""
-    gen = torch.Generator().manual_seed(seed)
-    total = 0.0
-    for _ in range(n // rows):
-        b = generate(rows, pairs, context, pairs, gen)
-        guessed = model(b.ids[:, :-1])[:, b.asked].argmax(-1)
-        total += (guessed == b.ids[:, b.asked + 1]).float().mean().item()
-    return total / (n // rows)
+RECALL = Task(
+    WORDS,
+    [
+        Part(
+            "recall", generate, [(*c, TRAINING_QUERIES) for c in CURRICULUM],
+            {name: (pairs, context, pairs) for name, (pairs, context) in LEVELS.items()}, "hard",
+        )
+    ],
+)

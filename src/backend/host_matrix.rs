@@ -2,7 +2,11 @@
 //!
 //! [`Layout::Rows`] is plain row-major: the native GEMM crate packs for itself. [`Layout::Panels`] is for our own
 //! wasm kernel: panels of [`PANEL`] output rows, each stored input by input, so that one step of the inner loop
-//! reads eight neighbours. The last panel is padded with zero rows.
+//! reads eight neighbours. The last panel is padded with zero rows. [`Layout::Halves`] is row-major f16, for
+//! checkpoints in f16 on x86-64 with F16C: half the bytes of a decoded token, the same values.
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 /// Output rows of one panel: two vectors of four.
 pub const PANEL: usize = 8;
@@ -14,14 +18,28 @@ pub enum Layout {
     Rows,
     /// `[ceil(rows / PANEL), cols, PANEL]`
     Panels,
+    /// `[rows, cols]`, f16
+    Halves,
 }
 
-/// f32 values `[rows, cols]` in memory.
+/// Whether the CPU kernels read f16 about as fast as f32; elsewhere f16 weights are widened once.
+pub fn reads_halves() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma")
+        && std::arch::is_x86_feature_detected!("f16c");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Values `[rows, cols]` in memory.
 pub struct HostMatrix {
     rows: usize,
     cols: usize,
     layout: Layout,
     values: Vec<f32>,
+    /// Of [`Layout::Halves`], instead of `values`.
+    halves: Vec<f16>,
 }
 
 impl HostMatrix {
@@ -37,8 +55,15 @@ impl HostMatrix {
         let values = match layout {
             Layout::Rows => values,
             Layout::Panels => pack(rows, cols, &values),
+            Layout::Halves => panic!("f16 is not made from f32"),
         };
-        Self { rows, cols, layout, values }
+        Self { rows, cols, layout, values, halves: Vec::new() }
+    }
+
+    /// Takes row-major f16.
+    pub fn of_halves(rows: usize, cols: usize, halves: Vec<f16>) -> Self {
+        assert_eq!(halves.len(), rows * cols, "matrix [{rows}, {cols}]");
+        Self { rows, cols, layout: Layout::Halves, values: Vec::new(), halves }
     }
 
     pub fn rows(&self) -> usize {
@@ -58,9 +83,14 @@ impl HostMatrix {
         &self.values
     }
 
+    /// The stored values of [`Layout::Halves`], row-major.
+    pub fn halves(&self) -> &[f16] {
+        &self.halves
+    }
+
     /// Bytes of the stored values.
     pub fn bytes(&self) -> usize {
-        self.values.len() * 4
+        self.values.len() * 4 + self.halves.len() * 2
     }
 
     /// Copies row `r` to `to` `[cols]`.
@@ -75,6 +105,7 @@ impl HostMatrix {
                     *to = lanes[r % PANEL];
                 }
             }
+            Layout::Halves => widen(&self.halves[r * self.cols..(r + 1) * self.cols], to),
         }
     }
 
@@ -93,6 +124,11 @@ impl HostMatrix {
         }
         all
     }
+}
+
+/// Copies f16 to f32.
+pub fn widen(from: &[f16], to: &mut [f32]) {
+    from.convert_to_f32_slice(to);
 }
 
 fn pack(rows: usize, cols: usize, values: &[f32]) -> Vec<f32> {
@@ -120,6 +156,9 @@ mod tests {
             let packed = HostMatrix::with_layout(rows, cols, values.clone(), Layout::Panels);
             assert_eq!(packed.to_rows(), values, "{rows}x{cols}");
             assert_eq!(packed.row_f32(rows - 1), values[(rows - 1) * cols..], "{rows}x{cols}");
+            let halves = values.iter().map(|&x| f16::from_f32(x)).collect();
+            // Whole numbers below 2048 are exact in f16.
+            assert_eq!(HostMatrix::of_halves(rows, cols, halves).to_rows(), values);
         }
     }
 }

@@ -5,7 +5,8 @@
 
 use super::Device;
 use super::gpu::Buffer;
-use super::host_matrix::HostMatrix;
+use super::host_matrix::{HostMatrix, reads_halves};
+use super::packed::{Format, Packed, fits_two_of_four};
 use half::f16;
 use std::rc::Rc;
 
@@ -22,6 +23,7 @@ pub struct Matrix {
     rows: usize,
     cols: usize,
     data: MatrixData,
+    packed: Option<Packed>,
 }
 
 /// How the values are stored.
@@ -57,6 +59,9 @@ impl Matrix {
     ) -> Self {
         assert_eq!(values.len(), rows * cols, "matrix [{rows}, {cols}]");
         let data = match (device, values) {
+            (Device::Cpu, WeightValues::F16(v)) if reads_halves() => {
+                MatrixData::Cpu(Rc::new(HostMatrix::of_halves(rows, cols, v.to_vec())))
+            }
             (Device::Cpu, values) => {
                 MatrixData::Cpu(Rc::new(HostMatrix::new(rows, cols, values.to_f32())))
             }
@@ -69,7 +74,50 @@ impl Matrix {
                 MatrixData::GpuF16(gpu.upload(bytemuck::cast_slice(&padded)))
             }
         };
-        Self { rows, cols, data }
+        Self { rows, cols, data, packed: None }
+    }
+
+    /// Adds a packed form for products with few rows, where the zeros of `values`, those of this matrix, are worth it.
+    /// The dense form stays: products with many rows need it.
+    pub fn pack(self, device: &Device, values: WeightValues<'_>) -> Self {
+        let floats = values.to_f32();
+        let zeros = floats.iter().filter(|x| x.to_bits() == 0).count() as f64;
+        // The stored precision is that of the dense form.
+        let values = match (device, values) {
+            (Device::Cpu, WeightValues::F16(_)) if !reads_halves() => WeightValues::F32(&floats),
+            _ => values,
+        };
+        let enough = |share: f64| zeros >= share * floats.len() as f64;
+        let format = if matches!(device, Device::Gpu(gpu) if gpu.is_software()) {
+            // Neither form was faster there.
+            None
+        } else if fits_two_of_four(self.cols, &floats) {
+            Some(Format::TwoOfFour)
+        } else {
+            break_even(device, values).filter(|s| enough(*s)).map(|_| Format::Bitmask)
+        };
+        self.pack_as(device, format, values)
+    }
+
+    /// Adds a packed form, whether it is worth it or not (measurements); `None`, and values that do not fit: none.
+    pub fn pack_as(
+        self,
+        device: &Device,
+        format: Option<Format>,
+        values: WeightValues<'_>,
+    ) -> Self {
+        let pack = |format| Packed::new(device, format, self.rows, self.cols, values);
+        Self { packed: format.and_then(pack), ..self }
+    }
+
+    /// The form for products with few rows, if there is one.
+    pub fn packed(&self) -> Option<&Packed> {
+        self.packed.as_ref()
+    }
+
+    /// f32 values that a kernel wrote, rows padded with zeros to [`Matrix::row_stride`].
+    pub fn on_gpu(rows: usize, cols: usize, padded: Buffer) -> Self {
+        Self { rows, cols, data: MatrixData::GpuF32(padded), packed: None }
     }
 
     pub fn rows(&self) -> usize {
@@ -89,13 +137,24 @@ impl Matrix {
         &self.data
     }
 
-    /// Bytes the values take on the device.
+    /// Bytes the values of the dense form take on the device.
     pub fn bytes(&self) -> usize {
         match &self.data {
             MatrixData::Cpu(host) => host.bytes(),
             MatrixData::GpuF32(_) => self.rows * self.row_stride() * 4,
             MatrixData::GpuF16(_) => self.rows * self.row_stride() * 2,
         }
+    }
+}
+
+/// Least share of zeros from which the bitmask is faster than the dense form of equal precision: docs/pruning.md, Sparse
+/// execution. `None` where it is not, because unpacking costs more than reading. No real GPU was at hand: that one is
+/// an estimate from bytes.
+fn break_even(device: &Device, values: WeightValues<'_>) -> Option<f64> {
+    match (device, values) {
+        (Device::Cpu, WeightValues::F32(_)) if reads_halves() => Some(0.6),
+        (Device::Cpu, _) => None,
+        (Device::Gpu(_), _) => Some(0.6),
     }
 }
 

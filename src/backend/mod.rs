@@ -8,10 +8,12 @@
 pub mod gpu;
 mod host_matrix;
 mod matrix;
+mod packed;
 mod tensor;
 
-pub use host_matrix::{HostMatrix, Layout, PANEL};
+pub use host_matrix::{HostMatrix, Layout, PANEL, reads_halves, widen};
 pub use matrix::{Matrix, MatrixData, WeightValues};
+pub use packed::{Format, Packed, Precision, fits_two_of_four};
 pub use tensor::{Ids, Tensor, View};
 
 use crate::Result;

@@ -1,9 +1,9 @@
 //! Models from a folder or by their bundled name.
 
 use super::BackendArg;
-use crate::session::bundle::Entry;
+use crate::session::bundle::{Entry, INDEX};
 use crate::session::spec::{Backend, OWN};
-use crate::session::{Engine, Library, Loaded};
+use crate::session::{CalibrationText, Engine, Library, Loaded, OWN_CALIBRATION, open};
 use crate::{Error, Result};
 use std::path::Path;
 use std::rc::Rc;
@@ -33,11 +33,42 @@ pub async fn model(engine: &mut Engine, name: &str) -> Result<(String, Rc<Loaded
         let loaded = engine.open_own(folder(Path::new(name))?)?;
         return Ok((OWN.into(), loaded));
     }
-    if Entry::find(name).is_err() {
-        let expected = "a folder with config.json, model.safetensors and tokenizer.json, or a bundled model (lm-mamba2, lm-mamba, lm-llama, recall-mamba2, recall-mamba, recall-llama)";
-        return Err(Error::input("--model", name, expected));
-    }
+    bundled(name)?;
     Ok((name.into(), engine.model(name).await?))
+}
+
+fn bundled(name: &str) -> Result<&'static Entry> {
+    Entry::find(name).map_err(|_| {
+        let known: Vec<&str> = INDEX.models.iter().map(|m| m.id.as_str()).collect();
+        let expected = format!(
+            "a folder with config.json, model.safetensors and tokenizer.json, or a bundled model ({})",
+            known.join(", ")
+        );
+        Error::input("--model", name, expected)
+    })
+}
+
+/// A model's files and the model, which calibrates on `text` (a file) if there is one.
+pub async fn with_calibration(
+    engine: &Engine,
+    name: &str,
+    text_file: Option<&str>,
+) -> Result<(Vec<(String, Vec<u8>)>, Loaded)> {
+    let mut files = match Path::new(name).is_dir() {
+        true => folder(Path::new(name))?,
+        false => engine.bundled(bundled(name)?).await?,
+    };
+    if let Some(file) = text_file {
+        files.retain(|(name, _)| name != OWN_CALIBRATION);
+        files.push((OWN_CALIBRATION.into(), text(file)?.into_bytes()));
+    }
+    let mut loaded = open(files.clone())?;
+    if let (Ok(entry), CalibrationText::Bundled(file)) =
+        (Entry::find(name), &mut loaded.calibration)
+    {
+        *file = entry.calibration.clone();
+    }
+    Ok((files, loaded))
 }
 
 fn folder(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
@@ -46,7 +77,8 @@ fn folder(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let wanted = ["config.json", "tokenizer.json", "card.md"].contains(&name.as_str())
+        let wanted = ["config.json", "tokenizer.json", "card.md", OWN_CALIBRATION]
+            .contains(&name.as_str())
             || name.ends_with(".safetensors")
             || name.ends_with(".safetensors.index.json");
         if wanted {

@@ -5,6 +5,7 @@
 mod generate;
 mod load;
 mod methods;
+mod prune;
 mod reduce;
 mod report;
 mod run;
@@ -31,6 +32,8 @@ enum Command {
     Run(run::Args),
     /// Show which tokens of a text a token reduction keeps, drops and folds, layer by layer.
     Reduce(reduce::Args),
+    /// Prune a model and write it as files that transformers loads.
+    Prune(prune::Args),
     /// Measure every method and write a page about it.
     Report(report::Args),
     /// List the methods and evaluations with their settings (the SPEC grammar).
@@ -55,6 +58,7 @@ pub fn main() -> u8 {
             Command::Generate(args) => generate::main(args).await,
             Command::Run(args) => run::main(args).await,
             Command::Reduce(args) => reduce::main(args).await,
+            Command::Prune(args) => prune::main(args).await,
             Command::Report(args) => report::main(args).await,
             Command::Methods => methods::main(),
         }

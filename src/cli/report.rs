@@ -10,7 +10,7 @@ mod summary;
 
 use super::load;
 use crate::backend::Device;
-use crate::eval::{Arm, Context, Score, Task, files, filler, no_context};
+use crate::eval::{Arm, Prior, Score, Task, files, filler, no_context};
 use crate::method::Setting;
 use crate::models::Model;
 use crate::pace::now_ms;
@@ -126,6 +126,8 @@ struct Bench {
     device: Device,
     model: Model,
     marks: Option<Vec<bool>>,
+    /// Evaluation SPEC -> what the model says of every item without its context; all arms share it.
+    priors: BTreeMap<String, Vec<Prior>>,
 }
 
 impl Bench {
@@ -151,7 +153,7 @@ async fn measure_model(
     let device = Device::Cpu;
     let model = Model::load(&device, &loaded.config, &loaded.weights.for_new_device())?;
     let marks = filler(&loaded.tokenizer);
-    let bench = Bench { loaded, device, model, marks };
+    let mut bench = Bench { loaded, device, model, marks, priors: BTreeMap::new() };
     let cases = cases::of_model(entry, is_fast);
     for case in &cases {
         if results.task(&case.model, &case.eval).is_none() {
@@ -159,7 +161,6 @@ async fn measure_model(
             results.tasks.insert((case.model.clone(), case.eval.clone()), task);
         }
     }
-    let none = no_context(&bench.arm(None))?;
     for case in &cases {
         if results.get(case).is_some() {
             continue;
@@ -172,8 +173,24 @@ async fn measure_model(
             results.is_complete = false;
             continue;
         }
-        measure(&bench, case, setting.as_ref(), &none, results).await?;
+        priors(&mut bench, case, results).await?;
+        measure(&bench, case, setting.as_ref(), results).await?;
     }
+    Ok(())
+}
+
+async fn priors(bench: &mut Bench, case: &Case, results: &Results) -> Result<()> {
+    let Some(task) = results.task(&case.model, &case.eval) else { return Ok(()) };
+    if bench.priors.contains_key(&case.eval) {
+        return Ok(());
+    }
+    let arm = bench.arm(None);
+    let none = no_context(&arm)?;
+    let mut list = Vec::with_capacity(task.len());
+    for i in 0..task.len() {
+        list.push(task.prior(&arm, &none, i).await?);
+    }
+    bench.priors.insert(case.eval.clone(), list);
     Ok(())
 }
 
@@ -181,7 +198,6 @@ async fn measure(
     bench: &Bench,
     case: &Case,
     setting: Option<&Setting>,
-    none: &Context,
     results: &mut Results,
 ) -> Result<()> {
     let start = now_ms();
@@ -191,10 +207,10 @@ async fn measure(
     };
     let mut measured = Measured { scores: Vec::with_capacity(task.len()), aligned: None };
     let mut aligned = Vec::new();
-    for i in 0..task.len() {
+    for (i, prior) in bench.priors[&case.eval].iter().enumerate() {
         let score = match case.scorer {
-            Scorer::Honest => Some(task.score(&arm, none, i).await?),
-            Scorer::Published => task.score_as_published(&arm, none, i).await?,
+            Scorer::Honest => Some(task.score(&arm, prior, i).await?),
+            Scorer::Published => task.score_as_published(&arm, prior, i).await?,
         };
         measured.scores.extend(score);
         if case.scorer == Scorer::Published {

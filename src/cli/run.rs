@@ -128,6 +128,7 @@ fn print(spec: &RunSpec, view: &RunView) {
             shown(q, &q.change)
         );
     }
+    print_beside(view);
     if let Some(s) = &view.speed {
         println!(
             "\nspeed in {} rounds in turns: median and middle half; ratios: median and 95 % interval",
@@ -166,8 +167,40 @@ fn print(spec: &RunSpec, view: &RunView) {
         cost.sparsity * 100.0,
         cost.sparsity_of_model * 100.0
     );
+    if let Some(d) = &cost.decode {
+        println!(
+            "a decoded token reads {:.2} MB of weights and takes {:.2} MFLOP; dense: {:.2} MB, {:.2} MFLOP\n{}",
+            d.bytes / 1e6,
+            d.flops / 1e6,
+            d.bytes_dense / 1e6,
+            d.flops_dense / 1e6,
+            d.text
+        );
+    }
     println!("\nbaseline     {}", view.baseline.text);
     println!("compressed   {}", view.compressed.text);
+}
+
+/// Controls and, where it was asked for, the released code's scorer.
+fn print_beside(view: &RunView) {
+    let line = |name: &str, q: &Quality, from: &Estimate, to: &Estimate| {
+        let name = format!("{name}, {}, n = {}", q.label, q.change.n);
+        println!("{name:<66} {:>26} {:>26}", shown(q, from), shown(q, to));
+    };
+    if !view.controls.is_empty() {
+        println!(
+            "\n{:<66} {:>26} {:>26}",
+            "controls at the same lengths", "control", "method - control"
+        );
+    }
+    for control in &view.controls {
+        control.quality.iter().for_each(|q| line(control.label, q, &q.baseline, &q.change));
+    }
+    if let Some(p) = &view.published {
+        println!("\n{:<66} {:>26} {:>26}", "the scorer as published", "honest", "as published");
+        p.quality.iter().for_each(|q| line("compressed", q, &q.baseline, &q.compressed));
+        println!("Warning: {} In step here: {:.0} % of the rows.", p.warning, p.in_step * 100.0);
+    }
 }
 
 fn shown(q: &Quality, e: &Estimate) -> String {

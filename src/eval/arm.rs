@@ -22,9 +22,9 @@ pub struct Arm<'a> {
     pub filler: Option<&'a [bool]>,
 }
 
-/// Marks the filler tokens `n00`, `n01` .. of the recall vocabulary; `None` for any other.
+/// Marks the filler tokens `n00`, `n01` .. of a task's vocabulary; `None` for any other.
 pub fn filler(tokenizer: &Tokenizer) -> Option<Vec<bool>> {
-    // A vocabulary of prose may have such a token by chance; that of the recall models has 80-odd words.
+    // A vocabulary of prose may have such a token by chance; those of the task models have less than 100 words.
     let size = Some(tokenizer.vocab_size()).filter(|&n| n < 256)?;
     let is_filler = |id: usize| {
         let text = tokenizer.decode(&[id as u32]);

@@ -53,6 +53,14 @@ const CONTEXT_BENEFIT: Metric = Metric {
     higher_is_better: true,
     of: |s, base| (base[3] - s[0]) / (base[3] - base[0]),
 };
+/// What the context is worth: the gate of the bundled language models is 0.15.
+const CONTEXT_BENEFIT_NATS: Metric = Metric {
+    metric: "context_benefit_nats",
+    label: "Context benefit, nats a token",
+    unit: "",
+    higher_is_better: true,
+    of: |s, base| (base[3] - s[0]) / s[1],
+};
 const BITS_PER_TARGET: Metric = Metric {
     metric: "bits_per_target",
     label: "Bits per word",
@@ -62,7 +70,8 @@ const BITS_PER_TARGET: Metric = Metric {
 };
 
 pub(super) const CONTINUATION: &[Metric] = &[ACCURACY, BITS_OF_ANSWER];
-pub(super) const TEXT: &[Metric] = &[PERPLEXITY, BITS_PER_BYTE, CONTEXT_BENEFIT];
+pub(super) const TEXT: &[Metric] =
+    &[PERPLEXITY, BITS_PER_BYTE, CONTEXT_BENEFIT, CONTEXT_BENEFIT_NATS];
 pub(super) const CLOZE: &[Metric] = &[BITS_PER_TARGET, ACCURACY];
 pub(super) const RECALL: &[Metric] = &[ACCURACY];
 

@@ -6,7 +6,7 @@ use super::published;
 use crate::kernels::rows::concat_rows;
 use crate::method::Setting;
 use crate::tokenizer::Tokenizer;
-use crate::{Error, Result};
+use crate::{Error, Result, Rng};
 use serde::Deserialize;
 
 pub(super) struct Choice {
@@ -55,32 +55,41 @@ struct QueryLine {
 
 /// Longest context of a continuation item.
 const MAX_CONTEXT: usize = 400;
+/// Share of a context that [`Query::leave_out`] takes away.
+const LEFT_OUT: f64 = 0.3;
 /// Longest context of a cloze item.
 const MAX_CLOZE: usize = 440;
 
+/// What a model says of an item's scored tokens without any context, in nats: one number for each choice or window. It
+/// belongs to the model, whatever is done to contexts, so that several arms of one model share it.
+pub type Prior = Vec<f64>;
+
 impl Choice {
-    pub async fn score(&self, arm: &Arm<'_>, none: &Context) -> Result<Score> {
-        let context = arm.read(&self.context)?;
-        // All eight scores come back in one read.
-        let mut rows = None;
-        for place in [&context, none] {
-            for choice in &self.choices {
-                let nll = arm.nll(place, choice)?;
-                rows = Some(match rows {
-                    Some(before) => concat_rows(arm.device, &before, &nll),
-                    None => nll,
-                });
-            }
+    pub async fn prior(&self, arm: &Arm<'_>, none: &Context) -> Result<Prior> {
+        self.nats(arm, none).await
+    }
+
+    pub async fn score(&self, arm: &Arm<'_>, prior: &[f64]) -> Result<Score> {
+        let with = self.nats(arm, &arm.read(&self.context)?).await?;
+        Ok(self.judged(&with, prior))
+    }
+
+    /// -log p of every choice in nats; all come back in one read.
+    async fn nats(&self, arm: &Arm<'_>, place: &Context) -> Result<Vec<f64>> {
+        let mut rows = arm.nll(place, &self.choices[0])?;
+        for choice in &self.choices[1..] {
+            rows = concat_rows(arm.device, &rows, &arm.nll(place, choice)?);
         }
-        let Some(rows) = rows else { return Ok([0.0; 4]) };
         let values = arm.device.read(&rows).await?; // [sum of lengths, 2]
         let mut nats = values.chunks_exact(2).map(|pair| f64::from(pair[0]));
-        let mut sum = |n: usize| nats.by_ref().take(n).sum::<f64>();
-        let with: Vec<f64> = self.choices.iter().map(|c| sum(c.len())).collect();
-        let without: Vec<f64> = self.choices.iter().map(|c| sum(c.len())).collect();
-        let gain = |i: usize| without[i] - with[i];
+        Ok(self.choices.iter().map(|c| nats.by_ref().take(c.len()).sum()).collect())
+    }
+
+    /// The choice that gains most from the context is the answer.
+    fn judged(&self, with: &[f64], prior: &[f64]) -> Score {
+        let gain = |i: usize| prior[i] - with[i];
         let best = (0..with.len()).fold(0, |b, i| if gain(i) > gain(b) { i } else { b });
-        Ok([f64::from(best == self.label), with[self.label], self.bytes as f64, 0.0])
+        [f64::from(best == self.label), with[self.label], self.bytes as f64, 0.0]
     }
 }
 
@@ -91,35 +100,26 @@ impl Choice {
     }
 
     /// The same with the scorer of the released code: every choice is reduced together with its context.
-    pub async fn score_as_published(&self, arm: &Arm<'_>, none: &Context) -> Result<Score> {
-        let mut best = (0, f64::NEG_INFINITY);
-        let mut of_label = 0.0;
-        for (i, choice) in self.choices.iter().enumerate() {
-            let (with, _) = published::nats(arm, &self.context, choice).await?;
-            let gain = nats(arm, none, choice).await? - with;
-            if gain > best.1 {
-                best = (i, gain);
-            }
-            if i == self.label {
-                of_label = with;
-            }
+    pub async fn score_as_published(&self, arm: &Arm<'_>, prior: &[f64]) -> Result<Score> {
+        let mut with = Vec::with_capacity(self.choices.len());
+        for choice in &self.choices {
+            with.push(published::nats(arm, &self.context, choice).await?.0);
         }
-        Ok([f64::from(best.0 == self.label), of_label, self.bytes as f64, 0.0])
+        Ok(self.judged(&with, prior))
     }
 }
 
 impl Window {
-    pub async fn score(&self, arm: &Arm<'_>, none: &Context) -> Result<Score> {
+    pub async fn prior(&self, arm: &Arm<'_>, none: &Context) -> Result<Prior> {
+        Ok(vec![nats(arm, none, &self.ids[self.context..]).await?])
+    }
+
+    pub async fn score(&self, arm: &Arm<'_>, prior: &[f64]) -> Result<Score> {
         let (context, target) = self.ids.split_at(self.context);
         let context = arm.read(context)?;
         let tokens = target.len() as f64;
         let nats = nats(arm, &context, target).await?;
-        // How much any context is worth is asked of the baseline alone.
-        let without = match arm.reduction {
-            None => self::nats(arm, none, target).await?,
-            Some(_) => 0.0,
-        };
-        Ok([nats, tokens, tokens * self.bytes_per_token, without])
+        Ok([nats, tokens, tokens * self.bytes_per_token, prior[0]])
     }
 }
 
@@ -140,6 +140,10 @@ impl Cloze {
 }
 
 impl Cloze {
+    pub fn truth(&self) -> (&[u32], &[u32]) {
+        (&self.context, &self.target)
+    }
+
     pub async fn score_as_published(&self, arm: &Arm<'_>) -> Result<Score> {
         let (nats, right) = published::nats(arm, &self.context, &self.target).await?;
         Ok([f64::from(right), nats, 1.0, 0.0])
@@ -147,6 +151,22 @@ impl Cloze {
 }
 
 impl Query {
+    /// Takes 30 % of the context away, filler before anything else.
+    pub fn leave_out(&mut self, is_filler: &[bool], rng: &mut Rng) {
+        let mut order: Vec<usize> = (0..self.context.len()).collect();
+        for i in 0..order.len() {
+            let j = i + rng.below(order.len() - i);
+            order.swap(i, j);
+        }
+        let filler = |&i: &usize| is_filler.get(self.context[i] as usize) == Some(&true);
+        let (first, rest): (Vec<usize>, Vec<usize>) = order.into_iter().partition(filler);
+        let n = (self.context.len() as f64 * LEFT_OUT).round() as usize;
+        let mut stays = vec![true; self.context.len()];
+        first.into_iter().chain(rest).take(n).for_each(|i| stays[i] = false);
+        let mut stays = stays.into_iter();
+        self.context.retain(|_| stays.next() == Some(true));
+    }
+
     pub async fn score(&self, arm: &Arm<'_>) -> Result<Score> {
         let mut context = arm.read(&self.context)?;
         arm.extend(&mut context, &self.query)?;
@@ -230,4 +250,26 @@ pub(super) fn windows(
         bytes_per_token,
     };
     Ok((0..n).map(window).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_out_takes_thirty_per_cent_filler_first_and_keeps_the_order() {
+        // Ids below 12 are filler: 12 of 20 tokens, and 30 % are 6.
+        let item = || Query { context: (0..20).collect(), query: vec![20], answer: vec![21] };
+        let marks: Vec<bool> = (0..20).map(|id| id < 12).collect();
+        let mut rng = Rng::new(3);
+        let (mut random, mut filler) = (item(), item());
+        random.leave_out(&[], &mut rng);
+        filler.leave_out(&marks, &mut rng);
+        for context in [&random.context, &filler.context] {
+            assert_eq!(context.len(), 14);
+            assert!(context.is_sorted(), "{context:?}");
+        }
+        assert!((12..20).all(|id| filler.context.contains(&id)), "{:?}", filler.context);
+        assert!((12..20).any(|id| !random.context.contains(&id)), "{:?}", random.context);
+    }
 }

@@ -12,6 +12,7 @@ mod tasks;
 pub use arm::{Arm, Context, filler};
 pub use figures::Score;
 pub use generate::{Sampling, choose, generate};
+pub use items::Prior;
 pub use speed::speed;
 pub use stats::{Estimate, paired_bootstrap, wilson};
 pub use tasks::{Task, abouts, files, no_context};
@@ -21,7 +22,7 @@ use serde::Serialize;
 /// One quality metric of a baseline and a compressed model on the same items.
 #[derive(Debug, Clone, Serialize)]
 pub struct Quality {
-    /// "accuracy", "perplexity", "bits_per_byte", "bits_per_target", "context_benefit"
+    /// "accuracy", "perplexity", "bits_per_byte", "bits_per_target", "context_benefit", "context_benefit_nats"
     pub metric: &'static str,
     pub label: &'static str,
     /// How it is defined, on which data; one sentence.

@@ -11,6 +11,9 @@ use crate::kernels::rows::copy;
 use crate::models::NoHooks;
 use crate::{Result, reduce};
 
+/// Why these figures are wrong, for whoever sees them.
+pub const WARNING: &str = "This scorer reduces the answer together with its context and compares its last rows with the answer's tokens, though rows among them may be gone: they slip against their labels, or have been shown them.";
+
 /// -log p of a target in nats, and whether each of its tokens was the most likely one, by the released code's rows.
 pub(super) async fn nats(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Result<(f64, bool)> {
     let all = [context, target].concat();

@@ -1,14 +1,14 @@
 //! The evaluations: what they describe themselves as, how one item is scored, how items become a figure.
 
-use super::arm::{Arm, Context};
+use super::arm::{Arm, Context, filler};
 use super::figures::{self, Metric, Score};
 use super::{Quality, published};
 
-use super::items::{Choice, Cloze, Query, Window, choice, cloze, lines, query, windows};
+use super::items::{Choice, Cloze, Prior, Query, Window, choice, cloze, lines, query, windows};
 use crate::config::FAMILIES;
 use crate::method::{About, Knob, KnobKind, Setting};
 use crate::tokenizer::Tokenizer;
-use crate::{Result, Rng};
+use crate::{Error, Result, Rng};
 
 const N: Knob = Knob {
     id: "n",
@@ -17,12 +17,29 @@ const N: Knob = Knob {
     kind: KnobKind::Number { min: 1.0, max: 2000.0, step: 1.0, default: 100.0 },
 };
 
+const CONTROLS: Knob = Knob {
+    id: "controls",
+    label: "Items for controls",
+    help: "Items on which a token reduction is compared with controls at the same lengths, once all else is measured; 0 leaves them out",
+    kind: KnobKind::Number { min: 0.0, max: 2000.0, step: 1.0, default: 50.0 },
+};
+
+const PUBLISHED: Knob = Knob {
+    id: "published",
+    label: "Scorer as published",
+    help: "Warning: rows and labels slip in it. Shows what the released code would report of a token reduction, beside the honest figures",
+    kind: KnobKind::Choice {
+        options: &[("off", "off"), ("on", "beside the honest one")],
+        default: "off",
+    },
+};
+
 static CONTINUATION: About = About {
     id: "continuation",
     label: "Continuation, four-way",
     summary: "A passage from a held-out book is cut inside a sentence; which of four continuations follows? Chance is 25 %.",
     source: "Choice with the largest log p(choice | context) - log p(choice | begin-of-text). Contexts are cut to their last 400 tokens. Items: models/eval/SOURCES.md.",
-    knobs: &[N],
+    knobs: &[N, CONTROLS, PUBLISHED],
     families: &FAMILIES,
 };
 
@@ -65,6 +82,7 @@ static TEXT: About = About {
                 default: "all",
             },
         },
+        CONTROLS,
     ],
     families: &FAMILIES,
 };
@@ -74,8 +92,22 @@ static CLOZE: About = About {
     label: "Last word",
     summary: "A passage from a held-out book ends before the last word of a sentence; how many bits does that word cost?",
     source: "-log2 p(word | context), mean over the items; right if every token of the word is the most likely one. Contexts are cut to their last 440 tokens. Items: models/eval/SOURCES.md.",
-    knobs: &[N],
+    knobs: &[N, CONTROLS, PUBLISHED],
     families: &FAMILIES,
+};
+
+const WITHOUT: Knob = Knob {
+    id: "without",
+    label: "Left out",
+    help: "Context tokens that neither model gets to read: what is lost when 30 % go, by chance or with the filler first",
+    kind: KnobKind::Choice {
+        options: &[
+            ("nothing", "nothing"),
+            ("random", "30 % at random"),
+            ("filler", "30 %, filler first"),
+        ],
+        default: "nothing",
+    },
 };
 
 static RECALL: About = About {
@@ -94,18 +126,76 @@ static RECALL: About = About {
                     ("medium", "8 pairs in 96"),
                     ("hard", "16 pairs in 160"),
                     ("dense", "16 pairs in 64"),
+                    ("easy-256", "4 pairs in 256"),
+                    ("medium-256", "8 pairs in 256"),
+                    ("hard-256", "16 pairs in 256"),
+                    ("easy-512", "4 pairs in 512"),
+                    ("medium-512", "8 pairs in 512"),
+                    ("hard-512", "16 pairs in 512"),
+                    ("easy-1024", "4 pairs in 1024"),
+                    ("medium-1024", "8 pairs in 1024"),
+                    ("hard-1024", "16 pairs in 1024"),
                 ],
                 default: "medium",
             },
         },
+        WITHOUT,
         N,
+        CONTROLS,
+    ],
+    families: &FAMILIES,
+};
+
+static COPY: About = About {
+    id: "copy",
+    label: "Selective copying",
+    summary: "A few data tokens stand among filler; the model is asked for them in order, without the filler. Right only if every one is.",
+    source: "Mamba (arXiv 2312.00752), section 4.1, with data tokens that differ. Each answer token is asked with the right ones before it; the question mark is never reduced. Items: models/eval/SOURCES.md.",
+    knobs: &[
+        Knob {
+            id: "level",
+            label: "Level",
+            help: "Data tokens and context length",
+            kind: KnobKind::Choice {
+                options: &[
+                    ("easy", "4 tokens in 32"),
+                    ("medium", "6 tokens in 64"),
+                    ("hard", "8 tokens in 96"),
+                ],
+                default: "medium",
+            },
+        },
+        WITHOUT,
+        N,
+        CONTROLS,
+    ],
+    families: &FAMILIES,
+};
+
+static INDUCTION: About = About {
+    id: "induction",
+    label: "Induction",
+    summary: "A mark stands once among random tokens; when it comes again, which token followed it? A guess is right 3 % of the time.",
+    source: "Mamba (arXiv 2312.00752), section 4.1. The second mark is never reduced. Items: models/eval/SOURCES.md.",
+    knobs: &[
+        Knob {
+            id: "level",
+            label: "Level",
+            help: "Context length",
+            kind: KnobKind::Choice {
+                options: &[("easy", "32 tokens"), ("medium", "64 tokens"), ("hard", "128 tokens")],
+                default: "medium",
+            },
+        },
+        N,
+        CONTROLS,
     ],
     families: &FAMILIES,
 };
 
 /// Every evaluation, in the order of the menus.
 pub fn abouts() -> Vec<&'static About> {
-    vec![&CONTINUATION, &TEXT, &CLOZE, &RECALL]
+    vec![&CONTINUATION, &TEXT, &CLOZE, &RECALL, &COPY, &INDUCTION]
 }
 
 /// Files (below models/eval) that an evaluation reads.
@@ -113,7 +203,9 @@ pub fn files(setting: &Setting) -> Vec<String> {
     match setting.about.id {
         "continuation" => vec!["continuation.jsonl".into()],
         "cloze" => vec!["cloze.jsonl".into()],
-        "recall" => vec![format!("recall_{}.jsonl", setting.choice("level"))],
+        task @ ("recall" | "copy" | "induction") => {
+            vec![format!("{task}_{}.jsonl", setting.choice("level"))]
+        }
         _ => match setting.choice("work") {
             "all" => ["northanger_abbey", "opticks", "persuasion", "state_of_the_union"]
                 .iter()
@@ -158,11 +250,26 @@ impl Task {
                 setting.number("n") as usize,
                 seed,
             )),
-            "recall" => Kind::Recall(pick(
-                lines(&files[0])?.iter().map(|l| query(l, tokenizer)).collect::<Result<_>>()?,
-                setting.number("n") as usize,
-                seed,
-            )),
+            task @ ("recall" | "copy" | "induction") => {
+                let all =
+                    lines(&files[0])?.iter().map(|l| query(l, tokenizer)).collect::<Result<_>>()?;
+                let mut items: Vec<Query> = pick(all, setting.number("n") as usize, seed);
+                let what = if task == "induction" { "nothing" } else { setting.choice("without") };
+                if what != "nothing" {
+                    let marks = filler(tokenizer).ok_or_else(|| {
+                        Error::input(
+                            "without",
+                            what,
+                            "nothing: this vocabulary has no filler n00, n01 ..",
+                        )
+                    })?;
+                    // Chance decides alone where nothing counts as filler.
+                    let marks = if what == "filler" { &marks[..] } else { &[] };
+                    let mut rng = Rng::new(seed);
+                    items.iter_mut().for_each(|item| item.leave_out(marks, &mut rng));
+                }
+                Kind::Recall(items)
+            }
             _ => {
                 let mut all = Vec::new();
                 for file in files {
@@ -188,11 +295,21 @@ impl Task {
         self.len() == 0
     }
 
-    /// Scores item `i`. `none` is the context of begin-of-text alone, from [`no_context`].
-    pub async fn score(&self, arm: &Arm<'_>, none: &Context, i: usize) -> Result<Score> {
+    /// What an arm's model says of item `i` without its context; `none` is the context of begin-of-text alone, from
+    /// [`no_context`]. Empty where nothing is compared with it.
+    pub async fn prior(&self, arm: &Arm<'_>, none: &Context, i: usize) -> Result<Prior> {
         match &self.kind {
-            Kind::Continuation(items) => items[i].score(arm, none).await,
-            Kind::Text(items) => items[i].score(arm, none).await,
+            Kind::Continuation(items) => items[i].prior(arm, none).await,
+            Kind::Text(items) => items[i].prior(arm, none).await,
+            Kind::Cloze(_) | Kind::Recall(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Scores item `i`. `prior` is [`Task::prior`] of the same item and model.
+    pub async fn score(&self, arm: &Arm<'_>, prior: &[f64], i: usize) -> Result<Score> {
+        match &self.kind {
+            Kind::Continuation(items) => items[i].score(arm, prior).await,
+            Kind::Text(items) => items[i].score(arm, prior).await,
             Kind::Cloze(items) => items[i].score(arm).await,
             Kind::Recall(items) => items[i].score(arm).await,
         }
@@ -203,11 +320,11 @@ impl Task {
     pub async fn score_as_published(
         &self,
         arm: &Arm<'_>,
-        none: &Context,
+        prior: &[f64],
         i: usize,
     ) -> Result<Option<Score>> {
         Ok(match &self.kind {
-            Kind::Continuation(items) => Some(items[i].score_as_published(arm, none).await?),
+            Kind::Continuation(items) => Some(items[i].score_as_published(arm, prior).await?),
             Kind::Cloze(items) => Some(items[i].score_as_published(arm).await?),
             Kind::Text(_) | Kind::Recall(_) => None,
         })
@@ -215,13 +332,12 @@ impl Task {
 
     /// Share of rows that the released code's scorer compares with the right label, of item `i`.
     pub async fn published_alignment(&self, arm: &Arm<'_>, i: usize) -> Result<Option<f64>> {
-        Ok(match &self.kind {
-            Kind::Continuation(items) => {
-                let (context, target) = items[i].truth();
-                Some(published::alignment(arm, context, target).await?)
-            }
-            Kind::Cloze(_) | Kind::Text(_) | Kind::Recall(_) => None,
-        })
+        let (context, target) = match &self.kind {
+            Kind::Continuation(items) => items[i].truth(),
+            Kind::Cloze(items) => items[i].truth(),
+            Kind::Text(_) | Kind::Recall(_) => return Ok(None),
+        };
+        published::alignment(arm, context, target).await.map(Some)
     }
 
     /// The figures of the items scored so far.
@@ -234,6 +350,14 @@ impl Task {
         };
         let figure = |m: &Metric| m.figure(baseline, compressed, self.len(), &self.definition);
         metrics.iter().map(figure).collect()
+    }
+
+    /// The figures of two arms neither of which is the baseline, and so without those that rest on one.
+    pub fn difference(&self, from: &[Score], to: &[Score]) -> Vec<Quality> {
+        let mut figures = self.figures(from, to);
+        figures.retain(|q| q.metric != "context_benefit");
+        figures.iter_mut().for_each(|q| q.definition.clear());
+        figures
     }
 }
 

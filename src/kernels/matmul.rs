@@ -1,13 +1,15 @@
 //! Linear layer: y = x Wᵀ + bias + residual.
 //!
 //! Shapes: x `[seq_len, in]`, W `[out, in]` (f32 or f16), bias `[1, out]`, residual and y `[seq_len, out]`.
-//! On the GPU three forms compute the same: see `Form`. On the CPU: `cpu_gemm`.
+//! On the GPU three forms compute the same: see `Form`. On the CPU: `cpu_gemm`. A pruned matrix may have a packed form
+//! for few rows: `packed`.
 
 use super::cpu_gemm::{self, Rows};
+use super::packed::{self, FEW_ROWS};
 use super::{Case, groups, random};
 use crate::Rng;
 use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
-use crate::backend::{Device, Matrix, MatrixData, Tensor, View};
+use crate::backend::{Device, Matrix, MatrixData, Packed, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 /// The text of a shader is its parts one after the other.
@@ -31,9 +33,6 @@ macro_rules! shader {
 static DIRECT: Shader = shader!("matmul_direct", "matmul_registers");
 static SHARED: Shader = shader!("matmul_shared", "matmul_tiles");
 static MATVEC: Shader = shader!("matvec", "matmul_registers");
-
-/// Most rows the matvec takes.
-const FEW_ROWS: usize = 4;
 
 /// How the GPU computes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,14 +75,15 @@ pub fn matmul<'a>(
     residual: Option<&Tensor>,
 ) -> Tensor {
     let job = Job::new(x.into(), w, bias, residual);
-    match device {
-        Device::Cpu => job.on_cpu(),
-        Device::Gpu(gpu) => job.on_gpu(gpu, job.form(gpu)),
+    match (device, job.packed()) {
+        (Device::Cpu, _) => job.on_cpu(),
+        (Device::Gpu(gpu), Some(packed)) => job.on_gpu_packed(gpu, packed, packed::Form::of(gpu)),
+        (Device::Gpu(gpu), None) => job.on_gpu(gpu, job.form(gpu)),
     }
 }
 
 /// Checked arguments.
-struct Job<'a> {
+pub(super) struct Job<'a> {
     x: View<'a>,
     w: &'a Matrix,
     bias: Option<&'a Tensor>,
@@ -91,7 +91,7 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn new(
+    pub(super) fn new(
         x: View<'a>,
         w: &'a Matrix,
         bias: Option<&'a Tensor>,
@@ -105,6 +105,11 @@ impl<'a> Job<'a> {
             assert_eq!((r.rows(), r.cols()), (x.rows, w.rows()), "matmul: residual");
         }
         Self { x, w, bias, residual }
+    }
+
+    /// The packed form of the weights, if it is to be used.
+    fn packed(&self) -> Option<&Packed> {
+        self.w.packed().filter(|_| self.x.rows <= FEW_ROWS)
     }
 
     fn on_cpu(&self) -> Tensor {
@@ -121,7 +126,10 @@ impl<'a> Job<'a> {
                 row.iter_mut().zip(bias.cpu()).for_each(|(y, b)| *y += b);
             }
         }
-        cpu_gemm::accumulate(Rows::of(self.x), host, 0..outs, &mut y);
+        match self.packed() {
+            Some(packed) => packed::accumulate(Rows::of(self.x), packed, &mut y),
+            None => cpu_gemm::accumulate(Rows::of(self.x), host, 0..outs, &mut y),
+        }
         Tensor::on_cpu(rows, outs, y)
     }
 
@@ -178,6 +186,31 @@ impl<'a> Job<'a> {
             writes: &[&y],
             groups,
         });
+        Tensor::on_gpu(rows, outs, y)
+    }
+
+    pub(super) fn on_gpu_packed(&self, gpu: &Gpu, w: &Packed, form: packed::Form) -> Tensor {
+        let (x, rows, outs) = (self.x, self.x.rows, self.w.rows());
+        let y = gpu.alloc(rows * outs * 4);
+        let buffer = x.tensor.gpu();
+        let params = Params { w_stride: packed::first_value(w) as u32, ..self.params() };
+        let vectors = ("X_VECTORS", f64::from(u8::from(reads_vectors(x))));
+        let dispatch = Dispatch {
+            shader: &MATVEC,
+            entry: "",
+            constants: &[packed::precision_constant(w), vectors, ("ROWS", rows as f64)],
+            params: bytemuck::bytes_of(&params),
+            reads: &[
+                w.words().gpu(),
+                buffer,
+                buffer,
+                self.bias.map_or(buffer, Tensor::gpu),
+                self.residual.map_or(buffer, Tensor::gpu),
+            ],
+            writes: &[&y],
+            groups: [1; 3],
+        };
+        form.run(gpu, w, dispatch);
         Tensor::on_gpu(rows, outs, y)
     }
 }

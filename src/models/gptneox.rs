@@ -7,7 +7,7 @@
 use super::attend::{Heads, Place, attend};
 use super::{Hooks, LayerOutput, LayerState, State, Weights};
 use crate::Result;
-use crate::backend::{Device, Ids, Matrix, Tensor, WeightValues};
+use crate::backend::{Device, Ids, Matrix, Tensor};
 use crate::config::{Activation, GptNeoXConfig};
 use crate::kernels::add::add;
 use crate::kernels::embedding::embedding;
@@ -163,11 +163,7 @@ impl Layer {
             false => None,
         };
         let qkv = weights.values(&format!("{qkv_name}.weight"), &[3 * d, d])?;
-        // Sorting makes a copy of its own; the values are those of the file, in the file's precision.
         let qkv = sort_qkv(&qkv, c, d);
-        let halves: Vec<half::f16> = qkv.iter().map(|&x| half::f16::from_f32(x)).collect();
-        let exact = halves.iter().zip(&qkv).all(|(h, x)| h.to_f32() == *x);
-        let values = if exact { WeightValues::F16(&halves) } else { WeightValues::F32(&qkv) };
         Ok(Self {
             input_layernorm: Norm::load(device, weights, &part("input_layernorm"), d)?,
             post_attention_layernorm: Norm::load(
@@ -176,7 +172,7 @@ impl Layer {
                 &part("post_attention_layernorm"),
                 d,
             )?,
-            qkv: device.matrix(3 * d, d, values),
+            qkv: weights.rearranged(device, &format!("{qkv_name}.weight"), [3 * d, d], &qkv),
             qkv_bias,
             dense: matrix("attention.dense.weight", d, d)?,
             dense_bias: weights.vector_if(

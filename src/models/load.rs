@@ -15,11 +15,30 @@ pub struct Weights {
     checkpoint: Rc<Checkpoint>,
     edits: Rc<Edits>,
     uploaded: Rc<RefCell<HashMap<String, Matrix>>>,
+    /// Matrices made by [`Weights::rearranged`], as long as these weights live.
+    edited: RefCell<HashMap<String, Matrix>>,
+    execution: Execution,
+}
+
+/// How edited matrices are multiplied with few rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Execution {
+    /// As every other matrix, zeros and all.
+    #[default]
+    Dense,
+    /// Without the zeros where that is faster.
+    Packed,
 }
 
 impl Weights {
     pub fn new(checkpoint: Rc<Checkpoint>) -> Self {
-        Self { checkpoint, edits: Rc::default(), uploaded: Rc::default() }
+        Self {
+            checkpoint,
+            edits: Rc::default(),
+            uploaded: Rc::default(),
+            edited: RefCell::default(),
+            execution: Execution::Dense,
+        }
     }
 
     /// The same checkpoint with some matrices replaced.
@@ -28,7 +47,14 @@ impl Weights {
             checkpoint: self.checkpoint.clone(),
             edits: Rc::new(edits),
             uploaded: self.uploaded.clone(),
+            edited: RefCell::default(),
+            execution: self.execution,
         }
+    }
+
+    /// The same, multiplied in another way.
+    pub fn executed(self, execution: Execution) -> Self {
+        Self { execution, ..self }
     }
 
     /// The same checkpoint and edits for another device.
@@ -37,6 +63,8 @@ impl Weights {
             checkpoint: self.checkpoint.clone(),
             edits: self.edits.clone(),
             uploaded: Rc::default(),
+            edited: RefCell::default(),
+            execution: self.execution,
         }
     }
 
@@ -54,28 +82,48 @@ impl Weights {
 
     /// A `[rows, cols]` weight on the device. An edited weight keeps the checkpoint's precision.
     pub fn matrix(&self, device: &Device, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
-        if !self.edits.contains_key(name)
-            && let Some(matrix) = self.uploaded.borrow().get(name)
-        {
+        if let Some(edited) = self.edits.get(name) {
+            return Ok(self.rearranged(device, name, [rows, cols], edited));
+        }
+        if let Some(matrix) = self.uploaded.borrow().get(name) {
             return Ok(matrix.clone());
         }
         let raw = self.checkpoint.tensor(name, &[rows, cols])?;
-        let matrix = match (self.edits.get(name), raw.to_f16_bits()) {
-            (Some(edited), Some(_)) => {
-                let halves: Vec<half::f16> =
-                    edited.iter().map(|&x| half::f16::from_f32(x)).collect();
-                device.matrix(rows, cols, WeightValues::F16(&halves))
-            }
-            (Some(edited), None) => device.matrix(rows, cols, WeightValues::F32(edited)),
-            (None, Some(bits)) => {
-                device.matrix(rows, cols, WeightValues::F16(bytemuck::cast_slice(&bits)))
-            }
-            (None, None) => device.matrix(rows, cols, WeightValues::F32(&raw.to_f32())),
+        let matrix = match raw.to_f16_bits() {
+            Some(bits) => device.matrix(rows, cols, WeightValues::F16(bytemuck::cast_slice(&bits))),
+            None => device.matrix(rows, cols, WeightValues::F32(&raw.to_f32())),
         };
-        if !self.edits.contains_key(name) {
-            self.uploaded.borrow_mut().insert(name.to_string(), matrix.clone());
-        }
+        self.uploaded.borrow_mut().insert(name.to_string(), matrix.clone());
         Ok(matrix)
+    }
+
+    /// A `[rows, cols]` weight made of these values of the stored (or edited) one, in the precision of the checkpoint.
+    pub fn rearranged(
+        &self,
+        device: &Device,
+        name: &str,
+        [rows, cols]: [usize; 2],
+        values: &[f32],
+    ) -> Matrix {
+        let halves: Vec<half::f16>;
+        let values = match self.checkpoint.is_f16(name) {
+            true => {
+                halves = values.iter().map(|&x| half::f16::from_f32(x)).collect();
+                WeightValues::F16(&halves)
+            }
+            false => WeightValues::F32(values),
+        };
+        let matrix = device.matrix(rows, cols, values);
+        let packs = self.execution == Execution::Packed && self.edits.contains_key(name);
+        let matrix = if packs { matrix.pack(device, values) } else { matrix };
+        self.edited.borrow_mut().insert(name.to_string(), matrix.clone());
+        matrix
+    }
+
+    /// The matrix that was loaded by this name; the edited one, if there is one.
+    pub fn loaded(&self, name: &str) -> Option<Matrix> {
+        let edited = self.edited.borrow().get(name).cloned();
+        edited.or_else(|| self.uploaded.borrow().get(name).cloned())
     }
 
     /// A vector `[1, n]` on the device (norm weights, biases, D).

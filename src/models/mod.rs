@@ -12,7 +12,7 @@ mod mamba;
 mod mamba2;
 
 pub use hooks::{AttentionInputs, Hooks, LayerOutput, MixerInputs, NoHooks, Reduced, SsmInputs};
-pub use load::{Edits, Weights};
+pub use load::{Edits, Execution, Weights};
 
 use crate::Result;
 use crate::backend::{Device, Ids, Matrix, Tensor, View};

@@ -84,7 +84,8 @@ impl Subset {
     }
 }
 
-fn of_groups(pattern: Pattern) -> Result<(usize, usize)> {
+/// Zeros and size of the groups. Errors: there are none.
+pub fn of_groups(pattern: Pattern) -> Result<(usize, usize)> {
     match pattern {
         Pattern::NofM { zeros, group } => Ok((zeros, group)),
         _ => Err(Error::input(

@@ -44,6 +44,17 @@ pub const SEQUENCES: Knob = Knob {
     kind: KnobKind::Number { min: 1.0, max: 128.0, step: 1.0, default: 16.0 },
 };
 
+/// How the pruned matrices are multiplied when tokens are decoded.
+pub const RUN: Knob = Knob {
+    id: "run",
+    label: "Run",
+    help: "Packed: decoding leaves out the zeros where that is faster (2:4; others only where enough is zero). Dense: zeros are multiplied",
+    kind: KnobKind::Choice {
+        options: &[("packed", "packed"), ("dense", "dense")],
+        default: "packed",
+    },
+};
+
 /// λ of the Hessian.
 pub const DAMPING: Knob = Knob {
     id: "damping",

@@ -23,6 +23,7 @@ static ABOUT: About = About {
         super::MATRICES,
         super::LAYERS,
         super::SEQUENCES,
+        super::RUN,
     ],
     families: &FAMILIES,
 };

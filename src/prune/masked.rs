@@ -28,6 +28,10 @@ pub fn needs(mask: Needs, setting: &Setting, cols: usize) -> Needs {
 pub async fn prune(job: Job<'_>, score: impl Fn(&[f64], &mut [f64])) -> Result<Outcome> {
     let cols = job.inputs.cols;
     let pattern = Pattern::of(job.setting);
+    if let Some(device) = &job.inputs.device {
+        let mask = mask_on_cpu(job.weights, &device.square_sums().await?, pattern, score);
+        return device.refit(job.weights, &mask, job.pace).await;
+    }
     let hessian = (job.setting.choice("refit") == "row").then(|| job.inputs.hessian());
     in_batches(job, pattern, async |rows: &mut [f64], pace: &Pace| {
         let mut mask = vec![false; rows.len()];
@@ -45,4 +49,25 @@ pub async fn prune(job: Job<'_>, score: impl Fn(&[f64], &mut [f64])) -> Result<O
         }
     })
     .await
+}
+
+/// The mask of weights that a GPU will refit; those of dead inputs become 0.
+fn mask_on_cpu(
+    weights: &mut [f32],
+    square_sums: &[f64],
+    pattern: Pattern,
+    score: impl Fn(&[f64], &mut [f64]),
+) -> Vec<bool> {
+    let cols = square_sums.len();
+    let (mut row, mut scores) = (vec![0.0; cols], vec![0.0; cols]);
+    let mut mask = vec![false; weights.len()];
+    for (weights, mask) in weights.chunks_exact_mut(cols).zip(mask.chunks_exact_mut(cols)) {
+        for ((w, to), sum) in weights.iter_mut().zip(&mut row).zip(square_sums) {
+            *w = if *sum > 0.0 { *w } else { 0.0 };
+            *to = f64::from(*w);
+        }
+        score(&row, &mut scores);
+        pattern.mark(0, cols, &scores, mask);
+    }
+    mask
 }

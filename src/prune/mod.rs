@@ -1,9 +1,11 @@
 //! One-shot weight pruning: gather input statistics, zero weights, report what it did to every matrix.
 //!
-//! A method is one file and one line in [`METHODS`]. The rows of a matrix are pruned independently of each other,
-//! in f64, in batches; the driver (`drive`) goes through the model layer by layer.
+//! A method is one file and one line in [`METHODS`]. The rows of a matrix are pruned independently of each other, in
+//! f64 in batches, or in f32 on a GPU (`device`); the driver (`drive`) goes through the model layer by layer.
 
 mod calibrate;
+mod check;
+mod device;
 mod drive;
 mod hessian;
 mod joint;
@@ -13,6 +15,7 @@ mod magnitude;
 mod masked;
 mod mrp;
 mod pattern;
+mod ratios;
 mod refit;
 mod ria;
 mod sparsegpt;
@@ -21,9 +24,10 @@ mod tests;
 mod wanda;
 
 pub use calibrate::Calibration;
+pub use check::{check, check_setting};
 pub use drive::{MatrixReport, Progress, Pruned, Subject, prune};
 pub use knobs::{BLOCK, BLOCK_OR_ROW, DAMPING, INPUTS_DENSE, INPUTS_PRUNED, MASK};
-pub use knobs::{LAYERS, MATRICES, RATIOS, SEQUENCES};
+pub use knobs::{LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 pub use pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD, THRESHOLD_OF_BLOCK};
 
 use crate::method::{About, Setting};
@@ -32,7 +36,6 @@ use crate::{Error, Result};
 use hessian::Hessian;
 use knobs::block_of;
 use std::pin::Pin;
-use std::rc::Rc;
 
 /// Every method, in the order of the menus.
 pub const METHODS: &[&dyn Pruning] =
@@ -55,8 +58,10 @@ pub struct Inputs {
     pub cols: usize,
     /// `[cols]`; empty when the method asked for nothing.
     pub square_sums: Vec<f64>,
-    /// From [`Needs::Factor`] on.
-    pub hessian: Option<Rc<Hessian>>,
+    /// From [`Needs::Factor`] on, unless a GPU computes.
+    pub hessian: Option<Hessian>,
+    /// In their place: the GPU's. Then there are no square sums either.
+    pub device: Option<device::DeviceInputs>,
 }
 
 /// One matrix to be pruned.
@@ -72,8 +77,18 @@ pub struct Job<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// A linear system could not be solved: the damping is too small. The weights are of no use.
+    /// A linear system could not be solved: the damping is too small, for f32 or at all. The weights are of no use.
     NotPositive,
+}
+
+impl Job<'_> {
+    /// Sums of squares of the inputs, from wherever they are.
+    async fn square_sums(&self) -> Result<Vec<f64>> {
+        match &self.inputs.device {
+            Some(device) => device.square_sums().await,
+            None => Ok(self.inputs.square_sums.clone()),
+        }
+    }
 }
 
 /// A pruning on its way; breathes, so that it can be cancelled.

@@ -10,6 +10,7 @@
 //! Source: Zhao, Sun, Shen, Yu, Kong, Wang, Lin 2024 (arXiv 2410.15567): SM and MM. No code of the authors was to
 //! be had; block sizes, damping and calibration are ours. The whole row is our reading of the paper.
 
+use super::device::Masking;
 use super::hessian::Hessian;
 use super::joint::Joint;
 use super::linalg::{axpy, dot};
@@ -19,6 +20,7 @@ use super::{
     SPARSITY, THRESHOLD_OF_BLOCK, Work, block_of, in_batches,
 };
 use crate::config::FAMILIES;
+use crate::kernels::prune_rows::Way as OnDevice;
 use crate::method::{About, Setting};
 use crate::{Result, pace::Pace};
 
@@ -41,6 +43,7 @@ static ABOUT: About = About {
         super::MATRICES,
         super::LAYERS,
         super::SEQUENCES,
+        super::RUN,
     ],
     families: &FAMILIES,
 };
@@ -64,6 +67,9 @@ impl Pruning for Mrp {
 }
 
 async fn whole_rows(job: Job<'_>) -> Result<Outcome> {
+    if let Some(device) = &job.inputs.device {
+        return device.whole_rows(job.weights, &Masking::of(&job)?, job.pace).await;
+    }
     let hessian = job.inputs.hessian();
     let pattern = Pattern::of(job.setting);
     let mask = Marker::new(job.setting, pattern, 0, hessian.inverse_diagonal(), &|a, b| {
@@ -78,6 +84,10 @@ async fn whole_rows(job: Job<'_>) -> Result<Outcome> {
 }
 
 async fn block_by_block(job: Job<'_>) -> Result<Outcome> {
+    if let Some(device) = &job.inputs.device {
+        let masking = Masking::of(&job)?;
+        return device.compensate(job.weights, &masking, OnDevice::Jointly, job.pace).await;
+    }
     let hessian = job.inputs.hessian();
     let (n, size) = (hessian.n, block_of(job.setting, hessian.n));
     let mut blocks = Vec::new();
@@ -140,13 +150,7 @@ impl<'a> Block<'a> {
     }
 
     /// Compensates inside the block; `errors` takes λ U_BBᵀ. False when a system cannot be solved.
-    fn solve(
-        &self,
-        row: &mut [f64],
-        mask: &[bool],
-        errors: &mut [f64],
-        space: &mut Space,
-    ) -> bool {
+    fn solve(&self, row: &mut [f64], mask: &[bool], errors: &mut [f64], space: &mut Space) -> bool {
         let size = self.b - self.a;
         let row = &mut row[self.a..self.b];
         space.choose(mask, true);
@@ -277,8 +281,8 @@ mod tests {
                     h.loss(&change.collect::<Vec<f64>>())
                 };
                 let mut jointly = f64s(weights);
-                let mut errors = vec![0.0; b - a];
-                assert!(block.solve(&mut jointly, &mut errors, &mut Space::default()));
+                let (mask, mut errors) = (block.masks(&jointly), vec![0.0; b - a]);
+                assert!(block.solve(&mut jointly, &mask, &mut errors, &mut Space::default()));
                 block.carry_on(&mut jointly, &errors, b - a, &h);
                 let mut in_turn = f64s(weights);
                 for j in (a..b).filter(|&j| jointly[j] == 0.0) {

@@ -36,6 +36,7 @@ static ABOUT: About = About {
         super::MATRICES,
         super::LAYERS,
         super::SEQUENCES,
+        super::RUN,
     ],
     families: &FAMILIES,
 };
@@ -50,19 +51,22 @@ impl Pruning for Ria {
     }
 
     fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
-        let power = job.setting.number("power") / 2.0; // of the sum of squares
-        let norms: Vec<f64> = job.inputs.square_sums.iter().map(|s| s.powf(power)).collect();
-        let mut columns = vec![0.0f64; job.inputs.cols];
-        for row in job.weights.chunks_exact(columns.len()) {
-            columns.iter_mut().zip(row).for_each(|(sum, w)| *sum += f64::from(w.abs()));
-        }
-        // An input without weights has shares of 0, not of 0 / 0.
-        let columns: Vec<f64> = columns.iter().map(|sum| sum.max(f64::MIN_POSITIVE)).collect();
-        Box::pin(masked::prune(job, move |row, scores| {
-            let sum = row.iter().map(|w| w.abs()).sum::<f64>().max(f64::MIN_POSITIVE);
-            for (j, (s, w)) in scores.iter_mut().zip(row).enumerate() {
-                *s = (w.abs() / columns[j] + w.abs() / sum) * norms[j];
+        Box::pin(async move {
+            let power = job.setting.number("power") / 2.0; // of the sum of squares
+            let norms: Vec<f64> = job.square_sums().await?.iter().map(|s| s.powf(power)).collect();
+            let mut columns = vec![0.0f64; job.inputs.cols];
+            for row in job.weights.chunks_exact(columns.len()) {
+                columns.iter_mut().zip(row).for_each(|(sum, w)| *sum += f64::from(w.abs()));
             }
-        }))
+            // An input without weights has shares of 0, not of 0 / 0.
+            let columns: Vec<f64> = columns.iter().map(|sum| sum.max(f64::MIN_POSITIVE)).collect();
+            masked::prune(job, move |row, scores| {
+                let sum = row.iter().map(|w| w.abs()).sum::<f64>().max(f64::MIN_POSITIVE);
+                for (j, (s, w)) in scores.iter_mut().zip(row).enumerate() {
+                    *s = (w.abs() / columns[j] + w.abs() / sum) * norms[j];
+                }
+            })
+            .await
+        })
     }
 }

@@ -9,6 +9,7 @@
 //! (arXiv 2410.15567): SS, and MS with mask M. Where we differ: a row loses exactly its share in every block; the
 //! authors' code takes one threshold for all rows of a block (`threshold=block`), and one weight more.
 
+use super::device::Masking;
 use super::joint::Joint;
 use super::linalg::axpy;
 use super::{
@@ -16,6 +17,7 @@ use super::{
     THRESHOLD_OF_BLOCK, Work, block_of, in_batches,
 };
 use crate::config::FAMILIES;
+use crate::kernels::prune_rows::Way;
 use crate::method::{About, Setting};
 use crate::{Result, pace::Pace};
 
@@ -38,6 +40,7 @@ static ABOUT: About = About {
         super::MATRICES,
         super::LAYERS,
         super::SEQUENCES,
+        super::RUN,
     ],
     families: &FAMILIES,
 };
@@ -53,8 +56,12 @@ impl Pruning for SparseGpt {
 
     fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
         Box::pin(async move {
-            let hessian = job.inputs.hessian();
             let pattern = Pattern::of(job.setting);
+            if let Some(device) = &job.inputs.device {
+                let masking = Masking::of(&job)?;
+                return device.compensate(job.weights, &masking, Way::InTurn, job.pace).await;
+            }
+            let hessian = job.inputs.hessian();
             let joint = match job.setting.choice("mask") {
                 "M" => Some(Joint::trailing_groups(hessian, pattern, job.pace).await?),
                 _ => None,

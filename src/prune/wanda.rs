@@ -23,6 +23,7 @@ static ABOUT: About = About {
         super::MATRICES,
         super::LAYERS,
         super::SEQUENCES,
+        super::RUN,
     ],
     families: &FAMILIES,
 };
@@ -37,10 +38,13 @@ impl Pruning for Wanda {
     }
 
     fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
-        let norms: Vec<f64> = job.inputs.square_sums.iter().map(|s| s.sqrt()).collect();
-        Box::pin(masked::prune(job, move |row, scores| {
-            let weights = row.iter().zip(&norms);
-            scores.iter_mut().zip(weights).for_each(|(s, (w, n))| *s = w.abs() * n);
-        }))
+        Box::pin(async move {
+            let norms: Vec<f64> = job.square_sums().await?.iter().map(|s| s.sqrt()).collect();
+            masked::prune(job, move |row, scores| {
+                let weights = row.iter().zip(&norms);
+                scores.iter_mut().zip(weights).for_each(|(s, (w, n))| *s = w.abs() * n);
+            })
+            .await
+        })
     }
 }

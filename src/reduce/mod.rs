@@ -7,6 +7,7 @@
 //! Definitions, and where we differ from the paper and from its released code: docs/token-reduction.md.
 
 mod adjacent;
+mod controls;
 mod evit;
 mod evit_released;
 mod last;
@@ -26,8 +27,9 @@ mod utrc_released;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod vectors;
 
+pub use controls::{CONTROLS, controls};
 pub use reducer::{LayerTrace, Merge, Reducer};
-pub use schedule::{Savings, Schedule, check, reduces, savings};
+pub use schedule::{Savings, Schedule, check, reduces, savings, too_much};
 pub use score::{needs_filler, runs_on};
 
 use crate::backend::{Device, Ids, Tensor};

@@ -126,14 +126,18 @@ pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
         let expected = format!("0 (solve from cut) or {MIN_KEEP} to 1");
         return Err(Error::input("keep", keep, expected));
     }
-    let cut = setting.number("cut");
     // Without lengths, so that a short context is not an error: it just gets less than it asked for.
-    let reach = Rule::new(config, setting).reach(n_layer);
-    if keep == 0.0 && cut > reach {
-        let expected = format!("at most {:.2} with these layers", (reach * 100.0).floor() / 100.0);
-        return Err(Error::input("cut", cut, expected));
+    if let Some(reach) = too_much(config, setting) {
+        let expected = format!("at most {reach} with these layers");
+        return Err(Error::input("cut", setting.number("cut"), expected));
     }
     Ok(())
+}
+
+/// The largest cut that a setting's layers can save in this model, in hundredths, where it asks for more.
+pub fn too_much(config: &ModelConfig, setting: &Setting) -> Option<f64> {
+    let reach = (Rule::new(config, setting).reach(config.n_layer()) * 100.0).floor() / 100.0;
+    Some(reach).filter(|&reach| setting.number("keep") == 0.0 && setting.number("cut") > reach)
 }
 
 /// Whether a context of `n` tokens gets shorter. A setting that cannot run counts, so that whoever goes on to make

@@ -2,7 +2,7 @@
 
 use super::bundle::{Entry, INDEX, sha256_hex};
 use super::library::Library;
-use super::protocol::ModelView;
+use super::protocol::{Decode, ModelView};
 use super::spec::{Backend, OWN};
 use crate::backend::Device;
 use crate::config::ModelConfig;
@@ -39,8 +39,8 @@ pub(super) struct Cache {
     /// (model sha256, device kind)
     key: (String, &'static str),
     pub baseline: Option<Rc<Model>>,
-    /// The canonical pruning SPEC with its seedless inputs, the model, the report.
-    pub pruned: Option<(String, Rc<Model>, Vec<MatrixReport>)>,
+    /// The canonical pruning SPEC with its seedless inputs, the model, the report, what a decoded token reads.
+    pub pruned: Option<(String, Rc<Model>, Vec<MatrixReport>, Decode)>,
     pub weights: Option<Rc<Weights>>,
     /// Input statistics of the baseline on the calibration text.
     pub calibration: Option<Calibration>,
@@ -52,8 +52,25 @@ pub struct Loaded {
     pub config: ModelConfig,
     pub tokenizer: Tokenizer,
     pub weights: Weights,
-    /// Calibration file below models/eval.
-    pub calibration: String,
+    pub calibration: CalibrationText,
+}
+
+/// What a pruning calibrates on.
+pub enum CalibrationText {
+    /// A file below models/eval.
+    Bundled(String),
+    /// Came with the user's own model, as calibration.txt.
+    Own(String),
+}
+
+impl CalibrationText {
+    /// Names the text; one of the user's own by its hash.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Bundled(file) => file.clone(),
+            Self::Own(text) => sha256_hex(text.as_bytes()),
+        }
+    }
 }
 
 /// A device and why it was chosen.
@@ -85,18 +102,23 @@ impl Engine {
             return Ok(loaded.clone());
         }
         let entry = Entry::find(id)?;
-        let mut files = Vec::new();
-        for (name, hash) in &entry.files {
-            let bytes = self.library.get(&format!("models/{id}/{name}"), hash).await?;
-            files.push((name.clone(), bytes));
-        }
-        let mut loaded = open(files)?;
+        let mut loaded = open(self.bundled(entry).await?)?;
         loaded.view.id = id.to_string();
         loaded.view.label = entry.label.clone();
-        loaded.calibration = entry.calibration.clone();
+        loaded.calibration = CalibrationText::Bundled(entry.calibration.clone());
         let loaded = Rc::new(loaded);
         self.loaded = Some(loaded.clone());
         Ok(loaded)
+    }
+
+    /// The files of a bundled model.
+    pub async fn bundled(&self, entry: &Entry) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut files = Vec::new();
+        for (name, hash) in &entry.files {
+            let bytes = self.library.get(&format!("models/{}/{name}", entry.id), hash).await?;
+            files.push((name.clone(), bytes));
+        }
+        Ok(files)
     }
 
     /// Takes a model of the user's own. What was open before stays when this fails.
@@ -219,7 +241,10 @@ async fn probe_ms(device: &Device, loaded: &Loaded) -> Result<f64> {
     Ok(ms)
 }
 
-/// Opens a model's files: config.json, tokenizer.json, weights, and a card if there is one.
+/// Name of a calibration text among a model's files.
+pub const OWN_CALIBRATION: &str = "calibration.txt";
+
+/// Opens a model's files: config.json, tokenizer.json, weights; a card and a calibration text if there are any.
 ///
 /// Errors: which file is missing, or what is wrong in it.
 pub fn open(files: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
@@ -239,6 +264,13 @@ pub fn open(files: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
         let expected = format!("at most config.json's vocab_size, {}", config.vocab_size());
         return Err(Error::input("tokenizer.json", found, expected));
     }
+    let calibration = match find(OWN_CALIBRATION) {
+        None => CalibrationText::Bundled("calibration.txt".into()),
+        Some(bytes) => CalibrationText::Own(
+            String::from_utf8(bytes.to_vec())
+                .map_err(|_| Error::file(OWN_CALIBRATION, "is not UTF-8 text"))?,
+        ),
+    };
     let card = find("card.md").map(|c| String::from_utf8_lossy(c).into_owned()).unwrap_or_default();
     let weight_files: Vec<(String, Vec<u8>)> =
         files.into_iter().filter(|(name, _)| name.contains(".safetensors")).collect();
@@ -256,7 +288,7 @@ pub fn open(files: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
     let weights = Weights::new(checkpoint);
     // Loading on the CPU checks every name and shape before anything is replaced.
     Model::load(&Device::Cpu, &config, &weights.for_new_device())?;
-    Ok(Loaded { view, config, tokenizer, weights, calibration: "calibration.txt".into() })
+    Ok(Loaded { view, config, tokenizer, weights, calibration })
 }
 
 fn elements(shape: &[usize]) -> u64 {

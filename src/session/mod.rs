@@ -1,6 +1,8 @@
 //! A session: what a person set, what is loaded, what is shown. The page and the command line both sit on it.
 
-pub mod bundle;
+mod beside;
+pub mod calibration;
+mod decode;
 mod engine;
 mod library;
 pub mod protocol;
@@ -8,7 +10,8 @@ mod run;
 pub mod spec;
 mod trace;
 
-pub use engine::{Engine, Loaded, open};
+pub use crate::bundle;
+pub use engine::{CalibrationText, Engine, Loaded, OWN_CALIBRATION, open};
 pub use library::Library;
 pub use run::{Show, run};
 
@@ -126,6 +129,7 @@ impl Session {
     /// Runs the settings as they are. A lost GPU is opened again once; then the CPU takes over.
     pub async fn run(&mut self, pace: &Pace) {
         self.runs += 1;
+        self.fit().await;
         let mut spec = self.spec.clone();
         let mut result = self.attempt(&spec, pace).await;
         for again in ["once more on the GPU", "on the CPU"] {
@@ -153,6 +157,21 @@ impl Session {
             }
         }
         self.show();
+    }
+
+    /// A cut beyond what the chosen layers can save becomes the most that they can; which model it is decides that, so a
+    /// slider cannot know. What is wrong otherwise is the run's to report.
+    async fn fit(&mut self) {
+        let Ok(loaded) = self.engine.model(&self.spec.model).await else { return };
+        let config = &loaded.config;
+        let Some(setting) = &mut self.spec.reduction else { return };
+        let Some(most) = reduce::too_much(config, setting) else { return };
+        if setting.set_knob("cut", &most.to_string()).is_ok() {
+            let text = format!(
+                "With these layers of this model a cut of {most} is the most there is; it was set to that."
+            );
+            self.notice("warning", text);
+        }
     }
 
     async fn attempt(&mut self, spec: &RunSpec, pace: &Pace) -> Result<RunView> {

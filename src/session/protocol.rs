@@ -178,6 +178,10 @@ pub struct RunView {
     pub baseline: Side,
     pub compressed: Side,
     pub quality: Vec<Quality>,
+    /// Controls of the token reduction, each complete; they come last.
+    pub controls: Vec<ControlView>,
+    /// Where the evaluation's `published` is on.
+    pub published: Option<PublishedView>,
     pub speed: Option<Speed>,
     pub cost: Cost,
     /// What the reduction did to the prompt; absent without one, or where the prompt is too short for it.
@@ -194,6 +198,25 @@ pub struct Side {
     /// Characters (not bytes) until the two texts part; absent while they agree.
     pub differs_at: Option<usize>,
     pub done: bool,
+}
+
+/// A reduction that does not look at the tokens (or looks at the answer), at the lengths of the method.
+#[derive(Debug, Clone, Serialize)]
+pub struct ControlView {
+    pub label: &'static str,
+    pub spec: String,
+    /// `baseline` is the control, `compressed` the method, `change` the method minus the control; on some of the items.
+    pub quality: Vec<Quality>,
+}
+
+/// Figures of the released code's scorer, which are no measure of quality.
+#[derive(Debug, Clone, Serialize)]
+pub struct PublishedView {
+    pub warning: &'static str,
+    /// Share of the scored rows that are compared with the right label.
+    pub in_step: f64,
+    /// `baseline` is the honest figure of the compressed model, `compressed` the published one.
+    pub quality: Vec<Quality>,
 }
 
 /// Which tokens of the prompt went where.
@@ -249,6 +272,22 @@ pub struct Cost {
     pub sparsity: f64,
     /// Zeros among all weights of the model, 0..=1.
     pub sparsity_of_model: f64,
+    /// One decoded token; absent without a pruning.
+    pub decode: Option<Decode>,
     /// Per matrix: name, shape, share of zeros asked for and reached, output error.
     pub matrices: Vec<MatrixReport>,
+}
+
+/// What one decoded token reads and multiplies: linear layers and head. Counted, not measured.
+#[derive(Debug, Clone, Serialize, Default)]
+pub struct Decode {
+    /// Bytes of weights, with every matrix dense and as they are run, in the precision of the device.
+    pub bytes_dense: f64,
+    pub bytes: f64,
+    pub flops_dense: f64,
+    pub flops: f64,
+    /// Matrices that are multiplied without their zeros.
+    pub packed: usize,
+    /// What is packed, and what cannot be faster.
+    pub text: String,
 }

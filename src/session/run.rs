@@ -1,20 +1,18 @@
 //! One run: baseline and compressed on the same text and items, each figure shown as it comes.
 
-use super::engine::{Engine, Loaded, short_hash};
-use super::protocol::{Cost, RunView, Side, Status};
+use super::beside::{self, Scored};
+use super::engine::{CalibrationText, Engine, Loaded, short_hash};
+use super::protocol::{Cost, Decode, RunView, Side, Status};
 use super::spec::RunSpec;
-use super::trace;
+use super::{calibration, decode, trace};
 use crate::backend::Device;
-use crate::eval::{Arm, Sampling, Score, Task, files, filler, generate, no_context, speed};
-use crate::method::Setting;
+use crate::eval::{Arm, Sampling, Task, files, filler, generate, no_context, speed};
 use crate::models::{Model, Weights};
 use crate::pace::{Pace, now_ms};
 use crate::prune::MatrixReport;
 use crate::{Error, Result, prune, reduce};
 use std::rc::Rc;
 
-/// Tokens of one calibration sequence.
-const CALIBRATION_TOKENS: usize = 512;
 /// Longest prompt that is used; the beginning of a longer one is left out.
 const MAX_PROMPT_TOKENS: usize = 2048;
 /// Least tokens of the text whose prefill is timed.
@@ -45,6 +43,9 @@ pub async fn run(
     if let Some(setting) = &spec.reduction {
         reduce::check(&loaded.config, setting)?;
     }
+    if let Some(setting) = &spec.pruning {
+        prune::check(&loaded.config, setting)?;
+    }
     let task = build_task(engine, spec, &loaded).await?;
     let chosen = engine.device(spec.backend, &loaded).await?;
     let device = chosen.device;
@@ -64,21 +65,26 @@ pub async fn run(
     write(&mut run, &baseline, &prompt, spec, &loaded, pace, false).await?;
     run.view.first_number_ms = Some(now_ms() - start);
 
-    let (pruned, matrices) =
+    let (pruned, matrices, decoding) =
         pruned_model(engine, spec, &loaded, &device, &dense, &weights, pace, &mut run).await?;
     let reduction = spec.reduction.as_ref();
     let compressed = Arm { model: &pruned, reduction, ..baseline };
-    run.view.cost = cost(spec, &loaded, matrices, prompt.len());
+    run.view.cost = Cost { decode: decoding, ..cost(spec, &loaded, matrices, prompt.len()) };
     run.say("Writing compressed text", None);
     write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
 
-    score(&mut run, [&baseline, &compressed], &task, pace).await?;
+    let scored = score(&mut run, [&baseline, &compressed], &task, pace).await?;
     run.say("Timing both in turns", None);
     let text = speed_text(engine, &loaded, &prompt).await?;
-    run.view.speed = Some(speed([&baseline, &compressed], &text, SPEED_DECODE, pace).await?);
+    let measured = speed([&baseline, &compressed], &text, SPEED_DECODE, pace).await?;
+    run.view.cost.decode.iter_mut().for_each(|d| decode::judge(d, &measured));
+    run.view.speed = Some(measured);
     if let Some(setting) = reduction {
         let layers = compressed.trace(setting, &prompt).await?;
         run.view.trace = trace::view(&prompt, &layers, &loaded.tokenizer);
+        let honest = beside::Honest { task: &task, scored: &scored, arm: &compressed, setting };
+        beside::published(&mut run, &honest, &spec.evaluation, pace).await?;
+        beside::controls(&mut run, &honest, &spec.evaluation, pace).await?;
     }
     run.view.finished = true;
     run.say("Run complete", Some(1.0));
@@ -86,21 +92,21 @@ pub async fn run(
 }
 
 /// A run that is on, and the one who hears of it.
-struct Running<'a, 'b> {
-    view: RunView,
+pub(super) struct Running<'a, 'b> {
+    pub view: RunView,
     show: &'a mut Show<'b>,
     last: f64,
 }
 
 impl Running<'_, '_> {
-    fn say(&mut self, text: &str, progress: Option<f64>) {
+    pub fn say(&mut self, text: &str, progress: Option<f64>) {
         self.last = now_ms();
         let status = Status { running: !self.view.finished, text: text.into(), progress };
         (self.show)(&self.view, status);
     }
 
     /// Says it unless the last picture is too young.
-    fn say_often(&mut self, text: &str, progress: Option<f64>) {
+    pub fn say_often(&mut self, text: &str, progress: Option<f64>) {
         if now_ms() - self.last >= SHOW_MS {
             self.say(text, progress);
         }
@@ -198,44 +204,29 @@ async fn pruned_model(
     weights: &Rc<Weights>,
     pace: &Pace,
     run: &mut Running<'_, '_>,
-) -> Result<(Rc<Model>, Vec<MatrixReport>)> {
-    let Some(setting) = &spec.pruning else { return Ok((dense.clone(), Vec::new())) };
-    let key = short_hash(&format!("{setting} {}", spec.seed));
-    if let Some((found, model, report)) = &engine.cache.pruned
+) -> Result<(Rc<Model>, Vec<MatrixReport>, Option<Decode>)> {
+    let Some(setting) = &spec.pruning else { return Ok((dense.clone(), Vec::new(), None)) };
+    let calibration = loaded.calibration.name();
+    let key = short_hash(&format!("{setting} {} {calibration}", spec.seed));
+    if let Some((found, model, report, decode)) = &engine.cache.pruned
         && *found == key
     {
-        return Ok((model.clone(), report.clone()));
+        return Ok((model.clone(), report.clone(), Some(decode.clone())));
     }
     run.say("Reading calibration text", None);
-    let sequences = calibration(engine, loaded, setting).await?;
+    let sequences = calibration::sequences(engine, loaded, setting).await?;
     let mut progress = |done: usize, all: usize| {
         run.say_often(&format!("Pruning matrix {done} of {all}"), Some(done as f64 / all as f64));
     };
     let subject = prune::Subject { device, config: &loaded.config, weights, dense };
     let kept = &mut engine.cache.calibration;
     let pruned = prune::prune(&subject, &sequences, setting, kept, pace, &mut progress).await?;
-    let model = Rc::new(Model::load(device, &loaded.config, &weights.with_edits(pruned.edits))?);
-    engine.cache.pruned = Some((key, model.clone(), pruned.report.clone()));
-    Ok((model, pruned.report))
-}
-
-/// Windows spread evenly over the calibration text; for the recall models, its lines. One sequence more than the
-/// setting asks for, the last: it is held out, and taken from the end of the text.
-async fn calibration(engine: &Engine, loaded: &Loaded, setting: &Setting) -> Result<Vec<Vec<u32>>> {
-    let bytes = engine.data(&loaded.calibration).await?;
-    let text = String::from_utf8_lossy(&bytes);
-    let wanted = setting.number("sequences") as usize;
-    if loaded.calibration.starts_with("recall") {
-        let lines = text.lines().filter(|l| !l.trim().is_empty()).take(wanted + 1);
-        return lines.map(|line| loaded.tokenizer.encode(line)).collect();
-    }
-    let ids = loaded.tokenizer.encode(&text)?;
-    let length = CALIBRATION_TOKENS.min(ids.len().saturating_sub(1)).max(1);
-    let held_out = ids.len().saturating_sub(length);
-    let n = wanted.min(held_out / length).max(1);
-    let step = (ids.len() - length - 1) / n;
-    let starts = (0..n).map(|i| i * step).chain([held_out]);
-    Ok(starts.map(|start| ids[start..start + length].to_vec()).collect())
+    let execution = decode::execution(setting);
+    let weights = weights.with_edits(pruned.edits).executed(execution);
+    let model = Rc::new(Model::load(device, &loaded.config, &weights)?);
+    let decode = decode::count(loaded, &model, &weights, pruned.report.len(), execution);
+    engine.cache.pruned = Some((key, model.clone(), pruned.report.clone(), decode.clone()));
+    Ok((model, pruned.report, Some(decode)))
 }
 
 fn cost(spec: &RunSpec, loaded: &Loaded, matrices: Vec<MatrixReport>, prompt: usize) -> Cost {
@@ -249,6 +240,7 @@ fn cost(spec: &RunSpec, loaded: &Loaded, matrices: Vec<MatrixReport>, prompt: us
         lengths: saved.map_or_else(|| vec![n; loaded.config.n_layer()], |s| s.lengths),
         sparsity: if weights > 0.0 { zeros / weights } else { 0.0 },
         sparsity_of_model: (zeros + 0.0) / loaded.view.parameters.max(1) as f64,
+        decode: None,
         matrices,
     }
 }
@@ -258,22 +250,28 @@ async fn score(
     arms: [&Arm<'_>; 2],
     task: &Task,
     pace: &Pace,
-) -> Result<()> {
+) -> Result<Scored> {
     let none = [no_context(arms[0])?, no_context(arms[1])?];
-    let mut scores: [Vec<Score>; 2] = [Vec::new(), Vec::new()];
+    let is_pruned = !std::ptr::eq(arms[0].model, arms[1].model);
+    let mut scored = Scored::default();
     for i in 0..task.len() {
-        for side in 0..2 {
-            scores[side].push(task.score(arms[side], &none[side], i).await?);
-            pace.breathe().await?;
+        let mut prior = task.prior(arms[0], &none[0], i).await?;
+        scored.baseline.push(task.score(arms[0], &prior, i).await?);
+        pace.breathe().await?;
+        if is_pruned {
+            prior = task.prior(arms[1], &none[1], i).await?;
         }
+        scored.compressed.push(task.score(arms[1], &prior, i).await?);
+        scored.priors.push(prior);
+        pace.breathe().await?;
         let due = now_ms() - run.last >= SHOW_MS * 4.0;
         if due || i + 1 == task.len() {
-            run.view.quality = task.figures(&scores[0], &scores[1]);
+            run.view.quality = task.figures(&scored.baseline, &scored.compressed);
             let done = (i + 1) as f64 / task.len() as f64;
             run.say(&format!("Scored {} of {} items", i + 1, task.len()), Some(done));
         }
     }
-    Ok(())
+    Ok(scored)
 }
 
 /// The prompt, or, where it is short, held-out text of 512 tokens.
@@ -281,7 +279,7 @@ async fn speed_text(engine: &Engine, loaded: &Loaded, prompt: &[u32]) -> Result<
     if prompt.len() >= SPEED_PROMPT {
         return Ok(prompt.to_vec());
     }
-    if loaded.calibration.starts_with("recall") {
+    if matches!(&loaded.calibration, CalibrationText::Bundled(f) if calibration::is_lines(f)) {
         // Their vocabulary has no prose: the prompt again and again.
         return Ok(prompt.iter().copied().cycle().take(SPEED_PROMPT).collect());
     }

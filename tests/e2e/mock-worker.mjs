@@ -80,7 +80,7 @@ function progress(step, steps) {
     number, finished: done, link: fragment(), backend: "CPU (wasm simd128)",
     baseline: { text: base.slice(0, first), tokens: Math.round(48 * share), differs_at: second > PARTS_AT ? PARTS_AT : null, done: share === 1 },
     compressed: { text: other.slice(0, second), tokens: Math.round((48 * second) / other.length), differs_at: second > PARTS_AT ? PARTS_AT : null, done: second === other.length },
-    quality: items ? quality(items) : [], speed: done ? speed() : null, cost: cost(), trace: done ? trace() : null, first_number_ms: 412.3,
+    quality: items ? quality(items) : [], controls: done ? controls() : [], published: done && scenario.published ? published() : null, speed: done ? speed() : null, cost: cost(), trace: done ? trace() : null, first_number_ms: 412.3,
   };
   status = done ? { running: false, text: "Run complete", progress: 1 } : { running: true, text: step < 5 ? `Pruning layer ${step} of 6` : `Scoring items (${items} of 240)`, progress: step / steps };
 }
@@ -91,6 +91,21 @@ const quality = (items) => [
   { metric: "bits_per_byte", label: "Bits per byte", definition: "Negative log2 likelihood of the right continuation over its bytes.", unit: "bits", higher_is_better: false,
     baseline: estimate(1.535, 1.501, 1.569, items), compressed: estimate(1.612, 1.577, 1.648, items), change: estimate(0.077, 0.064, 0.091, items), items, items_total: 240 },
 ];
+// The same figures between others: method minus control, and published beside honest.
+const between = (accuracy, bits) => {
+  const [first, second] = quality(50);
+  return [{ ...first, definition: "", ...accuracy }, { ...second, definition: "", ...bits }];
+};
+const controls = () => [
+  { label: "Random (control)", spec: "random:ratio=0.3", quality: between(
+    { baseline: estimate(0.7, 0.56, 0.81, 50), change: estimate(0.031, 0.004, 0.07, 50) }, { baseline: estimate(1.66, 1.6, 1.7, 50), change: estimate(-0.048, -0.07, -0.02, 50) }) },
+  { label: "Stride (control)", spec: "stride:ratio=0.3", quality: between(
+    { baseline: estimate(0.74, 0.6, 0.84, 50), change: estimate(-0.009, -0.05, 0.03, 50) }, { baseline: estimate(1.58, 1.5, 1.6, 50), change: estimate(0.032, 0.01, 0.05, 50) }) },
+];
+const published = () => ({
+  warning: "Rows slip against their labels.", in_step: 0.11,
+  quality: between({ baseline: estimate(0.731, 0.671, 0.783, 240), compressed: estimate(0.233, 0.184, 0.291, 240) }, {}),
+});
 const speed = () => ({
   prompt_tokens: 512, decode_tokens: 64,
   baseline: { prefill_tokens_per_s: estimate(4210, 4150, 4290, 7), decode_tokens_per_s: estimate(611.4, 602, 618, 7), first_token_ms: estimate(123.4, 120, 127, 7) },
@@ -99,6 +114,7 @@ const speed = () => ({
 });
 const cost = () => ({
   flops_saved_layers: 0.18, flops_saved_total: 0.141, lengths: [512, 512, 358, 358, 358, 358], sparsity: 0.5, sparsity_of_model: 0.312,
+  decode: { bytes_dense: 1.78e6, bytes: 1.31e6, flops_dense: 2.1e6, flops: 1.6e6, packed: 12, text: "12 of 12 pruned matrices are packed as 2:4." },
   matrices: [0, 1, 2, 3, 4, 5].flatMap((layer) => [
     { name: `backbone.layers.${layer}.mixer.in_proj.weight`, rows: 584, cols: 128, requested: 0.5, achieved: 0.5, error: 0.0213 + layer / 300, held_out_error: 0.0241 + layer / 300, milliseconds: 3.2, damping: 0.01, retries: 0 },
     { name: `backbone.layers.${layer}.mixer.out_proj.weight`, rows: 128, cols: 256, requested: 0.5, achieved: 0.5, error: 0.0341 + layer / 300, held_out_error: 0.0355 + layer / 300, milliseconds: 2.9, damping: 0.01, retries: 0 },

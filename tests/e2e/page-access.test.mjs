@@ -19,7 +19,7 @@ const background = (page) => page.evaluate(() => getComputedStyle(document.body)
 
 for (const [name, options] of Object.entries({ light: {}, dark: { colorScheme: "dark" }, phone: PHONE })) {
   test(`axe-core finds nothing serious (${name})`, async () => {
-    const { page, says, close } = await openMock(browser, server, options);
+    const { page, says, close } = await openMock(browser, server, { ...options, scenario: { published: true } });
     await says("Run complete");
     await page.evaluate(() => { for (const details of document.querySelectorAll("details")) details.open = true; });
     await page.getByRole("button", { name: "Share" }).click();

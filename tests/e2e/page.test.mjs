@@ -33,7 +33,8 @@ test("without a click a run completes and every panel shows it", () => withPage(
   assert.match(await panel("Speed"), /Measured on CPU \(wasm simd128\): the only GPU is SwiftShader/);
   const paper = await panel("Cost on paper");
   assert.match(paper, /counted, not measured/);
-  assert.match(paper, /Unstructured sparsity does not make dense kernels faster/);
+  assert.match(paper, /12 of 12 pruned matrices are packed as 2:4\./);
+  assert.match(paper, /1\.3 MB/);
   assert.match(paper, /18\.0%/);
 }));
 
@@ -56,6 +57,28 @@ test("a scorecard cell has its interval and n, and a change that may be none say
     "75.2% (69.3% to 80.2%) n=240", "73.1% (67.1% to 78.3%) n=240", "−2.1 pt not significant (−5.8 to +1.7 pt) n=240"]);
   assert.deepEqual(flat(await row("Bits per byte")), [
     "1.535 (1.501 to 1.569) n=240", "1.612 (1.577 to 1.648) n=240", "+0.077 worse (+0.064 to +0.091) n=240"]);
+}));
+
+test("controls stand below the scorecard, method minus control, and go with the settings", () => withPage({ scenario: { tick: 60 } }, async ({ page, says, midway }) => {
+  const table = page.getByRole("table").filter({ has: page.getByRole("columnheader", { name: "Control", exact: true }) });
+  await midway();
+  assert.equal(await table.count(), 0, "before the main figures are there");
+  await says("Run complete");
+  const row = async (name) => (await table.getByRole("row", { name }).getByRole("cell").allInnerTexts()).map((text) => text.replace(/\s+/g, " "));
+  assert.deepEqual(await row("Random"), ["+3.1 pt better (+0.4 to +7.0 pt) n=50 control 70.0%", "−0.048 better (−0.070 to −0.020) n=50 control 1.660"]);
+  assert.deepEqual(await row("Stride"), ["−0.9 pt not significant (−5.0 to +3.0 pt) n=50 control 74.0%", "+0.032 worse (+0.010 to +0.050) n=50 control 1.580"]);
+  assert.equal(await page.getByRole("heading", { name: "The scorer as published" }).count(), 0);
+  await page.getByRole("combobox", { name: "Sparsity method" }).selectOption("off");
+  await table.waitFor({ state: "detached" });
+}));
+
+test("the scorer as published stands beside the honest one, with its warning", () => withPage({ scenario: { published: true } }, async ({ page, says }) => {
+  await says("Run complete");
+  const region = page.getByRole("region", { name: "Scorecard" });
+  await region.getByText("Not a measure of quality. Rows slip against their labels. In step here: 11% of the rows.").waitFor();
+  const table = region.getByRole("table").filter({ has: page.getByRole("columnheader", { name: "As published" }) });
+  const cells = await table.getByRole("row", { name: "Accuracy" }).getByRole("cell").allInnerTexts();
+  assert.deepEqual(cells.map((text) => text.replace(/\s+/g, " ")), ["73.1% (67.1% to 78.3%) n=240", "23.3% (18.4% to 29.1%) n=240"]);
 }));
 
 test("a moved slider is one message, and the numbers of the old settings go", () => withPage({ scenario: { tick: 100 } }, async ({ page, heard }) => {

@@ -1,6 +1,6 @@
 // What the settings save by counting; the panel says that nothing here was timed.
 
-import { count, error, percent } from "../format.js";
+import { compact, count, error, megabytes, percent } from "../format.js";
 import { byId, cell, el, empty, fact, part, row, table } from "./dom.js";
 
 export function cost() {
@@ -13,14 +13,23 @@ export function cost() {
         fact("FLOPs saved in the layers", percent(cost.flops_saved_layers)),
         fact("FLOPs saved in all", percent(cost.flops_saved_total), { more: "with the output head of one token and the method's own arithmetic" }),
         fact("Zeros in the pruned matrices", percent(cost.sparsity)),
-        fact("Zeros in the whole model", percent(cost.sparsity_of_model))),
+        fact("Zeros in the whole model", percent(cost.sparsity_of_model)),
+        ...(cost.decode ? decoding(cost.decode) : [])),
       ...(cost.lengths.length ? [lengths(cost.lengths)] : []),
-      el("p", { class: "note" }, "Unstructured sparsity does not make dense kernels faster: a zero is multiplied like any other number. " +
-        "Only the Speed panel says what this device gained."),
+      el("p", { class: "note" }, `${cost.decode?.text ?? ""} Only the Speed panel says what this device gained.`),
       ...(cost.matrices.length ? [matrices(cost.matrices, open, (now) => { open = now; })] : []),
     ];
   });
   return (view) => draw(view?.run?.cost);
+}
+
+/** One decoded token: linear layers and head, counted. */
+function decoding(decode) {
+  const dense = (text) => ({ more: `with every matrix dense: ${text}` });
+  return [
+    fact("Weights read per decoded token", megabytes(decode.bytes), dense(megabytes(decode.bytes_dense))),
+    fact("FLOPs per decoded token", compact(decode.flops), dense(compact(decode.flops_dense))),
+  ];
 }
 
 function lengths(list) {

@@ -1,11 +1,24 @@
 // Quality of the two on the same items, every figure with its interval and n.
 
-import { change, changeRange, count, metric } from "../format.js";
+import { change, changeRange, count, metric, percent } from "../format.js";
 import { byId, cell, el, empty, part, row, table } from "./dom.js";
 
 const CAPTION = "Both models on the same items. In brackets the 95% interval; the change is paired, compressed minus baseline.";
 
+const BESIDE = "Tokens removed without looking, as many and at the same layers. Cells: the method minus the control on the same items, " +
+  "with its 95% interval; below, the control's own figure.";
+const SLIPPED = "The compressed model by both scorers, on the same items. In brackets the 95% interval.";
+
 export function scorecard() {
+  const drawControls = part(byId("controls"), (list) => (list ? [
+    el("h3", {}, "Against controls"),
+    table("Controls table", BESIDE, ["Control", ...list[0].quality.map(({ label }) => label)], list.map(control)),
+  ] : []));
+  const drawPublished = part(byId("published"), (found) => (found ? [
+    el("h3", {}, "The scorer as published"),
+    el("p", { class: "notice warning" }, `Not a measure of quality. ${found.warning} In step here: ${percent(found.in_step, 0)} of the rows.`),
+    table("Published scorer table", SLIPPED, ["Metric", "Honest", "As published"], found.quality.map(published)),
+  ] : []));
   const draw = part(byId("scorecard"), (list) => {
     if (!list) return [empty("Accuracy appears here while items are scored.")];
     return [
@@ -13,7 +26,26 @@ export function scorecard() {
       ...definitions(list).map((words) => el("p", { class: "note" }, words)),
     ];
   });
-  return (view) => draw(view?.run?.quality?.length ? view.run.quality : undefined);
+  return (view) => {
+    const run = view?.run;
+    draw(run?.quality?.length ? run.quality : undefined);
+    drawControls(run?.controls?.length ? run.controls : undefined);
+    drawPublished(run?.published ?? undefined);
+  };
+}
+
+function control({ label, spec, quality }) {
+  const against = (q) => {
+    const like = q.baseline.value;
+    const td = changed(q, like);
+    td.append(el("small", {}, `control ${metric(like, q.unit, like)}`));
+    return td;
+  };
+  return row(label, spec, ...quality.map(against));
+}
+
+function published({ label, unit, baseline, compressed }) {
+  return row(label, undefined, figure(baseline, unit, baseline.value), figure(compressed, unit, baseline.value));
 }
 
 /** Metrics of one task are often defined by the same words. */
@@ -26,12 +58,14 @@ function definitions(list) {
 function scores(quality) {
   const { label, unit, baseline, compressed, items, items_total: all } = quality;
   const like = baseline.value;
-  const value = ({ value, low, high, n }) =>
-    cell(metric(value, unit, like), `(${metric(low, unit, like)} to ${metric(high, unit, like)}) n=${count(n)}`);
+  const value = (estimate) => figure(estimate, unit, like);
   const better = quality.higher_is_better ? "higher is better" : "lower is better";
   const scored = items < all ? ` · ${count(items)} of ${count(all)} items so far` : "";
   return row(label, better + scored, value(baseline), value(compressed), changed(quality, like));
 }
+
+const figure = ({ value, low, high, n }, unit, like) =>
+  cell(metric(value, unit, like), `(${metric(low, unit, like)} to ${metric(high, unit, like)}) n=${count(n)}`);
 
 function changed({ change: { value, low, high, n }, unit, higher_is_better: higher }, like) {
   const interval = `(${changeRange(low, high, unit, like)}) n=${count(n)}`;

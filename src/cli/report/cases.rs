@@ -2,6 +2,7 @@
 
 use super::removal;
 use crate::method::Setting;
+pub use crate::reduce::CONTROLS;
 use crate::reduce::{METHODS, abouts, runs_on};
 use crate::session::bundle::Entry;
 
@@ -52,8 +53,6 @@ pub struct Row {
     pub is_control: bool,
 }
 
-/// Controls that every method is compared with at the same cut.
-pub const CONTROLS: [&str; 4] = ["random", "stride", "last", "prefix"];
 /// Scores beside a method's default that are worth a row.
 const MORE: [&str; 6] = [
     "evit:score=delta",
@@ -65,8 +64,9 @@ const MORE: [&str; 6] = [
 ];
 const ORACLE: &str = "evit:score=oracle";
 
-pub fn is_recall(entry: &Entry) -> bool {
-    entry.evaluations.iter().any(|e| e == "recall")
+/// A model of a generated task, with no prose.
+pub fn is_task(entry: &Entry) -> bool {
+    !entry.evaluations.iter().any(|e| e == "text")
 }
 
 /// Rows of a model's tables, controls last. A method of another family has no row.
@@ -79,7 +79,7 @@ pub fn rows(entry: &Entry) -> Vec<Row> {
     ids.retain(|id| !CONTROLS.contains(id));
     let free = ids.into_iter().chain(MORE).filter(fits);
     let mut rows: Vec<Row> = free.map(|s| Row { spec: s.into(), is_control: false }).collect();
-    let oracle = is_recall(entry).then_some(ORACLE);
+    let oracle = is_task(entry).then_some(ORACLE);
     let controls = CONTROLS.into_iter().chain(oracle);
     rows.extend(controls.map(|s| Row { spec: s.into(), is_control: true }));
     rows
@@ -87,15 +87,20 @@ pub fn rows(entry: &Entry) -> Vec<Row> {
 
 /// Shares of the layers' FLOPs. With two layers there is one anchor, which reaches a quarter.
 pub fn cuts(entry: &Entry) -> [f64; 3] {
-    if is_recall(entry) { [0.1, 0.2, 0.25] } else { [0.1, 0.2, 0.3] }
+    if is_task(entry) { [0.1, 0.2, 0.25] } else { [0.1, 0.2, 0.3] }
 }
 
 /// SPECs of the tasks.
 pub fn evals(entry: &Entry, is_fast: bool) -> Vec<String> {
     let n = |full: usize| if is_fast { full.div_ceil(10) } else { full };
-    match is_recall(entry) {
-        true => ["medium", "hard"].map(|level| format!("recall:level={level},n={}", n(300))).into(),
-        false => vec![
+    match entry.evaluations[0].as_str() {
+        "recall" => {
+            ["medium", "hard"].map(|level| format!("recall:level={level},n={}", n(300))).into()
+        }
+        "copy" => {
+            ["copy", "induction"].map(|task| format!("{task}:level=hard,n={}", n(300))).into()
+        }
+        _ => vec![
             format!("text:windows={}", n(6)),
             format!("continuation:n={}", n(60)),
             format!("cloze:n={}", n(80)),
@@ -146,7 +151,7 @@ pub fn of_model(entry: &Entry, is_fast: bool) -> Vec<Case> {
         evals.iter().flat_map(of).collect()
     };
     cases.extend(at(middle));
-    match is_recall(entry) {
+    match is_task(entry) {
         true => cases.extend(removal::cases(&entry.id, is_fast)),
         false => cases.extend(published(entry, is_fast)),
     }

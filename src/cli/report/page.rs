@@ -1,7 +1,7 @@
 //! The page: a summary, a table for every model and task, the released code's scorer, the tables measured again.
 
 use super::cases::{
-    Case, PUBLISHED, Row, Scorer, cuts, evals, is_recall, published_eval, rows, with_cut,
+    Case, PUBLISHED, Row, Scorer, cuts, evals, is_task, published_eval, rows, with_cut,
 };
 use super::summary::{Verdict, against_controls, figure, headline};
 use super::{Results, removal, summary};
@@ -130,7 +130,7 @@ fn published(results: &Results, is_fast: bool, out: &mut String) {
         the last token; without the batches and padding of the original.\n\n\
         | model | method | rows in step, % | accuracy as published | accuracy, honest |\n|---|---|---|---|---|\n";
     let eval = published_eval(is_fast);
-    for entry in INDEX.models.iter().filter(|entry| !is_recall(entry)) {
+    for entry in INDEX.models.iter().filter(|entry| !is_task(entry)) {
         for spec in ["off"].into_iter().chain(PUBLISHED) {
             let honest = Case::honest(&entry.id, &eval, spec);
             let published = Case { scorer: Scorer::Published, ..honest.clone() };

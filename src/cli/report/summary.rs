@@ -1,7 +1,7 @@
 //! Methods against controls at the same FLOPs: which differences are significant.
 
 use super::Results;
-use super::cases::{CONTROLS, Case, cuts, evals, is_recall, rows, with_cut};
+use super::cases::{CONTROLS, Case, cuts, evals, is_task, rows, with_cut};
 use crate::eval::Quality;
 use crate::session::bundle::{Entry, INDEX};
 use std::collections::BTreeMap;
@@ -88,9 +88,9 @@ impl Count {
 }
 
 /// Counts by method and control over models of one kind.
-fn counts(results: &Results, of_recall: bool, is_fast: bool) -> Counts {
+fn counts(results: &Results, of_tasks: bool, is_fast: bool) -> Counts {
     let mut counts = Counts::new();
-    for entry in INDEX.models.iter().filter(|entry| is_recall(entry) == of_recall) {
+    for entry in INDEX.models.iter().filter(|entry| is_task(entry) == of_tasks) {
         for eval in evals(entry, is_fast) {
             for row in rows(entry).iter().filter(|row| !row.is_control) {
                 for cut in cuts(entry) {
@@ -110,9 +110,9 @@ pub fn section(results: &Results, is_fast: bool, out: &mut String) {
         A comparison is one method and one control on one model, task and cut, over the same items; a difference \
         counts where its paired 95 % bootstrap interval leaves out 0. Nothing is corrected for the number of \
         comparisons: about one in twenty would come out significant by chance, half of them on either side. \
-        Figures: bits per byte (text, true continuation), bits per word (cloze), accuracy (recall).\n";
-    for (of_recall, name) in [(false, "language models"), (true, "recall models")] {
-        let counts = counts(results, of_recall, is_fast);
+        Figures: bits per byte (text, true continuation), bits per word (cloze), accuracy (generated tasks).\n";
+    for (of_tasks, name) in [(false, "language models"), (true, "task models")] {
+        let counts = counts(results, of_tasks, is_fast);
         if !counts.is_empty() {
             let _ = write!(out, "\n### On the {name}\n\n");
             of_kind(&counts, out);

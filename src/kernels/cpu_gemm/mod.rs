@@ -1,8 +1,11 @@
 //! y[t, o] += sum_i x[t, i] * W[o, i] on the CPU.
 //!
-//! Two ways, chosen by how the weights lie in memory: row-major goes to the `gemm` crate (native), panels go to
-//! our own microkernel (wasm simd128; it also compiles natively, so that plain tests cover it).
+//! Three ways, chosen by how the weights lie in memory: row-major goes to the `gemm` crate (native), f16 to a product
+//! of few rows of our own or, widened, to that crate (native), panels to our own microkernel (wasm simd128; it also
+//! compiles natively, so that plain tests cover it).
 
+#[cfg(not(target_arch = "wasm32"))]
+mod halves;
 mod lanes;
 mod panels;
 #[cfg(not(target_arch = "wasm32"))]
@@ -52,8 +55,10 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
         Layout::Panels => panels::accumulate(x, w, outputs, y),
         #[cfg(not(target_arch = "wasm32"))]
         Layout::Rows => rows::accumulate(x, w, outputs, y),
+        #[cfg(not(target_arch = "wasm32"))]
+        Layout::Halves => halves::accumulate(x, w, outputs, y),
         #[cfg(target_arch = "wasm32")]
-        Layout::Rows => unreachable!("wasm weights are packed in panels"),
+        _ => unreachable!("wasm weights are packed in panels"),
     }
 }
 
@@ -61,6 +66,7 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
 mod tests {
     use super::*;
     use crate::Rng;
+    use half::f16;
 
     /// The equation, in f64.
     fn plain(x: Rows<'_>, w: &[f32], outs: Range<usize>, y: &[f32]) -> Vec<f32> {
@@ -86,10 +92,12 @@ mod tests {
                 let values = rng.normals(rows * stride, 1.0);
                 let x = Rows { values: &values, rows, cols, stride };
                 let w = rng.normals(outs * cols, 1.0);
+                // f16 values, so that every layout has the same.
+                let w: Vec<f32> = w.iter().map(|&x| f16::from_f32(x).to_f32()).collect();
                 let y = rng.normals(rows * (outs - start), 1.0);
                 let expected = plain(x, &w, start..outs, &y);
                 for layout in layouts() {
-                    let matrix = HostMatrix::with_layout(outs, cols, w.clone(), layout);
+                    let matrix = matrix(layout, outs, cols, &w);
                     let mut found = y.clone();
                     accumulate(x, &matrix, start..outs, &mut found);
                     let d = crate::kernels::largest_difference(&found, &expected);
@@ -107,7 +115,17 @@ mod tests {
         if cfg!(target_arch = "wasm32") {
             vec![Layout::Panels]
         } else {
-            vec![Layout::Panels, Layout::Rows]
+            vec![Layout::Panels, Layout::Rows, Layout::Halves]
+        }
+    }
+
+    fn matrix(layout: Layout, outs: usize, cols: usize, w: &[f32]) -> HostMatrix {
+        match layout {
+            Layout::Halves => {
+                let halves = w.iter().map(|&x| f16::from_f32(x)).collect();
+                HostMatrix::of_halves(outs, cols, halves)
+            }
+            _ => HostMatrix::with_layout(outs, cols, w.to_vec(), layout),
         }
     }
 }

@@ -6,23 +6,31 @@ use std::ops::Range;
 
 pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
     let weights = &w.stored()[outputs.start * w.cols()..outputs.end * w.cols()];
-    let (stride, outs) = (x.stride as isize, outputs.len() as isize);
-    // SAFETY: the caller checked that y is [rows, outs], x has `rows` rows of `cols` values `stride` apart, and
-    // `weights` is [outs, cols]; the three do not overlap.
+    let outs = outputs.len();
+    product(x, weights, outs, y, outs);
+}
+
+/// Adds x Wᵀ for row-major weights `[outs, x.cols]` to `outs` columns of y `[x.rows, ..]`, whose rows are `stride` apart.
+pub fn product(x: Rows<'_>, weights: &[f32], outs: usize, y: &mut [f32], stride: usize) {
+    assert_eq!(weights.len(), outs * x.cols, "weights");
+    assert!(x.rows == 0 || y.len() >= (x.rows - 1) * stride + outs, "results");
+    x.check();
+    // SAFETY: y has `rows` rows of `outs` values `stride` apart, x has `rows` rows of `cols` values, and `weights` is
+    // [outs, cols] (asserted); the three do not overlap.
     unsafe {
         gemm::gemm(
             x.rows,
-            outputs.len(),
+            outs,
             x.cols,
             y.as_mut_ptr(),
             1,
-            outs,
+            stride as isize,
             true,
             x.values.as_ptr(),
             1,
-            stride,
+            x.stride as isize,
             weights.as_ptr(),
-            w.cols() as isize,
+            x.cols as isize,
             1,
             1.0,
             1.0,

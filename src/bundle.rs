@@ -25,6 +25,8 @@ pub struct Entry {
     /// Evaluations that make sense for it; the first is its default.
     pub evaluations: Vec<String>,
     pub prompt: String,
+    /// Tokens generated after the prompt.
+    pub tokens: usize,
     /// Calibration file below models/eval.
     pub calibration: String,
     /// File -> sha256.
@@ -32,7 +34,7 @@ pub struct Entry {
 }
 
 pub static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../models/index.json"))
+    serde_json::from_str(include_str!("../models/index.json"))
         .expect("models/index.json is checked by a test")
 });
 

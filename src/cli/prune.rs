@@ -1,0 +1,209 @@
+//! `whittle prune`: a pruned model as config.json, tokenizer.json and model.safetensors, which transformers loads too.
+//!
+//! Every tensor keeps the name, shape and dtype of the checkpoint; tensors that no method touched keep their bytes.
+//! The header's `__metadata__` says how it was made.
+
+use super::{BackendArg, load};
+use crate::method::Setting;
+use crate::models::{Edits, Model};
+use crate::pace::Pace;
+use crate::prune::{MatrixReport, Progress, Subject, abouts, prune};
+use crate::session::{CalibrationText, Loaded, calibration};
+use crate::weights::{Checkpoint, Dtype};
+use crate::{Error, Result};
+use safetensors::tensor::TensorView;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// A folder with a Hugging Face model, or a bundled model's name.
+    #[arg(long)]
+    model: String,
+    /// Pruning SPEC; see `whittle methods`.
+    #[arg(long)]
+    prune: String,
+    /// A UTF-8 text file to gather input statistics on; the default is the bundled one.
+    #[arg(long)]
+    calibration: Option<String>,
+    /// A folder that does not exist yet.
+    #[arg(long)]
+    out: PathBuf,
+    #[arg(long, value_enum, default_value = "auto")]
+    backend: BackendArg,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Output {
+    out: String,
+    backend: String,
+    /// What `__metadata__` of model.safetensors holds.
+    recipe: HashMap<String, String>,
+    matrices: Vec<MatrixReport>,
+}
+
+pub async fn main(args: Args) -> Result<()> {
+    if args.out.exists() {
+        let expected = "a folder that does not exist yet; choose another, or remove it first";
+        return Err(Error::input("--out", args.out.display(), expected));
+    }
+    let setting = Setting::parse(&args.prune, &abouts())?
+        .ok_or_else(|| Error::input("--prune", &args.prune, "a method; see `whittle methods`"))?;
+    let mut engine = load::engine();
+    let (files, loaded) =
+        load::with_calibration(&engine, &args.model, args.calibration.as_deref()).await?;
+    let device = engine.device(args.backend.into(), &loaded).await?.device;
+    let sequences = calibration::sequences(&engine, &loaded, &setting).await?;
+    let dense = Model::load(&device, &loaded.config, &loaded.weights)?;
+    let subject = Subject {
+        device: &device,
+        config: &loaded.config,
+        weights: &loaded.weights,
+        dense: &dense,
+    };
+    let shows = std::io::stderr().is_terminal();
+    let progress: &mut Progress = &mut |done, all| {
+        if shows {
+            eprint!("\r\x1b[KPruning matrix {done} of {all}");
+        }
+    };
+    let pruned =
+        prune(&subject, &sequences, &setting, &mut None, &Pace::default(), progress).await?;
+    if shows {
+        eprintln!();
+    }
+    let recipe = recipe(&args.model, &loaded, &setting, sequences.len(), &pruned.report);
+    let weights = safetensors(loaded.weights.checkpoint(), &pruned.edits, recipe.clone())?;
+    let output = Output {
+        out: args.out.display().to_string(),
+        backend: device.label(),
+        recipe,
+        matrices: pruned.report,
+    };
+    write(&args.out, files, weights, &card(&output))?;
+    match args.json {
+        true => println!("{}", serde_json::to_string(&output).expect("numbers and strings")),
+        false => print!("{}", table(&output)),
+    }
+    Ok(())
+}
+
+/// How the model was made; transformers needs `format`.
+fn recipe(
+    model: &str,
+    loaded: &Loaded,
+    setting: &Setting,
+    sequences: usize,
+    report: &[MatrixReport],
+) -> HashMap<String, String> {
+    let calibration = match &loaded.calibration {
+        CalibrationText::Bundled(file) => format!("models/eval/{file}"),
+        own => format!("sha256 {}", own.name()),
+    };
+    let weights: f64 = report.iter().map(|m| (m.rows * m.cols) as f64).sum();
+    let zeros: f64 = report.iter().map(|m| (m.rows * m.cols) as f64 * m.achieved).sum();
+    let pairs = [
+        ("format", "pt".to_string()),
+        ("whittle", env!("CARGO_PKG_VERSION").into()),
+        ("whittle.source", model.into()),
+        ("whittle.source_sha256", loaded.view.sha256.clone()),
+        ("whittle.prune", setting.to_string()),
+        ("whittle.calibration", calibration),
+        ("whittle.calibration_sequences", sequences.saturating_sub(1).max(1).to_string()),
+        ("whittle.sparsity", format!("{:.6}", if weights > 0.0 { zeros / weights } else { 0.0 })),
+    ];
+    pairs.map(|(key, value)| (key.to_string(), value)).into()
+}
+
+/// The checkpoint as one file, edits in the dtype of what they replace.
+fn safetensors(
+    checkpoint: &Checkpoint,
+    edits: &Edits,
+    recipe: HashMap<String, String>,
+) -> Result<Vec<u8>> {
+    let mut tensors = Vec::new();
+    for name in checkpoint.names() {
+        let shape = checkpoint.shape(name).unwrap_or(&[]).to_vec();
+        let raw = checkpoint.tensor(name, &shape)?;
+        let bytes = match edits.get(name) {
+            None => raw.bytes.to_vec(),
+            Some(values) => encode(values, raw.dtype),
+        };
+        tensors.push((name.to_string(), raw.dtype, shape, bytes));
+    }
+    let failed = |e: safetensors::SafeTensorError| Error::file("model.safetensors", e.to_string());
+    let views: Vec<(&str, TensorView<'_>)> = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            let view = TensorView::new(file_dtype(*dtype), shape.clone(), bytes).map_err(failed)?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<Result<_>>()?;
+    safetensors::serialize(views, Some(recipe)).map_err(failed)
+}
+
+fn file_dtype(dtype: Dtype) -> safetensors::Dtype {
+    match dtype {
+        Dtype::F32 => safetensors::Dtype::F32,
+        Dtype::F16 => safetensors::Dtype::F16,
+        Dtype::BF16 => safetensors::Dtype::BF16,
+    }
+}
+
+fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
+    match dtype {
+        Dtype::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Dtype::F16 => values.iter().flat_map(|x| half::f16::from_f32(*x).to_le_bytes()).collect(),
+        Dtype::BF16 => values.iter().flat_map(|x| half::bf16::from_f32(*x).to_le_bytes()).collect(),
+    }
+}
+
+/// Writes beside the target and renames, so that a half-written model is never found under its name.
+fn write(out: &Path, files: Vec<(String, Vec<u8>)>, weights: Vec<u8>, card: &str) -> Result<()> {
+    let name = out.file_name().map_or_else(|| "out".into(), |n| n.to_string_lossy().into_owned());
+    let unfinished = out.with_file_name(format!(".{name}.unfinished"));
+    let failed = |e: std::io::Error| Error::file(out.display().to_string(), e.to_string());
+    let _ = std::fs::remove_dir_all(&unfinished);
+    std::fs::create_dir_all(&unfinished).map_err(failed)?;
+    let kept = ["config.json", "tokenizer.json"];
+    for (file, bytes) in files.iter().filter(|(file, _)| kept.contains(&file.as_str())) {
+        std::fs::write(unfinished.join(file), bytes).map_err(failed)?;
+    }
+    std::fs::write(unfinished.join("model.safetensors"), weights).map_err(failed)?;
+    std::fs::write(unfinished.join("card.md"), card).map_err(failed)?;
+    std::fs::rename(&unfinished, out).map_err(failed)
+}
+
+fn card(output: &Output) -> String {
+    let mut lines: Vec<String> =
+        output.recipe.iter().map(|(key, value)| format!("- {key}: {value}")).collect();
+    lines.sort();
+    format!("# Pruned by Whittle\n\n{}\n\n```\n{}```\n", lines.join("\n"), table(output))
+}
+
+fn table(output: &Output) -> String {
+    let mut text = format!(
+        "{:<44} {:>11} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8}\n",
+        "matrix", "shape", "asked", "zeros", "error", "held out", "damping", "ms"
+    );
+    let optional = |x: Option<f64>| x.map_or_else(|| "-".into(), |x| format!("{x:.4}"));
+    for m in &output.matrices {
+        text += &format!(
+            "{:<44} {:>11} {:>6.1}% {:>6.1}% {:>9.4} {:>9} {:>9} {:>8.0}\n",
+            m.name,
+            format!("{}x{}", m.rows, m.cols),
+            m.requested * 100.0,
+            m.achieved * 100.0,
+            m.error,
+            optional(m.held_out_error),
+            optional(m.damping),
+            m.milliseconds,
+        );
+    }
+    text + &format!("written to {}\n", output.out)
+}

@@ -1,0 +1,172 @@
+//! The same methods on a GPU, in f32: the statistics never leave it, only the weights come back.
+//!
+//! What is computed is in the kernels `inverse_factor`, `prune_rows` and `refit`. Where f32 does not hold (a pivot
+//! that cannot be told from 0, a result that is not finite) the answer is [`Outcome::NotPositive`] and the driver
+//! computes the matrix again on the CPU in f64.
+
+use super::joint::of_groups;
+use super::{Job, Outcome, Pattern, block_of};
+use crate::Result;
+use crate::backend::gpu::Gpu;
+use crate::backend::{Device, Matrix, Tensor};
+use crate::kernels::inverse_factor::Damped;
+use crate::kernels::prune_rows::{self, Factored, Plan, Way};
+use crate::kernels::refit;
+use crate::pace::Pace;
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+/// Up to so many inputs the CPU is done before a GPU has heard of it.
+const FEW_INPUTS: usize = 128;
+/// Elements of a batch of rows; a buffer may be 128 MB.
+const MOST_ELEMENTS: usize = 8 << 20;
+
+/// The inputs of a matrix, on the GPU.
+pub struct DeviceInputs {
+    device: Device,
+    gpu: Rc<Gpu>,
+    gram: Tensor,
+    damped: Damped,
+    sums: OnceCell<Vec<f64>>,
+    u: OnceCell<Tensor>,
+    scaled: OnceCell<Matrix>,
+}
+
+/// Which weights go: N of M, S or M, `block` columns at a time.
+pub struct Masking {
+    pub pattern: Pattern,
+    pub joint: bool,
+    pub block: usize,
+}
+
+impl DeviceInputs {
+    /// Of XᵀX on a GPU; `None` where the CPU is to compute.
+    pub fn new(device: &Device, gram: &Tensor, damping: f64) -> Option<DeviceInputs> {
+        let Device::Gpu(gpu) = device else { return None };
+        // A program on the CPU is slower than our own, and lavapipe ends long loops without a word. Tests have nothing
+        // else, and short rows.
+        let is_real = !gpu.is_software() || cfg!(test);
+        (is_real && gram.cols() > FEW_INPUTS).then(|| DeviceInputs {
+            device: device.clone(),
+            gpu: gpu.clone(),
+            gram: gram.clone(),
+            damped: Damped::new(gpu, gram, damping as f32),
+            sums: OnceCell::new(),
+            u: OnceCell::new(),
+            scaled: OnceCell::new(),
+        })
+    }
+
+    /// The diagonal of XᵀX, for masks that the CPU chooses.
+    pub async fn square_sums(&self) -> Result<Vec<f64>> {
+        if let Some(sums) = self.sums.get() {
+            return Ok(sums.clone());
+        }
+        let n = self.damped.n;
+        let gram = self.device.read(&self.gram).await?;
+        let sums: Vec<f64> = (0..n).map(|j| f64::from(gram[j * n + j])).collect();
+        Ok(self.sums.get_or_init(|| sums).clone())
+    }
+
+    /// SparseGPT, or MRP in blocks.
+    pub async fn compensate(
+        &self,
+        weights: &mut [f32],
+        masking: &Masking,
+        way: Way,
+        pace: &Pace,
+    ) -> Result<Outcome> {
+        let n = self.damped.n;
+        let plan = masking.plan(n);
+        for batch in weights.chunks_mut(MOST_ELEMENTS / n * n) {
+            let rows = batch.len() / n;
+            let w = self.device.tensor(n, rows, &transposed(batch, rows, n));
+            let out = prune_rows::compensate(&self.gpu, &w, self.factored(), &plan, way);
+            batch.copy_from_slice(&transposed(&self.device.read(&out).await?, n, rows));
+            pace.breathe().await?;
+        }
+        self.outcome(weights).await
+    }
+
+    /// MRP over whole rows.
+    pub async fn whole_rows(
+        &self,
+        weights: &mut [f32],
+        masking: &Masking,
+        pace: &Pace,
+    ) -> Result<Outcome> {
+        let n = self.damped.n;
+        let plan = masking.plan(n);
+        for batch in weights.chunks_mut(MOST_ELEMENTS / n * n) {
+            let w = self.device.tensor(batch.len() / n, n, batch);
+            let [w, keep] = prune_rows::mark(&self.gpu, &w, self.factored(), &plan);
+            self.refit_batch(batch, [&w, &keep], pace).await?;
+        }
+        self.outcome(weights).await
+    }
+
+    /// The best values for a mask (true: goes) that is given; weights of dead inputs are 0.
+    pub async fn refit(&self, weights: &mut [f32], mask: &[bool], pace: &Pace) -> Result<Outcome> {
+        let n = self.damped.n;
+        let size = MOST_ELEMENTS / n * n;
+        for (batch, mask) in weights.chunks_mut(size).zip(mask.chunks(size)) {
+            let keep: Vec<f32> = mask.iter().map(|goes| f32::from(u8::from(!goes))).collect();
+            let keep = self.device.tensor(batch.len() / n, n, &keep);
+            let w = self.device.tensor(batch.len() / n, n, batch);
+            self.refit_batch(batch, [&w, &keep], pace).await?;
+        }
+        self.outcome(weights).await
+    }
+
+    async fn refit_batch(&self, batch: &mut [f32], rows: [&Tensor; 2], pace: &Pace) -> Result<()> {
+        let a = self.scaled.get_or_init(|| self.damped.scaled(&self.gpu));
+        let system = (a, &self.damped.scales);
+        let out = refit::refit(&self.device, &self.gpu, rows, system, pace).await?;
+        batch.copy_from_slice(&self.device.read(&out).await?);
+        Ok(())
+    }
+
+    fn factored(&self) -> Factored<'_> {
+        let Damped { scales, status, .. } = &self.damped;
+        Factored { u: self.u.get_or_init(|| self.damped.factor(&self.gpu)), scales, status }
+    }
+
+    /// Whether the results can be used.
+    async fn outcome(&self, weights: &[f32]) -> Result<Outcome> {
+        let status = self.device.read(&self.damped.status).await?;
+        let is_good = status == [0.0] && weights.iter().all(|w| w.is_finite());
+        Ok(if is_good { Outcome::Done } else { Outcome::NotPositive })
+    }
+}
+
+impl Masking {
+    /// From the knobs of a method with mask and block. Errors: mask M without groups.
+    pub fn of(job: &Job<'_>) -> Result<Masking> {
+        let pattern = Pattern::of(job.setting);
+        let joint = job.setting.choice("mask") == "M";
+        if joint {
+            of_groups(pattern)?;
+        }
+        Ok(Masking { pattern, joint, block: block_of(job.setting, job.inputs.cols) })
+    }
+
+    fn plan(&self, n: usize) -> Plan {
+        let (zeros, group) = match self.pattern {
+            Pattern::Row(_) | Pattern::Shared(_) => (0, 1),
+            Pattern::NofM { zeros, group } => (zeros, group),
+        };
+        // A block is whole groups; only that of a whole row may not be.
+        let block = self.block.next_multiple_of(group);
+        let remove = (0..n).step_by(block).map(|a| self.pattern.quota(a, (a + block).min(n)));
+        Plan { block, remove: remove.collect(), zeros, group, joint: self.joint }
+    }
+}
+
+/// `[rows, cols]` as `[cols, rows]`.
+fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    let mut out = vec![0.0; values.len()];
+    for (r, row) in values.chunks_exact(cols).enumerate() {
+        row.iter().enumerate().for_each(|(c, v)| out[c * rows + r] = *v);
+    }
+    out
+}

@@ -1,0 +1,135 @@
+//! The GPU's f32 against the CPU's f64, on whatever adapter is there.
+
+use super::*;
+use crate::backend::Device;
+use crate::config::ModelConfig;
+use crate::models::{Model, Weights, linears};
+use crate::prune::device::DeviceInputs;
+use crate::prune::{Pruned, Subject, prune};
+use crate::weights::Checkpoint;
+use std::path::Path;
+
+fn gpu() -> Option<Device> {
+    match block_on(Device::open_gpu()) {
+        Ok(gpu) => Some(gpu),
+        Err(e) => {
+            println!("skipped: {e}");
+            None
+        }
+    }
+}
+
+/// Prunes on the GPU; the outcome is part of it.
+fn on_gpu(gpu: &Device, layer: &Layer, spec: &str) -> (Outcome, Vec<f32>) {
+    let (setting, n) = (setting(spec), layer.n);
+    let gram: Vec<f32> = layer.gram.iter().map(|x| *x as f32).collect();
+    let gram = gpu.tensor(n, n, &gram);
+    let device = DeviceInputs::new(gpu, &gram, setting.number("damping"));
+    assert!(device.is_some(), "{n} inputs are enough for a GPU");
+    let inputs = Inputs { cols: n, square_sums: Vec::new(), hessian: None, device };
+    let mut weights = layer.weights.clone();
+    let pace = Pace::default();
+    let job = Job { weights: &mut weights, inputs: &inputs, setting: &setting, pace: &pace };
+    let outcome = block_on(method_of(&setting).unwrap().prune(job)).unwrap();
+    (outcome, weights)
+}
+
+/// The specs of the methods that solve systems.
+fn solving(pattern: &str) -> Vec<String> {
+    let needs = |spec: &String| method_of(&setting(spec)).unwrap().needs(&setting(spec), 150);
+    specs(pattern).into_iter().filter(|s| needs(s) >= Needs::Factor).collect()
+}
+
+#[test]
+fn the_gpu_takes_the_weights_that_the_cpu_takes_and_gives_the_others_the_same_values() {
+    let Some(gpu) = gpu() else { return };
+    let (rows, n) = (40, 150);
+    let mut case = layer(rows, n, 600, 71);
+    case.gram.iter_mut().for_each(|x| *x = f64::from(*x as f32)); // what both are given
+    for pattern in ["sparsity=0.5", "sparsity=0.8", "pattern=2:4", "pattern=4:8", "pattern=1:4"] {
+        for spec in solving(pattern) {
+            let expected = pruned(&case, &spec);
+            let (outcome, found) = on_gpu(&gpu, &case, &spec);
+            assert_eq!(outcome, Outcome::Done, "{spec}");
+            let mut others = 0;
+            for (e, f) in expected.chunks(n).zip(found.chunks(n)) {
+                if zeros(e) != zeros(f) {
+                    others += 1; // a near tie; what comes after it in the row differs
+                    continue;
+                }
+                let largest = e.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+                let d = e.iter().zip(f).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max) / largest;
+                assert!(d < 1e-3, "{spec}: {d:e}");
+            }
+            assert!(others <= 1, "{spec}: {others} of {rows} masks differ");
+        }
+    }
+}
+
+#[test]
+fn a_system_that_f32_cannot_hold_is_left_to_the_cpu() {
+    let Some(gpu) = gpu() else { return };
+    // Fewer tokens than inputs and no damping: no inverse exists.
+    let case = layer(4, 150, 20, 72);
+    for spec in ["sparsegpt:damping=0", "mrp:damping=0", "mrp:damping=0,block=64"] {
+        assert_eq!(on_gpu(&gpu, &case, spec).0, Outcome::NotPositive, "{spec}");
+    }
+}
+
+#[test]
+fn inputs_that_are_never_used_lose_their_weights_on_the_gpu_too() {
+    let Some(gpu) = gpu() else { return };
+    let (n, dead) = (150, [3, 77, 149]);
+    let mut case = layer(4, n, 600, 73);
+    case.x.chunks_mut(n).for_each(|row| dead.iter().for_each(|&j| row[j] = 0.0));
+    case.gram = gram_of(&case.x, n);
+    for spec in ["sparsegpt", "mrp", "mrp:block=64", "magnitude:refit=row"] {
+        let (outcome, after) = on_gpu(&gpu, &case, spec);
+        assert_eq!(outcome, Outcome::Done, "{spec}");
+        for row in after.chunks(n) {
+            assert!(dead.iter().all(|&j| row[j] == 0.0), "{spec}");
+            assert_eq!(zeros(row).iter().filter(|z| **z).count(), n / 2, "{spec}");
+        }
+    }
+}
+
+/// A bundled model pruned on a device, and the number of its matrices with more than 128 inputs.
+fn bundled(device: &Device, spec: &str) -> (Pruned, usize) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/lm-mamba2");
+    let read = |file: &str| std::fs::read(folder.join(file)).expect(file);
+    let config = ModelConfig::parse(&read("config.json")).unwrap();
+    let file = ("model.safetensors".to_string(), read("model.safetensors"));
+    let weights = Weights::new(Rc::new(Checkpoint::open(vec![file]).unwrap()));
+    let dense = Model::load(device, &config, &weights).unwrap();
+    let subject = Subject { device, config: &config, weights: &weights, dense: &dense };
+    let mut rng = Rng::new(9);
+    let mut sequence = || (0..100).map(|_| rng.below(config.vocab_size()) as u32).collect();
+    let sequences: Vec<Vec<u32>> = (0..4).map(|_| sequence()).collect();
+    let pace = Pace::default();
+    let (setting, mut cache) = (setting(spec), None);
+    let quiet = &mut |_: usize, _: usize| {};
+    let work = prune(&subject, &sequences, &setting, &mut cache, &pace, quiet);
+    let found = block_on(work).unwrap();
+    let wide = linears(&config).iter().filter(|l| l.by_default && l.cols > 128).count();
+    (found, wide)
+}
+
+#[test]
+fn a_bundled_model_is_pruned_alike_on_both_devices() {
+    let Some(gpu) = gpu() else { return };
+    for spec in ["sparsegpt:inputs=dense", "mrp:inputs=dense", "mrp:inputs=dense,block=64"] {
+        let (expected, wide) = bundled(&Device::Cpu, spec);
+        let (found, _) = bundled(&gpu, spec);
+        assert!(expected.report.iter().all(|r| !r.on_gpu), "{spec}");
+        assert_eq!(found.report.iter().filter(|r| r.on_gpu).count(), wide, "{spec}");
+        for (e, f) in expected.report.iter().zip(&found.report) {
+            assert_eq!(e.achieved, f.achieved, "{spec} {}", e.name);
+            assert_eq!(f.damping, Some(0.01), "{spec} {}", e.name);
+            // The forward passes differ in f32 too, so masks differ in near ties.
+            let (a, b) = (&expected.edits[&e.name], &found.edits[&e.name]);
+            let others = zeros(a).iter().zip(zeros(b)).filter(|(a, b)| **a != *b).count();
+            assert!(others * 500 <= a.len(), "{spec} {}: {others} of {}", e.name, a.len());
+            assert!((e.error / f.error - 1.0).abs() < 5e-3, "{spec} {e:?} {f:?}");
+        }
+    }
+}

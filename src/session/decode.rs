@@ -1,0 +1,66 @@
+//! What one decoded token reads and multiplies, dense and as it is run: counted from the matrices that were loaded.
+//!
+//! Counted: the linear layers and the head, each weight once a token. Not counted: norms, states, keys and values.
+
+use super::engine::Loaded;
+use super::protocol::Decode;
+use crate::backend::Format;
+use crate::eval::Speed;
+use crate::method::Setting;
+use crate::models::{Execution, Model, Weights, flops, linears};
+
+/// How a pruning wants its matrices to be run.
+pub fn execution(setting: &Setting) -> Execution {
+    match setting.choice("run") {
+        "dense" => Execution::Dense,
+        _ => Execution::Packed,
+    }
+}
+
+/// Counts for a model that was made from `weights`, of which `pruned` matrices are pruned.
+pub fn count(
+    loaded: &Loaded,
+    model: &Model,
+    weights: &Weights,
+    pruned: usize,
+    execution: Execution,
+) -> Decode {
+    let flops = flops(&loaded.config);
+    let head = model.head().bytes() as f64;
+    let layers = flops.layer_per_token * loaded.config.n_layer() as f64;
+    let mut sum = Decode { bytes_dense: head, bytes: head, ..Decode::default() };
+    let (mut left_out, mut two_of_four, mut bitmask) = (0, 0, 0);
+    for matrix in linears(&loaded.config).iter().filter_map(|l| weights.loaded(&l.name)) {
+        sum.bytes_dense += matrix.bytes() as f64;
+        sum.bytes += matrix.packed().map_or(matrix.bytes(), |p| p.bytes()) as f64;
+        if let Some(packed) = matrix.packed() {
+            left_out += packed.rows * packed.cols - packed.kept;
+            match packed.format {
+                Format::TwoOfFour => two_of_four += 1,
+                Format::Bitmask => bitmask += 1,
+            }
+        }
+    }
+    sum.flops_dense = layers + flops.head_per_token;
+    sum.flops = sum.flops_dense - 2.0 * left_out as f64;
+    sum.packed = two_of_four + bitmask;
+    sum.text = match (sum.packed, execution) {
+        (0, Execution::Dense) => DENSE.into(),
+        (0, Execution::Packed) => NOT_WORTH_IT.into(),
+        _ => format!(
+            "{two_of_four} of {pruned} pruned matrices are packed as 2:4, {bitmask} under bitmasks, for decoding. {PREFILL}"
+        ),
+    };
+    sum
+}
+
+const DENSE: &str = "Run dense, as asked for: a zero is read and multiplied like any other number, so nothing is faster.";
+const NOT_WORTH_IT: &str = "Nothing is packed: these zeros do not fit 2:4, and on this device a bitmask of them takes longer to unpack than a dense matrix to read. So nothing is faster.";
+const PREFILL: &str = "Reading a context multiplies many tokens with each weight; there such zeros cannot be faster, and the dense copy is used and stays in memory.";
+
+/// Says so where packing gained nothing.
+pub fn judge(decode: &mut Decode, speed: &Speed) {
+    if decode.packed > 0 && speed.decode_ratio.low <= 1.0 {
+        decode.text += " Measured in this run: no gain in decoding. In a small model other work takes longer than reading weights.";
+    }
+}
