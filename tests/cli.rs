@@ -46,7 +46,7 @@ fn wrong_settings_are_refused_in_one_line() {
     refused(&["score", "--model", "recall-mamba2", "--text", &empty], &["empty.txt", "is empty"]);
     refused(&["run", "--link", "#v=9"], &["link version", "newer"]);
     refused(&["run", "--link", "#v=1&tr=utrc:layers=9"], &["layers", "0 to 5"]);
-    refused(&["run", "--model", "lm-llama", "--reduce", "utrc:layers=7"], &["layers", "0 to 5"]);
+    refused(&["run", "--model", "lm-llama", "--reduce", "utrc:layers=7"], &["layers", "0 to 3"]);
     refused(&["run", "--prune", "wanda:sparsity=2"], &["sparsity", "0 to 0.95"]);
     refused(&["run", "--reduce", "utrc:cut=0.6"], &["cut", "at most"]);
     refused(

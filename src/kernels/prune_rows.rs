@@ -187,8 +187,9 @@ impl<'a> Launch<'a> {
         let launch = Launch { gpu, hessian, params, constants, w: weights, g, none };
         let all = spread((rows * n).div_ceil(256));
         let reads = [w.gpu(), hessian.scales.gpu()];
-        launch.record("revive", params, reads, [&launch.w, &launch.none, &launch.none], all);
+        // A browser refuses a buffer that is bound for writing twice.
         let spare = buffer(1);
+        launch.record("revive", params, reads, [&launch.w, &launch.none, &spare], all);
         let reads = [hessian.u.gpu(), hessian.scales.gpu()];
         let columns = [groups(n, 64), width as u32, 1];
         launch.record("blocks", params, reads, [&launch.g, &launch.none, &spare], columns);

@@ -5,7 +5,7 @@
 //! residual is the kept part of A `rest`. A round begins with a residual computed anew.
 //!
 //! Shapes: w, keep `[rows, n]` (keep: 1, or 0 for what goes), A `[n, n]`, D `[n, ..]`. A workgroup has one row. The
-//! number of steps depends on values: every [`STEPS`] steps what is left is read back, which also bounds a submit.
+//! number of steps depends on values: every `STEPS` steps what is left is read back, which also bounds a submit.
 
 use super::inverse_factor::{Damped, random_gram};
 use super::matmul::matmul;
