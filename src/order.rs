@@ -26,6 +26,28 @@ pub fn sort_f64(values: &mut [f64]) {
     }
 }
 
+/// The key of a rank (0 is the smallest), and its rank among the keys that equal it.
+///
+/// By the bytes of the keys from the top: eight passes without a copy, however many keys there are.
+pub fn select(keys: &[u64], rank: usize) -> (u64, usize) {
+    assert!(rank < keys.len(), "rank {rank} of {} keys", keys.len());
+    let (mut found, mut rank) = (0, rank);
+    for shift in (0..64).step_by(8).rev() {
+        let above = if shift == 56 { 0 } else { u64::MAX << (shift + 8) };
+        let mut counts = [0; 256];
+        for key in keys.iter().filter(|key| (**key ^ found) & above == 0) {
+            counts[(key >> shift & 255) as usize] += 1;
+        }
+        let mut byte = 0;
+        while counts[byte] <= rank {
+            rank -= counts[byte];
+            byte += 1;
+        }
+        found |= (byte as u64) << shift;
+    }
+    (found, rank)
+}
+
 /// A key that sorts by `major`, then by `minor`.
 pub fn pair(major: u32, minor: u32) -> u64 {
     u64::from(major) << 32 | u64::from(minor)
@@ -34,6 +56,21 @@ pub fn pair(major: u32, minor: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_selected_key_is_the_one_a_sort_puts_there() {
+        for n in [1, 2, 255, 1000] {
+            // Few values, so that there are ties; some differ in the lowest byte alone.
+            let number = |i: usize| (i * 37 % 23) as f64 - 11.0;
+            let keys: Vec<u64> = (0..n).map(|i| key(number(i)) + (i % 3) as u64).collect();
+            let mut sorted = keys.clone();
+            sort(&mut sorted);
+            for rank in 0..n {
+                let first = sorted.partition_point(|k| *k < sorted[rank]);
+                assert_eq!(select(&keys, rank), (sorted[rank], rank - first));
+            }
+        }
+    }
 
     #[test]
     fn numbers_are_sorted_as_total_cmp_sorts_them() {

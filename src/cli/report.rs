@@ -1,10 +1,12 @@
-//! `whittle report`: every method on every bundled model, measured in slices and written up as a page.
+//! `whittle report`: methods on models, measured in slices and written up as a page.
 //!
 //! What is measured goes into a cache as it comes, so that a run can be stopped and taken up again. The cache knows
 //! models and data by their hashes, but not the code: remove it after a change of the arithmetic.
 
+mod cache;
 mod cases;
 mod page;
+mod pruning;
 mod removal;
 mod summary;
 
@@ -27,18 +29,19 @@ use std::rc::Rc;
 pub struct Args {
     #[arg(value_enum)]
     subject: Subject,
-    /// A tenth of the items.
+    /// A tenth of the items; for pruning an eighth.
     #[arg(long)]
     fast: bool,
-    /// The page that is written.
-    #[arg(long, default_value = "docs/results-token-reduction.md")]
-    out: String,
-    /// Where measurements are kept between runs.
-    #[arg(long, default_value = "target/report-token-reduction.json")]
-    cache: String,
-    /// Measure this bundled model only; the page shows what there is of the others.
+    /// The page that is written; by default docs/results-SUBJECT.md.
     #[arg(long)]
-    model: Option<String>,
+    out: Option<String>,
+    /// Where measurements are kept between runs; by default target/report-SUBJECT.json.
+    #[arg(long)]
+    cache: Option<String>,
+    /// Measure these models only. For token-reduction bundled ones; the page shows what there is of the others. For
+    /// pruning bundled ones and folders with a Hugging Face model; the page shows these.
+    #[arg(long, visible_alias = "models", num_args = 1..)]
+    model: Vec<String>,
     /// Stop measuring after so many seconds and write the page with what is there.
     #[arg(long)]
     seconds: Option<f64>,
@@ -47,6 +50,39 @@ pub struct Args {
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Subject {
     TokenReduction,
+    Pruning,
+}
+
+impl Subject {
+    fn id(self) -> &'static str {
+        match self {
+            Subject::TokenReduction => "token-reduction",
+            Subject::Pruning => "pruning",
+        }
+    }
+}
+
+impl Args {
+    fn out(&self) -> String {
+        self.out.clone().unwrap_or_else(|| format!("docs/results-{}.md", self.subject.id()))
+    }
+
+    fn cache(&self) -> String {
+        self.cache.clone().unwrap_or_else(|| format!("target/report-{}.json", self.subject.id()))
+    }
+
+    /// When to stop measuring.
+    fn end(&self) -> f64 {
+        now_ms() + self.seconds.unwrap_or(f64::INFINITY) * 1e3
+    }
+
+    fn write(&self, page: &str, is_complete: bool) -> Result<()> {
+        let out = self.out();
+        std::fs::write(&out, page).map_err(|e| Error::file(&out, e.to_string()))?;
+        let state = if is_complete { "complete" } else { "not complete, run it again" };
+        eprintln!("whittle: wrote {out} ({state})");
+        Ok(())
+    }
 }
 
 /// What was measured of one case.
@@ -67,43 +103,35 @@ struct Results {
 }
 
 pub async fn main(args: Args) -> Result<()> {
-    let Subject::TokenReduction = args.subject;
+    match args.subject {
+        Subject::TokenReduction => token_reduction(&args).await,
+        Subject::Pruning => pruning::report(&args).await,
+    }
+}
+
+async fn token_reduction(args: &Args) -> Result<()> {
     let mut engine = load::engine();
-    let mut results = Results::open(&args.cache)?;
-    let end = now_ms() + args.seconds.unwrap_or(f64::INFINITY) * 1e3;
-    if let Some(id) = &args.model {
+    let mut results = Results::open(&args.cache())?;
+    let end = args.end();
+    for id in &args.model {
         Entry::find(id)?;
     }
     for entry in &INDEX.models {
-        let is_wanted = args.model.as_ref().is_none_or(|id| *id == entry.id);
+        let is_wanted = args.model.is_empty() || args.model.contains(&entry.id);
         let end = if is_wanted { end } else { f64::NEG_INFINITY };
         measure_model(&mut engine, entry, args.fast, &mut results, end).await?;
     }
-    let text = page::page(&results, args.fast);
-    std::fs::write(&args.out, text).map_err(|e| Error::file(&args.out, e.to_string()))?;
-    let state = if results.is_complete { "complete" } else { "not complete, run it again" };
-    eprintln!("whittle: wrote {} ({state})", args.out);
-    Ok(())
+    args.write(&page::page(&results, args.fast), results.is_complete)
 }
 
 impl Results {
     fn open(path: &str) -> Result<Results> {
-        let measured = match std::fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
-                Error::file(path, format!("is no cache of measurements ({e}); remove it"))
-            })?,
-            Err(_) => BTreeMap::new(),
-        };
+        let measured = cache::read(path)?;
         Ok(Results { path: path.into(), measured, tasks: BTreeMap::new(), is_complete: true })
     }
 
-    /// Writes the cache beside itself first, so that a stop leaves the old one.
     fn save(&self) -> Result<()> {
-        let file = |e: std::io::Error| Error::file(&self.path, e.to_string());
-        let bytes = serde_json::to_vec(&self.measured).expect("numbers and strings serialise");
-        let new = format!("{}.new", self.path);
-        std::fs::write(&new, bytes).map_err(file)?;
-        std::fs::rename(&new, &self.path).map_err(file)
+        cache::write(&self.path, &self.measured)
     }
 
     fn key(&self, case: &Case) -> Option<String> {
@@ -157,7 +185,7 @@ async fn measure_model(
     let cases = cases::of_model(entry, is_fast);
     for case in &cases {
         if results.task(&case.model, &case.eval).is_none() {
-            let task = task(engine, entry, &case.eval, &bench.loaded).await?;
+            let task = task(engine, &case.eval, &bench.loaded).await?;
             results.tasks.insert((case.model.clone(), case.eval.clone()), task);
         }
     }
@@ -226,12 +254,7 @@ async fn measure(
 }
 
 /// The items of an evaluation, and the hash of model and data.
-async fn task(
-    engine: &Engine,
-    entry: &Entry,
-    spec: &str,
-    loaded: &Loaded,
-) -> Result<(Task, String)> {
+async fn task(engine: &Engine, spec: &str, loaded: &Loaded) -> Result<(Task, String)> {
     let setting = Setting::parse(spec, &eval::abouts())?
         .ok_or_else(|| Error::input("evaluation", spec, "an evaluation"))?;
     let names = files(&setting);
@@ -240,5 +263,5 @@ async fn task(
         contents.push((name.clone(), engine.data(name).await?));
     }
     let task = Task::build(&setting, 1, &contents, &loaded.tokenizer)?;
-    Ok((task, format!("{}{}", &entry.sha256()[..8], &data_hash(&names)[..8])))
+    Ok((task, format!("{}{}", &loaded.view.sha256[..8], &data_hash(&names)[..8])))
 }

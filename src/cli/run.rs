@@ -4,8 +4,8 @@ use super::{BackendArg, load};
 use crate::eval::{Estimate, Quality};
 use crate::pace::Pace;
 use crate::session::protocol::{RunView, Status};
-use crate::session::run as run_session;
-use crate::session::spec::{Link, RunSpec};
+use crate::session::spec::{Link, OWN, RunSpec};
+use crate::session::{Engine, run as run_session};
 use crate::{Error, Result};
 use std::io::IsTerminal;
 
@@ -20,6 +20,9 @@ pub struct Args {
     /// Pruning SPEC.
     #[arg(long)]
     prune: Option<String>,
+    /// A UTF-8 text file to gather input statistics on. The link then names a model of your own: it cannot carry the text.
+    #[arg(long)]
+    calibration: Option<String>,
     /// Evaluation SPEC; the default belongs to the model.
     #[arg(long)]
     eval: Option<String>,
@@ -67,6 +70,9 @@ pub async fn main(args: Args) -> Result<()> {
             spec.set(name, &value)?;
         }
     }
+    if let Some(file) = &args.calibration {
+        calibrate_on(file, args.model.as_deref(), &mut engine, &mut spec).await?;
+    }
     if let Some(backend) = args.backend {
         spec.backend = backend.into();
     }
@@ -86,6 +92,21 @@ pub async fn main(args: Args) -> Result<()> {
         false => print(&spec, &view),
     }
     Ok(())
+}
+
+/// Opens the model again as one of the user's own, with this text among its files.
+async fn calibrate_on(
+    file: &str,
+    model: Option<&str>,
+    engine: &mut Engine,
+    spec: &mut RunSpec,
+) -> Result<()> {
+    let name = model.unwrap_or(&spec.model);
+    let (files, _) = load::with_calibration(engine, name, Some(file)).await?;
+    let loaded = engine.open_own(files)?;
+    let hash = loaded.calibration.name();
+    eprintln!("whittle: calibrated on {file} (sha256 {}); the link does not carry it", &hash[..16]);
+    spec.set("model", OWN)
 }
 
 fn start(args: &Args) -> Result<RunSpec> {

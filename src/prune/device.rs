@@ -152,7 +152,7 @@ impl Masking {
 
     fn plan(&self, n: usize) -> Plan {
         let (zeros, group) = match self.pattern {
-            Pattern::Row(_) => (0, 1),
+            Pattern::Row(_) | Pattern::Shared(_) => (0, 1),
             Pattern::NofM { zeros, group } => (zeros, group),
         };
         // A block is whole groups; only that of a whole row may not be.

@@ -6,19 +6,21 @@
 //! anew each time.
 
 use super::calibrate::{Calibration, Group, LayerInputs, Statistic, Walk};
+use super::check::{check, chosen};
 use super::device::DeviceInputs;
 use super::hessian::Hessian;
+use super::ratios::ratios;
+use super::wanda::Wanda;
 use super::{Inputs, Job, Needs, Outcome, Pattern, Pruning, method_of};
-use crate::Result;
 use crate::backend::{Device, Tensor, WeightValues};
 use crate::config::ModelConfig;
 use crate::kernels::matmul::matmul;
 use crate::method::Setting;
-use crate::models::{Edits, Linear, Model, Weights, linears};
+use crate::models::{Edits, Linear, Model, Weights};
 use crate::pace::{Pace, now_ms};
+use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::HashMap;
-use std::rc::Rc;
 
 /// What pruning did to one matrix.
 #[derive(Debug, Clone, Serialize)]
@@ -93,13 +95,16 @@ pub async fn prune(
     pace: &Pace,
     progress: &mut Progress<'_>,
 ) -> Result<Pruned> {
+    check(subject.config, setting)?;
     let method = method_of(setting)?;
-    let all = setting.choice("matrices") == "all";
-    let chosen: Vec<Linear> =
-        linears(subject.config).into_iter().filter(|l| all || l.by_default).collect();
+    let chosen = chosen(subject.config, setting)?;
     // What a method needs may depend on the width of a matrix, what is gathered for it does not.
     let needs = chosen.first().map_or(Needs::Nothing, |l| method.needs(setting, l.cols));
-    let run = Run { subject, method, setting, statistic: Statistic::of(needs), pace };
+    let statistic = Statistic::of(needs);
+    let mut run = Run { subject, method, setting, own: HashMap::new(), statistic, pace };
+    if setting.choice("ratios") == "sensitivity" {
+        run.own = own_ratios(subject, sequences, (setting, &chosen), cache, pace, progress).await?;
+    }
     let mut pruned = Pruned { edits: Edits::new(), report: Vec::new() };
     match setting.choice("inputs") {
         "pruned" => run.follow_pruned(sequences, &chosen, &mut pruned, progress).await?,
@@ -109,11 +114,43 @@ pub async fn prune(
     Ok(pruned)
 }
 
+/// Settings with the sparsity that the trial gives every matrix, by name.
+async fn own_ratios(
+    subject: &Subject<'_>,
+    sequences: &[Vec<u32>],
+    (setting, chosen): (&Setting, &[Linear]),
+    cache: &mut Option<Calibration>,
+    pace: &Pace,
+    progress: &mut Progress<'_>,
+) -> Result<HashMap<String, Setting>> {
+    let sparsity = setting.number("sparsity");
+    let mut trial = Setting::default_of(Wanda.about());
+    trial.set_knob("sparsity", &sparsity.to_string())?;
+    let (setting_of_trial, own) = (&trial, HashMap::new());
+    let statistic = Statistic::SquareSums;
+    let run = Run { subject, method: &Wanda, setting: setting_of_trial, own, statistic, pace };
+    let mut pruned = Pruned { edits: Edits::new(), report: Vec::new() };
+    // The count of the pruning proper begins at 0, so that of the trial is not shown.
+    let quiet: &mut Progress<'_> = &mut |_, _| {};
+    progress(0, chosen.len());
+    run.follow_dense(sequences, chosen, cache, &mut pruned, quiet).await?;
+    let errors: Vec<f64> = pruned.report.iter().map(|m| m.error).collect();
+    let mut own = HashMap::new();
+    for (linear, ratio) in chosen.iter().zip(ratios(sparsity, chosen, &errors)) {
+        let mut setting = setting.clone();
+        setting.set_knob("sparsity", &ratio.to_string())?;
+        own.insert(linear.name.clone(), setting);
+    }
+    Ok(own)
+}
+
 /// One pruning of a model.
 struct Run<'a> {
     subject: &'a Subject<'a>,
     method: &'static dyn Pruning,
     setting: &'a Setting,
+    /// By matrix, where not all are pruned with `setting`.
+    own: HashMap<String, Setting>,
     statistic: Statistic,
     pace: &'a Pace,
 }
@@ -126,6 +163,10 @@ fn of_layer(chosen: &[Linear], layer: usize) -> &[Linear] {
 }
 
 impl Run<'_> {
+    fn setting_of(&self, linear: &Linear) -> &Setting {
+        self.own.get(&linear.name).unwrap_or(self.setting)
+    }
+
     async fn follow_pruned(
         &self,
         sequences: &[Vec<u32>],
@@ -223,7 +264,7 @@ impl Run<'_> {
                 name: linear.name.clone(),
                 rows: linear.rows,
                 cols: linear.cols,
-                requested: Pattern::of(self.setting).share(),
+                requested: Pattern::of(self.setting_of(linear)).share(),
                 achieved: zeros as f64 / after.len() as f64,
                 error: self.error(&change, group.calibration.as_ref()).await?.unwrap_or(0.0),
                 held_out_error: self.error(&change, group.held_out.as_ref()).await?,
@@ -240,7 +281,10 @@ impl Run<'_> {
 
     /// Statistics on the GPU where it computes; else from the device, the Hessian factored.
     async fn prepare(&self, linear: &Linear, group: &Group) -> Result<Ready> {
-        if let (Statistic::Gram, Some(sums)) = (self.statistic, &group.sums) {
+        // A threshold shared by all rows is the CPU's.
+        if let (Statistic::Gram, Some(sums), true) =
+            (self.statistic, &group.sums, Pattern::of(self.setting).is_by_row())
+        {
             let damping = self.setting.number("damping");
             let device = DeviceInputs::new(self.subject.device, sums, damping);
             if device.is_some() {
@@ -267,16 +311,17 @@ impl Run<'_> {
         let gram = symmetric(sums, n);
         inputs.square_sums = (0..n).map(|j| gram[j * n + j]).collect();
         let hessian = Hessian::new(&gram, n, self.setting.number("damping"), self.pace).await?;
-        inputs.hessian = Some(self.completed(hessian).await?);
+        inputs.hessian = Some(hessian);
         Ok(Ready { inputs, gram })
     }
 
-    /// With the inverse, if the method wants it.
-    async fn completed(&self, mut hessian: Hessian) -> Result<Rc<Hessian>> {
-        if self.method.needs(self.setting, hessian.n) == Needs::Inverse {
+    /// With the inverse, if the method wants it for this matrix.
+    async fn complete(&self, linear: &Linear, ready: &mut Ready) -> Result<()> {
+        let wants = self.method.needs(self.setting_of(linear), linear.cols) == Needs::Inverse;
+        if let (true, Some(hessian)) = (wants, &mut ready.inputs.hessian) {
             hessian.invert(self.pace).await?;
         }
-        Ok(Rc::new(hessian))
+        Ok(())
     }
 
     /// Prunes; on the CPU where the GPU's f32 does not hold, with more damping as long as a system cannot be solved.
@@ -287,11 +332,12 @@ impl Run<'_> {
         mut ready: Ready,
     ) -> Result<(Vec<f32>, Ready)> {
         loop {
+            self.complete(linear, &mut ready).await?;
             let mut after = before.to_vec();
             let job = Job {
                 weights: &mut after,
                 inputs: &ready.inputs,
-                setting: self.setting,
+                setting: self.setting_of(linear),
                 pace: self.pace,
             };
             let outcome = self.method.prune(job).await?;
@@ -301,13 +347,13 @@ impl Run<'_> {
                 }
                 (Outcome::NotPositive, Some(hessian)) if hessian.damping < MOST_DAMPING => {
                     let raised = hessian.raised(&ready.gram, self.pace).await?;
-                    ready.inputs.hessian = Some(self.completed(raised).await?);
+                    ready.inputs.hessian = Some(raised);
                 }
                 (Outcome::Done, _) if after.iter().all(|w| w.is_finite()) => {
                     return Ok((after, ready));
                 }
                 _ => {
-                    return Err(crate::Error::tensor(
+                    return Err(Error::tensor(
                         "model.safetensors",
                         &linear.name,
                         "gives pruned weights that are not finite; are the weights of the file finite?",

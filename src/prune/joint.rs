@@ -88,7 +88,7 @@ impl Subset {
 pub fn of_groups(pattern: Pattern) -> Result<(usize, usize)> {
     match pattern {
         Pattern::NofM { zeros, group } => Ok((zeros, group)),
-        Pattern::Row(_) => Err(Error::input(
+        _ => Err(Error::input(
             "mask",
             "M with the unstructured pattern",
             "mask S, or a pattern such as 2:4, where the subsets of a group can be tried out",

@@ -6,10 +6,33 @@ use crate::method::{Knob, KnobKind, Setting};
 pub const MATRICES: Knob = Knob {
     id: "matrices",
     label: "Matrices",
-    help: "Every linear layer inside the blocks but Mamba-1's tiny dt_proj, or all of them",
+    help: "Every linear layer inside the blocks but Mamba-1's tiny dt_proj, also without its narrow x_proj, or all of them",
     kind: KnobKind::Choice {
-        options: &[("default", "all but dt_proj"), ("all", "all linear layers")],
+        options: &[
+            ("default", "all but dt_proj"),
+            ("no-x_proj", "all but dt_proj and x_proj"),
+            ("all", "all linear layers"),
+        ],
         default: "default",
+    },
+};
+
+/// Which layers are pruned.
+pub const LAYERS: Knob = Knob {
+    id: "layers",
+    label: "Layers",
+    help: "Layers that are pruned, counted from 0; empty takes all",
+    kind: KnobKind::Layers,
+};
+
+/// Whether all matrices lose the same share.
+pub const RATIOS: Knob = Knob {
+    id: "ratios",
+    label: "Ratios",
+    help: "The same sparsity for every matrix, or up to 10 points less where a trial pruning does more harm and more elsewhere, with the same mean (unstructured pattern; our rule)",
+    kind: KnobKind::Choice {
+        options: &[("uniform", "uniform"), ("sensitivity", "by sensitivity")],
+        default: "uniform",
     },
 };
 

@@ -33,13 +33,13 @@ pub async fn prune(job: Job<'_>, score: impl Fn(&[f64], &mut [f64])) -> Result<O
         return device.refit(job.weights, &mask, job.pace).await;
     }
     let hessian = (job.setting.choice("refit") == "row").then(|| job.inputs.hessian());
-    in_batches(job, async |rows: &mut [f64], pace: &Pace| {
+    in_batches(job, pattern, async |rows: &mut [f64], pace: &Pace| {
         let mut mask = vec![false; rows.len()];
-        let mut scores = vec![0.0; cols];
-        for (row, mask) in rows.chunks_exact(cols).zip(mask.chunks_exact_mut(cols)) {
-            score(row, &mut scores);
-            pattern.mark(0, &scores, mask);
+        let mut scores = vec![0.0; rows.len()];
+        for (row, scores) in rows.chunks_exact(cols).zip(scores.chunks_exact_mut(cols)) {
+            score(row, scores);
         }
+        pattern.mark(0, cols, &scores, &mut mask);
         match hessian {
             Some(hessian) => refit(rows, &mask, hessian, Way::of(pattern, cols), pace).await,
             None => {
@@ -67,7 +67,7 @@ fn mask_on_cpu(
             *to = f64::from(*w);
         }
         score(&row, &mut scores);
-        pattern.mark(0, &scores, mask);
+        pattern.mark(0, cols, &scores, mask);
     }
     mask
 }

@@ -4,6 +4,7 @@
 //! f64 in batches, or in f32 on a GPU (`device`); the driver (`drive`) goes through the model layer by layer.
 
 mod calibrate;
+mod check;
 mod device;
 mod drive;
 mod hessian;
@@ -14,6 +15,7 @@ mod magnitude;
 mod masked;
 mod mrp;
 mod pattern;
+mod ratios;
 mod refit;
 mod ria;
 mod sparsegpt;
@@ -22,10 +24,11 @@ mod tests;
 mod wanda;
 
 pub use calibrate::Calibration;
+pub use check::{check, check_setting};
 pub use drive::{MatrixReport, Progress, Pruned, Subject, prune, sparsity, zeros};
 pub use knobs::{BLOCK, BLOCK_OR_ROW, DAMPING, INPUTS_DENSE, INPUTS_PRUNED, MASK};
-pub use knobs::{MATRICES, RUN, SEQUENCES};
-pub use pattern::{PATTERN, Pattern, SPARSITY};
+pub use knobs::{LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
+pub use pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD, THRESHOLD_OF_BLOCK};
 
 use crate::method::{About, Setting};
 use crate::pace::Pace;
@@ -33,7 +36,6 @@ use crate::{Error, Result};
 use hessian::Hessian;
 use knobs::block_of;
 use std::pin::Pin;
-use std::rc::Rc;
 
 /// Every method, in the order of the menus.
 pub const METHODS: &[&dyn Pruning] =
@@ -57,7 +59,7 @@ pub struct Inputs {
     /// `[cols]`; empty when the method asked for nothing.
     pub square_sums: Vec<f64>,
     /// From [`Needs::Factor`] on, unless a GPU computes.
-    pub hessian: Option<Rc<Hessian>>,
+    pub hessian: Option<Hessian>,
     /// In their place: the GPU's. Then there are no square sums either.
     pub device: Option<device::DeviceInputs>,
 }
@@ -116,16 +118,18 @@ impl Inputs {
     }
 }
 
-/// Rows that are converted to f64 and worked on together.
+/// Rows that are converted to f64 and worked on together; all rows where they share a threshold.
 const BATCH: usize = 64;
 
 /// Runs `work` over batches of rows in f64, weights of dead inputs already zero.
 async fn in_batches(
     job: Job<'_>,
+    pattern: Pattern,
     work: impl AsyncFn(&mut [f64], &Pace) -> Result<Outcome>,
 ) -> Result<Outcome> {
     let cols = job.inputs.cols;
-    for batch in job.weights.chunks_mut(BATCH * cols) {
+    let together = if pattern.is_by_row() { BATCH * cols } else { job.weights.len() };
+    for batch in job.weights.chunks_mut(together) {
         let mut rows: Vec<f64> = batch.iter().map(|w| f64::from(*w)).collect();
         if let Some(hessian) = &job.inputs.hessian {
             for row in rows.chunks_exact_mut(cols) {

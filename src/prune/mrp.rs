@@ -17,7 +17,7 @@ use super::linalg::{axpy, dot};
 use super::refit::{Space, Way, refit};
 use super::{
     BLOCK_OR_ROW, DAMPING, INPUTS_PRUNED, Job, MASK, Needs, Outcome, PATTERN, Pattern, Pruning,
-    SPARSITY, Work, block_of, in_batches,
+    SPARSITY, THRESHOLD_OF_BLOCK, Work, block_of, in_batches,
 };
 use crate::config::FAMILIES;
 use crate::kernels::prune_rows::Way as OnDevice;
@@ -34,11 +34,14 @@ static ABOUT: About = About {
     knobs: &[
         SPARSITY,
         PATTERN,
+        THRESHOLD_OF_BLOCK,
         MASK,
         BLOCK_OR_ROW,
         DAMPING,
         INPUTS_PRUNED,
+        super::RATIOS,
         super::MATRICES,
+        super::LAYERS,
         super::SEQUENCES,
         super::RUN,
     ],
@@ -73,11 +76,8 @@ async fn whole_rows(job: Job<'_>) -> Result<Outcome> {
         hessian.inverse_block(a, b)
     })?;
     let way = Way::of(pattern, hessian.n);
-    in_batches(job, async |rows: &mut [f64], pace: &Pace| {
-        let mut marked = vec![false; rows.len()];
-        for (row, marked) in rows.chunks_exact(hessian.n).zip(marked.chunks_exact_mut(hessian.n)) {
-            mask.mark(row, marked);
-        }
+    in_batches(job, pattern, async |rows: &mut [f64], pace: &Pace| {
+        let marked = mask.mark(rows);
         refit(rows, &marked, hessian, way, pace).await
     })
     .await
@@ -94,12 +94,15 @@ async fn block_by_block(job: Job<'_>) -> Result<Outcome> {
     for a in (0..n).step_by(size) {
         blocks.push(Block::new(job.setting, hessian, a, (a + size).min(n), job.pace).await?);
     }
-    in_batches(job, async |rows: &mut [f64], pace: &Pace| {
+    let pattern = Pattern::of(job.setting);
+    in_batches(job, pattern, async |rows: &mut [f64], pace: &Pace| {
         let mut space = Space::default();
         let mut errors = vec![0.0; rows.len() / n * size];
         for block in &blocks {
-            for (row, errors) in rows.chunks_exact_mut(n).zip(errors.chunks_exact_mut(size)) {
-                if !block.solve(row, errors, &mut space) {
+            let masks = block.masks(rows);
+            let rest = errors.chunks_exact_mut(size).zip(masks.chunks_exact(block.b - block.a));
+            for (row, (errors, mask)) in rows.chunks_exact_mut(n).zip(rest) {
+                if !block.solve(row, mask, errors, &mut space) {
                     return Ok(Outcome::NotPositive);
                 }
             }
@@ -140,13 +143,17 @@ impl<'a> Block<'a> {
         Ok(Block { a, b, n: hessian.n, u: &hessian.u, g, mask })
     }
 
-    /// Masks and compensates inside the block; `errors` takes λ U_BBᵀ. False when a system cannot be solved.
-    fn solve(&self, row: &mut [f64], errors: &mut [f64], space: &mut Space) -> bool {
+    /// What goes in the block, of all rows `[rows, b - a]`.
+    fn masks(&self, rows: &[f64]) -> Vec<bool> {
+        let blocks = rows.chunks_exact(self.n).flat_map(|row| row[self.a..self.b].to_vec());
+        self.mask.mark(&blocks.collect::<Vec<f64>>())
+    }
+
+    /// Compensates inside the block; `errors` takes λ U_BBᵀ. False when a system cannot be solved.
+    fn solve(&self, row: &mut [f64], mask: &[bool], errors: &mut [f64], space: &mut Space) -> bool {
         let size = self.b - self.a;
         let row = &mut row[self.a..self.b];
-        let mut mask = vec![false; size];
-        self.mask.mark(row, &mut mask);
-        space.choose(&mask, true);
+        space.choose(mask, true);
         space.unknowns.clear();
         space.unknowns.extend(space.chosen.iter().map(|&j| row[j]));
         if !space.solve(&self.g, size) {
@@ -183,7 +190,7 @@ impl<'a> Block<'a> {
 /// Mask S or M over some columns of a row.
 enum Marker {
     Single { pattern: Pattern, from: usize, diagonal: Vec<f64> },
-    Joint(Joint),
+    Joint { joint: Joint, width: usize },
 }
 
 impl Marker {
@@ -196,19 +203,30 @@ impl Marker {
         block: &dyn Fn(usize, usize) -> Vec<f64>,
     ) -> Result<Marker> {
         Ok(match setting.choice("mask") {
-            "M" => Marker::Joint(Joint::of_blocks(diagonal.len(), pattern, block)?),
+            "M" => {
+                let width = diagonal.len();
+                Marker::Joint { joint: Joint::of_blocks(width, pattern, block)?, width }
+            }
             _ => Marker::Single { pattern, from, diagonal },
         })
     }
 
-    fn mark(&self, row: &[f64], mask: &mut [bool]) {
+    /// What goes of `rows` `[rows, columns]`.
+    fn mark(&self, rows: &[f64]) -> Vec<bool> {
+        let mut mask = vec![false; rows.len()];
         match self {
-            Marker::Joint(joint) => joint.mark(0, row, mask),
+            Marker::Joint { joint, width } => {
+                for (row, mask) in rows.chunks(*width).zip(mask.chunks_mut(*width)) {
+                    joint.mark(0, row, mask);
+                }
+            }
             Marker::Single { pattern, from, diagonal } => {
-                let scores: Vec<f64> = row.iter().zip(diagonal).map(|(w, g)| w * w / g).collect();
-                pattern.mark(*from, &scores, mask);
+                let weights = rows.iter().zip(diagonal.iter().cycle());
+                let scores: Vec<f64> = weights.map(|(w, g)| w * w / g).collect();
+                pattern.mark(*from, diagonal.len(), &scores, &mut mask);
             }
         }
+        mask
     }
 }
 
@@ -233,7 +251,8 @@ mod tests {
                     let pace = Pace::default();
                     let block = block_on(Block::new(&setting, &h, a, b, &pace)).unwrap();
                     let mut errors = vec![0.0; size];
-                    assert!(block.solve(&mut row, &mut errors, &mut Space::default()));
+                    let mask = block.masks(&row);
+                    assert!(block.solve(&mut row, &mask, &mut errors, &mut Space::default()));
                     block.carry_on(&mut row, &errors, size, &h);
                     predicted += errors[..b - a].iter().map(|e| e * e).sum::<f64>();
                 }
@@ -262,8 +281,8 @@ mod tests {
                     h.loss(&change.collect::<Vec<f64>>())
                 };
                 let mut jointly = f64s(weights);
-                let mut errors = vec![0.0; b - a];
-                assert!(block.solve(&mut jointly, &mut errors, &mut Space::default()));
+                let (mask, mut errors) = (block.masks(&jointly), vec![0.0; b - a]);
+                assert!(block.solve(&mut jointly, &mask, &mut errors, &mut Space::default()));
                 block.carry_on(&mut jointly, &errors, b - a, &h);
                 let mut in_turn = f64s(weights);
                 for j in (a..b).filter(|&j| jointly[j] == 0.0) {

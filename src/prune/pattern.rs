@@ -1,4 +1,7 @@
-//! Which weights of a row may be zero together: any share of a row, or N of every M neighbours.
+//! Which weights may be zero together: any share of a row, any share of all rows together, or N of every M neighbours.
+//!
+//! A threshold is the highest score that goes. It belongs to a row, or to all rows of the columns that are looked at:
+//! the whole matrix, or a block of its columns.
 
 use crate::method::{Knob, KnobKind};
 use crate::order;
@@ -8,6 +11,8 @@ use crate::order;
 pub enum Pattern {
     /// This share of every output row, 0..=1.
     Row(f64),
+    /// This share of all rows together, which may lose more in one row than in another.
+    Shared(f64),
     /// `zeros` of every `group` neighbouring inputs.
     NofM { zeros: usize, group: usize },
 }
@@ -16,7 +21,7 @@ pub enum Pattern {
 pub const SPARSITY: Knob = Knob {
     id: "sparsity",
     label: "Sparsity",
-    help: "Share of the weights of every output row that become zero (unstructured pattern)",
+    help: "Share of the weights that become zero (unstructured pattern)",
     kind: KnobKind::Number { min: 0.0, max: 0.95, step: 0.05, default: 0.5 },
 };
 pub const PATTERN: Knob = Knob {
@@ -34,30 +39,55 @@ pub const PATTERN: Knob = Knob {
     },
 };
 
+const ROW: (&str, &str) = ("row", "one for every row");
+const THRESHOLD_HELP: &str = "What shares one threshold (unstructured pattern): the weights of an output row, or those of all rows, which then lose more or less than their share";
+
+/// Threshold of a method that looks at a whole matrix at once.
+pub const THRESHOLD: Knob = Knob {
+    id: "threshold",
+    label: "Threshold",
+    help: THRESHOLD_HELP,
+    kind: KnobKind::Choice { options: &[ROW, ("layer", "one for the matrix")], default: "row" },
+};
+
+/// Threshold of a method that works in blocks; a block may be the whole row.
+pub const THRESHOLD_OF_BLOCK: Knob = Knob {
+    id: "threshold",
+    label: "Threshold",
+    help: THRESHOLD_HELP,
+    kind: KnobKind::Choice {
+        options: &[ROW, ("block", "one for all rows of a block")],
+        default: "row",
+    },
+};
+
 impl Pattern {
-    /// From the values of the two knobs.
+    /// From the values of the three knobs.
     pub fn of(setting: &crate::method::Setting) -> Pattern {
         match setting.choice("pattern") {
             "2:4" => Pattern::NofM { zeros: 2, group: 4 },
             "4:8" => Pattern::NofM { zeros: 4, group: 8 },
             "1:4" => Pattern::NofM { zeros: 3, group: 4 },
-            _ => Pattern::Row(setting.number("sparsity")),
+            _ if setting.choice("threshold") == "row" => Pattern::Row(setting.number("sparsity")),
+            _ => Pattern::Shared(setting.number("sparsity")),
         }
     }
 
     /// Share of zeros asked for.
     pub fn share(&self) -> f64 {
         match self {
-            Pattern::Row(share) => *share,
+            Pattern::Row(share) | Pattern::Shared(share) => *share,
             Pattern::NofM { zeros, group } => *zeros as f64 / *group as f64,
         }
     }
 
-    /// Weights of columns `from..to` of a row that are removed. Summed over blocks this is what a whole row loses:
-    /// round(n * share), or N of every group of M and floor(m * N / M) of a last group of m < M.
+    /// Weights of columns `from..to` of a row (on average) that are removed. Summed over blocks this is what a whole
+    /// row loses: round(n * share), or N of every group of M and floor(m * N / M) of a last group of m < M.
     pub fn quota(&self, from: usize, to: usize) -> usize {
         let upto = |column: usize| match *self {
-            Pattern::Row(share) => (column as f64 * share).round() as usize,
+            Pattern::Row(share) | Pattern::Shared(share) => {
+                (column as f64 * share).round() as usize
+            }
             Pattern::NofM { zeros, group } => {
                 column / group * zeros + column % group * zeros / group
             }
@@ -65,16 +95,28 @@ impl Pattern {
         upto(to) - upto(from)
     }
 
-    /// Marks the weights of columns `from..from + scores.len()` of a row that have the lowest scores; ties fall to
-    /// the lower index. With groups, `from` begins one.
-    pub fn mark(&self, from: usize, scores: &[f64], mask: &mut [bool]) {
+    /// Whether rows can be marked one after the other.
+    pub fn is_by_row(&self) -> bool {
+        !matches!(self, Pattern::Shared(_))
+    }
+
+    /// Marks the weights of columns `from..from + width` that have the lowest `scores` `[rows, width]`; ties fall to
+    /// the lower index. With groups, `from` begins one. A shared threshold needs all rows of the matrix.
+    pub fn mark(&self, from: usize, width: usize, scores: &[f64], mask: &mut [bool]) {
         assert_eq!(scores.len(), mask.len(), "a mask and its scores");
-        match *self {
-            Pattern::Row(_) => mark_lowest(scores, self.quota(from, from + scores.len()), mask),
-            Pattern::NofM { zeros, group } => {
-                for (s, m) in scores.chunks(group).zip(mask.chunks_mut(group)) {
-                    mark_lowest(s, s.len() * zeros / group, m);
+        if let Pattern::Shared(share) = *self {
+            let rows = scores.len() / width;
+            let upto = |column: usize| ((rows * column) as f64 * share).round() as usize;
+            return mark_lowest(scores, upto(from + width) - upto(from), mask);
+        }
+        for (scores, mask) in scores.chunks(width).zip(mask.chunks_mut(width)) {
+            match *self {
+                Pattern::NofM { zeros, group } => {
+                    for (s, m) in scores.chunks(group).zip(mask.chunks_mut(group)) {
+                        mark_lowest(s, s.len() * zeros / group, m);
+                    }
                 }
+                _ => mark_lowest(scores, self.quota(from, from + width), mask),
             }
         }
     }
@@ -85,14 +127,11 @@ fn mark_lowest(scores: &[f64], remove: usize, mask: &mut [bool]) {
     if remove == 0 {
         return;
     }
-    let mut keys: Vec<u64> = scores.iter().map(|s| order::key(*s)).collect();
-    order::sort(&mut keys);
-    let last = keys[remove - 1];
+    let keys: Vec<u64> = scores.iter().map(|s| order::key(*s)).collect();
+    let (last, before) = order::select(&keys, remove - 1);
     // Of the weights that share the last score, those of the lowest index go.
-    let below = keys.partition_point(|key| *key < last);
-    let mut ties = remove - below;
-    for (marked, score) in mask.iter_mut().zip(scores) {
-        let key = order::key(*score);
+    let mut ties = before + 1;
+    for (marked, key) in mask.iter_mut().zip(keys) {
         let tied = key == last && ties > 0;
         ties -= usize::from(tied);
         *marked = key < last || tied;
@@ -106,7 +145,7 @@ mod tests {
 
     fn marked(pattern: Pattern, scores: &[f64]) -> Vec<bool> {
         let mut mask = vec![false; scores.len()];
-        pattern.mark(0, scores, &mut mask);
+        pattern.mark(0, scores.len(), scores, &mut mask);
         mask
     }
 
@@ -130,6 +169,26 @@ mod tests {
         let mask = marked(Pattern::NofM { zeros: 2, group: 4 }, &scores);
         let (o, x) = (false, true);
         assert_eq!(mask, [x, o, x, o, x, x, o, o, x, o, o]);
+    }
+
+    #[test]
+    fn a_shared_threshold_counts_over_all_rows_and_blocks_add_up() {
+        let (rows, n, share) = (7, 31, 0.33);
+        let scores: Vec<f64> = (0..rows * n).map(|i| ((i * 37) % 101) as f64).collect();
+        let pattern = Pattern::Shared(share);
+        let count = |mask: &[bool]| mask.iter().filter(|m| **m).count();
+        let mut mask = vec![false; rows * n];
+        pattern.mark(0, n, &scores, &mut mask);
+        assert_eq!(count(&mask), (rows as f64 * n as f64 * share).round() as usize);
+        let kept = scores.iter().zip(&mask).filter(|(_, m)| !**m).map(|(s, _)| *s);
+        let gone = scores.iter().zip(&mask).filter(|(_, m)| **m).map(|(s, _)| *s);
+        assert!(gone.fold(0.0, f64::max) <= kept.fold(f64::INFINITY, f64::min));
+        let blocks = [(0, 8), (8, 16), (16, 31)].map(|(a, b)| {
+            let mut block = vec![false; rows * (b - a)];
+            pattern.mark(a, b - a, &scores[..rows * (b - a)], &mut block);
+            count(&block)
+        });
+        assert_eq!(blocks.iter().sum::<usize>(), count(&mask));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! ICLR 2024), relative importance and activations, a = 0.5. Without its channel permutation.
 
 use super::masked::{self, REFIT};
-use super::{DAMPING, INPUTS_DENSE, Job, Needs, PATTERN, Pruning, SPARSITY, Work};
+use super::{DAMPING, INPUTS_DENSE, Job, Needs, PATTERN, Pruning, SPARSITY, THRESHOLD, Work};
 use crate::config::FAMILIES;
 use crate::method::{About, Knob, KnobKind, Setting};
 
@@ -27,11 +27,14 @@ static ABOUT: About = About {
     knobs: &[
         SPARSITY,
         PATTERN,
+        THRESHOLD,
         POWER,
         REFIT,
         DAMPING,
         INPUTS_DENSE,
+        super::RATIOS,
         super::MATRICES,
+        super::LAYERS,
         super::SEQUENCES,
         super::RUN,
     ],

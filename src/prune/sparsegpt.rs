@@ -7,14 +7,14 @@
 //!
 //! Source: Frantar & Alistarh 2023 (arXiv 2301.00774), algorithm 1. In the words of Zhao et al. 2024
 //! (arXiv 2410.15567): SS, and MS with mask M. Where we differ: a row loses exactly its share in every block; the
-//! authors' code takes one threshold for all rows of a block, and one weight more.
+//! authors' code takes one threshold for all rows of a block (`threshold=block`), and one weight more.
 
 use super::device::Masking;
 use super::joint::Joint;
 use super::linalg::axpy;
 use super::{
     BLOCK, DAMPING, INPUTS_PRUNED, Job, MASK, Needs, Outcome, PATTERN, Pattern, Pruning, SPARSITY,
-    Work, block_of, in_batches,
+    THRESHOLD_OF_BLOCK, Work, block_of, in_batches,
 };
 use crate::config::FAMILIES;
 use crate::kernels::prune_rows::Way;
@@ -27,15 +27,18 @@ static ABOUT: About = About {
     id: "sparsegpt",
     label: "SparseGPT",
     summary: "Goes through the inputs from left to right, removes the weights whose loss is smallest, and lets the later ones take over what they did.",
-    source: "Frantar & Alistarh 2023 (arXiv 2301.00774), algorithm 1: SS in the words of arXiv 2410.15567; with mask M it is MS. A row loses exactly its share in every block, where the authors' code takes one threshold for all rows of a block.",
+    source: "Frantar & Alistarh 2023 (arXiv 2301.00774), algorithm 1: SS in the words of arXiv 2410.15567; with mask M it is MS. A row loses exactly its share in every block, where the authors' code takes one threshold for all rows of a block (threshold=block).",
     knobs: &[
         SPARSITY,
         PATTERN,
+        THRESHOLD_OF_BLOCK,
         MASK,
         BLOCK,
         DAMPING,
         INPUTS_PRUNED,
+        super::RATIOS,
         super::MATRICES,
+        super::LAYERS,
         super::SEQUENCES,
         super::RUN,
     ],
@@ -70,7 +73,7 @@ impl Pruning for SparseGpt {
                 pattern,
                 joint: joint.as_ref(),
             };
-            in_batches(job, async |rows: &mut [f64], pace: &Pace| {
+            in_batches(job, pattern, async |rows: &mut [f64], pace: &Pace| {
                 sweep.rows(rows, pace).await?;
                 Ok(Outcome::Done)
             })
@@ -102,8 +105,10 @@ impl Sweep<'_> {
         let mut errors = vec![0.0; rows.len() / n * self.block];
         for a in (0..n).step_by(self.block) {
             let b = (a + self.block).min(n);
-            for (row, errors) in rows.chunks_exact_mut(n).zip(errors.chunks_exact_mut(self.block)) {
-                self.sweep_block(row, errors, a, b);
+            let mut masks = self.block_masks(rows, a, b);
+            let rest = errors.chunks_exact_mut(self.block).zip(masks.chunks_exact_mut(b - a));
+            for (row, (errors, mask)) in rows.chunks_exact_mut(n).zip(rest) {
+                self.sweep_block(row, mask, errors, a, b);
             }
             if b < n {
                 for k in a..b {
@@ -120,19 +125,33 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// Columns a..b of one row; `errors` takes e of every column.
-    fn sweep_block(&self, row: &mut [f64], errors: &mut [f64], a: usize, b: usize) {
-        let n = self.n;
-        let mut mask = vec![false; b - a];
-        if let Pattern::Row(_) = self.pattern {
-            self.mark(row, a, &mut mask);
+    /// What of the columns a..b goes, of all rows `[rows, b - a]`; groups are masked when the sweep reaches them.
+    fn block_masks(&self, rows: &[f64], a: usize, b: usize) -> Vec<bool> {
+        let mut masks = vec![false; rows.len() / self.n * (b - a)];
+        if !matches!(self.pattern, Pattern::NofM { .. }) {
+            let blocks = rows.chunks_exact(self.n).map(|row| &row[a..b]);
+            let scores: Vec<f64> = blocks.flat_map(|row| self.scores(row, a)).collect();
+            self.pattern.mark(a, b - a, &scores, &mut masks);
         }
+        masks
+    }
+
+    /// Columns a..b of one row; `errors` takes e of every column.
+    fn sweep_block(
+        &self,
+        row: &mut [f64],
+        mask: &mut [bool],
+        errors: &mut [f64],
+        a: usize,
+        b: usize,
+    ) {
+        let n = self.n;
         for j in a..b {
             if let Pattern::NofM { group, .. } = self.pattern
                 && (j - a).is_multiple_of(group)
             {
                 let end = (j + group).min(b);
-                self.mark(row, j, &mut mask[j - a..end - a]);
+                self.mark_group(&row[j..end], j, &mut mask[j - a..end - a]);
             }
             errors[j - a] = 0.0;
             if !mask[j - a] {
@@ -142,17 +161,20 @@ impl Sweep<'_> {
         }
     }
 
-    /// Which of the columns `from..from + mask.len()` go, by the row's present weights.
-    fn mark(&self, row: &[f64], from: usize, mask: &mut [bool]) {
-        let row = &row[from..from + mask.len()];
-        if let Some(joint) = self.joint {
-            return joint.mark(from, row, mask);
+    /// Which of the columns from `from` on go, by their present weights `row`.
+    fn mark_group(&self, row: &[f64], from: usize, mask: &mut [bool]) {
+        match self.joint {
+            Some(joint) => joint.mark(from, row, mask),
+            None => self.pattern.mark(from, row.len(), &self.scores(row, from), mask),
         }
+    }
+
+    /// Mask S for some weights of a row, of the columns from `from` on.
+    fn scores(&self, row: &[f64], from: usize) -> Vec<f64> {
         let score = |(k, w): (usize, &f64)| {
             let u = self.u[(from + k) * self.n + from + k];
             (w / u).powi(2)
         };
-        let scores: Vec<f64> = row.iter().enumerate().map(score).collect();
-        self.pattern.mark(from, &scores, mask);
+        row.iter().enumerate().map(score).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Wanda: remove the weights with the smallest |W_ij| * ||x_j||_2 in every output row.
 
 use super::masked::{self, REFIT};
-use super::{DAMPING, INPUTS_DENSE, Job, Needs, PATTERN, Pruning, SPARSITY, Work};
+use super::{DAMPING, INPUTS_DENSE, Job, Needs, PATTERN, Pruning, SPARSITY, THRESHOLD, Work};
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
 
@@ -15,10 +15,13 @@ static ABOUT: About = About {
     knobs: &[
         SPARSITY,
         PATTERN,
+        THRESHOLD,
         REFIT,
         DAMPING,
         INPUTS_DENSE,
+        super::RATIOS,
         super::MATRICES,
+        super::LAYERS,
         super::SEQUENCES,
         super::RUN,
     ],

@@ -43,6 +43,9 @@ pub async fn run(
     if let Some(setting) = &spec.reduction {
         reduce::check(&loaded.config, setting)?;
     }
+    if let Some(setting) = &spec.pruning {
+        prune::check(&loaded.config, setting)?;
+    }
     let task = build_task(engine, spec, &loaded).await?;
     let chosen = engine.device(spec.backend, &loaded).await?;
     let device = chosen.device;

@@ -76,7 +76,7 @@ impl RunSpec {
             "model" => self.set_model(value)?,
             "eval" => self.evaluation = parse_eval(value)?,
             "reduce" => self.reduction = Setting::parse(value, &reduce::abouts())?,
-            "prune" => self.pruning = Setting::parse(value, &prune::abouts())?,
+            "prune" => self.pruning = parse_prune(value)?,
             "seed" => self.seed = number(name, value, 0, u64::from(u32::MAX))?,
             "tokens" => self.tokens = number(name, value, 1, 512)? as usize,
             "temperature" => self.temperature = temperature(value)?,
@@ -117,7 +117,14 @@ impl RunSpec {
             "prune" => self.pruning.as_mut(),
             _ => None,
         };
-        setting.ok_or_else(unknown)?.set_knob(knob, value)
+        let setting = setting.ok_or_else(unknown)?;
+        let mut changed = setting.clone();
+        changed.set_knob(knob, value)?;
+        if group == "prune" {
+            prune::check_setting(&changed)?;
+        }
+        *setting = changed;
+        Ok(())
     }
 
     /// Control name -> value.
@@ -263,6 +270,12 @@ fn parse_eval(value: &str) -> Result<Setting> {
     })
 }
 
+fn parse_prune(value: &str) -> Result<Option<Setting>> {
+    let setting = Setting::parse(value, &prune::abouts())?;
+    setting.iter().try_for_each(prune::check_setting)?;
+    Ok(setting)
+}
+
 fn number(name: &str, value: &str, min: u64, max: u64) -> Result<u64> {
     let found = value.parse().ok().filter(|n| (min..=max).contains(n));
     found.ok_or_else(|| Error::input(name, value, format!("a whole number from {min} to {max}")))
@@ -375,6 +388,21 @@ mod tests {
     }
 
     #[test]
+    fn pruning_knobs_that_do_not_fit_together_change_nothing() {
+        let mut spec = RunSpec::first();
+        spec.set("prune", "mrp").unwrap();
+        let error = spec.set("prune.mask", "M").unwrap_err().to_string();
+        assert!(error.contains("a pattern such as 2:4"), "{error}");
+        assert_eq!(spec.pruning.as_ref().unwrap().to_string(), "mrp");
+        spec.set("prune.pattern", "2:4").unwrap();
+        spec.set("prune.mask", "M").unwrap();
+        assert!(spec.set("prune.pattern", "unstructured").is_err());
+        assert!(spec.set("prune.threshold", "block").is_err());
+        assert!(spec.set("prune.ratios", "sensitivity").is_err());
+        assert_eq!(spec.pruning.unwrap().to_string(), "mrp:pattern=2:4,mask=M");
+    }
+
+    #[test]
     fn hostile_links_are_refused_by_name() {
         let long = format!("#v=1&p={}", "a".repeat(70_000));
         for (link, part) in [
@@ -383,6 +411,8 @@ mod tests {
             ("#v=1&m=../../etc/passwd", "one of lm-mamba2"),
             ("#v=1&tr=utrc:cut=NaN", "a number from"),
             ("#v=1&sp=wanda:sparsity=1e999", "a number from"),
+            ("#v=1&sp=mrp:mask=M", "a pattern such as 2:4"),
+            ("#v=1&sp=wanda:pattern=2:4,threshold=layer", "threshold"),
             ("#v=1&seed=-1", "whole number"),
             ("#v=1&gen=100000000", "whole number"),
             ("#v=1&p=%ff", "percent-encoded"),

@@ -57,7 +57,7 @@ fn the_closed_form_is_the_least_squares_refit() {
         for (r, weights) in case.weights.chunks(n).enumerate() {
             let mut mask = vec![false; n];
             let scores: Vec<f64> = weights.iter().map(|w| f64::from(w.abs())).collect();
-            Pattern::Row(share).mark(0, &scores, &mut mask);
+            Pattern::Row(share).mark(0, n, &scores, &mut mask);
             let row = f64s(weights);
             let expected = oracle(&case, &row, &mask, 0.01);
             for (way, tolerance) in [(Way::Dual, 1e-8), (Way::Primal, 1e-8), (Way::Gradients, 1e-4)]
@@ -81,8 +81,9 @@ fn with_one_mask_nothing_beats_the_whole_row() {
     let n = 96;
     let case = layer(24, n, 300, 5);
     let h = hessian(&case.gram, n, 0.01);
-    for pattern in ["sparsity=0.5", "sparsity=0.8", "pattern=2:4", "pattern=4:8"] {
-        for spec in specs(pattern) {
+    let patterns = ["sparsity=0.5", "sparsity=0.8", "pattern=2:4", "pattern=4:8"];
+    for all in patterns.map(specs).into_iter().chain([shared_specs(0.5), shared_specs(0.8)]) {
+        for spec in all {
             let after = pruned(&case, &spec);
             for (row, after) in case.weights.chunks(n).zip(after.chunks(n)) {
                 let best = refitted(&h, &f64s(row), &zeros(after), Way::Primal);
@@ -163,7 +164,7 @@ fn limits_are_what_they_must_be() {
         let expected: Vec<f64> = (0..n).map(|j| row[j] - step * h.inverse[17 * n + j]).collect();
         assert!(largest(&refitted(&h, &row, &mask, way), &expected) < 1e-6, "{way:?}: one removed");
     }
-    for spec in specs("sparsity=0") {
+    for spec in specs("sparsity=0").into_iter().chain(shared_specs(0.0)) {
         assert_eq!(pruned(&case, &spec), case.weights, "{spec}");
     }
 }
@@ -222,6 +223,34 @@ fn every_row_and_every_group_loses_exactly_its_share() {
             }
         }
     }
+}
+
+#[test]
+fn with_a_shared_threshold_the_matrix_loses_exactly_its_share() {
+    // 70 rows are more than a batch.
+    let (rows, n) = (70, 50);
+    let case = layer(rows, n, 150, 17);
+    for share in [0.35, 0.5] {
+        for spec in shared_specs(share) {
+            let mask = zeros(&pruned(&case, &spec));
+            let lost = mask.iter().filter(|m| **m).count();
+            assert_eq!(lost, (rows as f64 * n as f64 * share).round() as usize, "{spec}");
+            let counts = mask.chunks(n).map(|row| row.iter().filter(|m| **m).count());
+            assert!(counts.clone().min() < counts.max(), "{spec}: the rows share nothing");
+        }
+    }
+}
+
+#[test]
+fn one_threshold_for_the_matrix_takes_its_smallest_weights() {
+    let (rows, n) = (70, 40);
+    let case = layer(rows, n, 100, 18);
+    let after = pruned(&case, "magnitude:sparsity=0.6,threshold=layer");
+    let of = |gone: bool| {
+        let pairs = case.weights.iter().zip(&after);
+        pairs.filter(move |(_, a)| (**a == 0.0) == gone).map(|(w, _)| w.abs())
+    };
+    assert!(of(true).fold(0.0, f32::max) <= of(false).fold(f32::INFINITY, f32::min));
 }
 
 #[test]
@@ -293,7 +322,7 @@ fn mask_m_takes_the_best_subset_of_a_group() {
 fn mask_m_needs_groups() {
     let setting = setting("mrp:mask=M");
     let case = layer(1, 8, 30, 15);
-    let h = Rc::new(hessian(&case.gram, 8, 0.01));
+    let h = hessian(&case.gram, 8, 0.01);
     let inputs = Inputs { cols: 8, square_sums: Vec::new(), hessian: Some(h), device: None };
     let (mut weights, pace) = (case.weights, Pace::default());
     let job = Job { weights: &mut weights, inputs: &inputs, setting: &setting, pace: &pace };

@@ -78,7 +78,7 @@ pub fn pruned(layer: &Layer, spec: &str) -> Vec<f32> {
         if needs == Needs::Factor {
             h.inverse.clear(); // a method that did not ask for it must do without
         }
-        Rc::new(h)
+        h
     });
     let mut weights = layer.weights.clone();
     let inputs = Inputs { cols: n, square_sums, hessian, device: None };
@@ -128,6 +128,18 @@ pub fn specs(pattern: &str) -> Vec<String> {
         specs.extend(forms);
     }
     specs
+}
+
+/// Every method in every form with a threshold that rows share, for an unstructured sparsity.
+pub fn shared_specs(sparsity: f64) -> Vec<String> {
+    specs(&format!("sparsity={sparsity}"))
+        .into_iter()
+        .map(|spec| {
+            let kind =
+                if spec.contains("mrp") || spec.contains("sparsegpt") { "block" } else { "layer" };
+            format!("{spec},threshold={kind}")
+        })
+        .collect()
 }
 
 /// The mask of a result.

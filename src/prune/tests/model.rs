@@ -155,6 +155,59 @@ fn statistics_are_sums_over_all_sequences_but_the_last() {
 }
 
 #[test]
+fn sensitivity_moves_ratios_by_ten_points_at_most_and_keeps_their_mean() {
+    for name in MODELS {
+        let loaded = load(name);
+        // Rows of one group (q, k, v) take different ways at different ratios.
+        for spec in ["wanda", "mrp:sparsity=0.6", "sparsegpt:threshold=block", "mrp:sparsity=0.45"]
+        {
+            let mark = if spec.contains(':') { ',' } else { ':' };
+            let wanted = setting(spec).number("sparsity");
+            let spec = format!("{spec}{mark}ratios=sensitivity");
+            let report = loaded.prune(&spec, &mut None).unwrap().report;
+            let size = |m: &crate::prune::MatrixReport| (m.rows * m.cols) as f64;
+            let all: f64 = report.iter().map(size).sum();
+            let mean = report.iter().map(|m| size(m) * m.requested).sum::<f64>() / all;
+            assert!((mean - wanted).abs() < 1e-12, "{name} {spec}: {mean}");
+            assert!(report.iter().any(|m| m.requested != wanted), "{name} {spec}");
+            for m in &report {
+                assert!((m.requested - wanted).abs() < 0.1 + 1e-12, "{name} {spec}: {m:?}");
+                // A row loses whole weights; with a shared threshold the matrix does.
+                assert!((m.achieved - m.requested).abs() <= 0.5 / m.cols as f64 + 1e-12, "{m:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_chosen_matrices_and_layers_are_pruned() {
+    let names = |name: &str, spec: &str| -> Vec<String> {
+        load(name).prune(spec, &mut None).unwrap().report.into_iter().map(|m| m.name).collect()
+    };
+    let mamba = names("mamba-f32", "wanda:matrices=no-x_proj");
+    assert!(mamba.iter().all(|n| n.contains("in_proj") || n.contains("out_proj")), "{mamba:?}");
+    assert!(names("mamba-f32", "wanda").iter().any(|n| n.contains("x_proj")));
+    for spec in ["wanda:layers=1", "mrp:layers=1"] {
+        let one = names("llama-f32-gqa", spec);
+        assert!(!one.is_empty() && one.iter().all(|n| n.contains("layers.1.")), "{one:?}");
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let loaded = load("llama-f32-gqa");
+    for (spec, part) in [
+        ("mrp:mask=M", "a pattern such as 2:4"),
+        ("wanda:pattern=2:4,threshold=layer", "threshold"),
+        ("sparsegpt:pattern=4:8,ratios=sensitivity", "ratios"),
+        ("wanda:layers=0+99", "layers 0 to"),
+    ] {
+        let error = loaded.prune(spec, &mut None).err().unwrap().to_string();
+        assert!(error.contains(part), "{spec}: {error}");
+    }
+}
+
+#[test]
 fn nothing_removed_is_the_dense_model() {
     let loaded = load("mamba2-f32-groups");
     for spec in specs("sparsity=0") {
@@ -179,6 +232,7 @@ fn kept_statistics_change_nothing() {
         "sparsegpt:inputs=dense,pattern=2:4",
         "ria",
         "wanda:matrices=all",
+        "wanda:layers=1",
         "sparsegpt",
     ] {
         let cold = loaded.prune(spec, &mut None).unwrap();

@@ -1,0 +1,282 @@
+//! Pruning: methods x patterns x models, held-out perplexity, paired with the dense model and with the neighbour.
+//!
+//! Arithmetic on the CPU in f64, scoring on the CPU; 16 calibration windows, the default.
+
+mod page;
+
+use super::{Args, cache, task};
+use crate::backend::Device;
+use crate::cli::load;
+use crate::eval::{Arm, Prior, Quality, Score, Task, no_context};
+use crate::method::Setting;
+use crate::models::Model;
+use crate::pace::{Pace, now_ms};
+use crate::prune::{Calibration, Subject, abouts, prune};
+use crate::session::bundle::{INDEX, data_hash};
+use crate::session::{CalibrationText, Engine, Loaded, calibration};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// A method as it stands in the tables: its name and its SPEC without a pattern.
+pub struct Row {
+    pub label: &'static str,
+    pub spec: &'static str,
+}
+
+const fn row(label: &'static str, spec: &'static str) -> Row {
+    Row { label, spec }
+}
+
+pub const ROWS: [Row; 6] = [
+    row("magnitude", "magnitude"),
+    row("Wanda", "wanda"),
+    row("RIA", "ria"),
+    row("SparseGPT", "sparsegpt"),
+    row("MRP", "mrp"),
+    row("Wanda + refit", "wanda:refit=row,inputs=pruned"),
+];
+/// Rows in the order that the literature leads one to expect, the best first.
+pub const ORDER: [&str; 4] = ["MRP", "SparseGPT", "Wanda", "magnitude"];
+/// Name and knob of every column.
+pub const PATTERNS: [(&str, &str); 5] = [
+    ("50 %", "sparsity=0.5"),
+    ("60 %", "sparsity=0.6"),
+    ("70 %", "sparsity=0.7"),
+    ("2:4", "pattern=2:4"),
+    ("4:8", "pattern=4:8"),
+];
+
+/// What was measured of one pruned model, or of the dense one.
+#[derive(Serialize, Deserialize, Clone)]
+pub struct Cell {
+    scores: Vec<Score>,
+    /// Relative squared output error on the held-out calibration window, mean over matrices by size.
+    held_out_error: Option<f64>,
+    /// Share of zeros of the pruned matrices.
+    sparsity: f64,
+    /// How often a damping had to be raised, over all matrices.
+    retries: u32,
+}
+
+/// A model with everything that was measured on it.
+pub struct Column {
+    pub label: String,
+    /// sha256 of the weights.
+    pub sha256: String,
+    task: Task,
+    dense: Cell,
+    /// (row, pattern) -> cell; absent where it was not measured.
+    cells: BTreeMap<(usize, usize), Cell>,
+}
+
+impl Column {
+    /// Perplexity of a cell with another as its baseline, or with the dense model.
+    pub fn figure(&self, row: usize, pattern: usize, against: Option<usize>) -> Option<Quality> {
+        let base = match against {
+            None => &self.dense,
+            Some(other) => self.cells.get(&(other, pattern))?,
+        };
+        let cell = self.cells.get(&(row, pattern))?;
+        let mut all = self.task.figures(&base.scores, &cell.scores).into_iter();
+        all.find(|q| q.metric == "perplexity")
+    }
+
+    /// Perplexity of the dense model.
+    pub fn dense(&self) -> Option<Quality> {
+        let scores = &self.dense.scores;
+        self.task.figures(scores, scores).into_iter().find(|q| q.metric == "perplexity")
+    }
+
+    pub fn cell(&self, row: usize, pattern: usize) -> Option<&Cell> {
+        self.cells.get(&(row, pattern))
+    }
+}
+
+/// Where a SPEC stands in the tables.
+pub fn spec(row: &Row, pattern: usize) -> String {
+    let mark = if row.spec.contains(':') { ',' } else { ':' };
+    format!("{}{mark}{}", row.spec, PATTERNS[pattern].1)
+}
+
+pub fn evaluation(is_fast: bool) -> String {
+    format!("text:context=1,target=512,windows={}", if is_fast { 1 } else { 8 })
+}
+
+pub async fn report(args: &Args) -> Result<()> {
+    let mut engine = load::engine();
+    let mut store = Store {
+        path: args.cache(),
+        measured: cache::read(&args.cache())?,
+        end: args.end(),
+        is_complete: true,
+    };
+    let mut columns = Vec::new();
+    for name in names(&args.model) {
+        columns.extend(measure(&mut engine, &name, args.fast, &mut store).await?);
+    }
+    args.write(&page::page(&columns, args.fast, store.is_complete), store.is_complete)
+}
+
+/// The models that were asked for, or the bundled language models.
+fn names(asked: &[String]) -> Vec<String> {
+    if !asked.is_empty() {
+        return asked.to_vec();
+    }
+    let language = INDEX.models.iter().filter(|m| m.evaluations.iter().any(|e| e == "text"));
+    language.map(|m| m.id.clone()).collect()
+}
+
+/// The cache while a report is on.
+struct Store {
+    path: String,
+    measured: BTreeMap<String, Cell>,
+    end: f64,
+    is_complete: bool,
+}
+
+impl Store {
+    /// Gives the cell of a key; measures it unless it is there or the time is up.
+    async fn cell(
+        &mut self,
+        key: String,
+        measure: impl AsyncFnOnce() -> Result<Cell>,
+    ) -> Result<Option<Cell>> {
+        if let Some(cell) = self.measured.get(&key) {
+            return Ok(Some(cell.clone()));
+        }
+        if now_ms() > self.end {
+            self.is_complete = false;
+            return Ok(None);
+        }
+        let start = now_ms();
+        let cell = measure().await?;
+        eprintln!("{:>7.1} s  {key}", (now_ms() - start) / 1e3);
+        self.measured.insert(key, cell.clone());
+        cache::write(&self.path, &self.measured)?;
+        Ok(Some(cell))
+    }
+}
+
+/// A model on the CPU with its items.
+struct Bench {
+    loaded: Rc<Loaded>,
+    model: Model,
+    task: Task,
+    priors: Vec<Prior>,
+    kept: Option<Calibration>,
+}
+
+/// Everything of one model; nothing where the time was up before the dense model was measured.
+async fn measure(
+    engine: &mut Engine,
+    name: &str,
+    is_fast: bool,
+    store: &mut Store,
+) -> Result<Option<Column>> {
+    let (_, loaded) = load::model(engine, name).await?;
+    let eval = evaluation(is_fast);
+    let (task, hash) = task(engine, &eval, &loaded).await?;
+    let text = calibration_hash(&loaded);
+    let key = |spec: &str| format!("{hash}{text} {name} {eval} {spec}");
+    let model = Model::load(&Device::Cpu, &loaded.config, &loaded.weights)?;
+    let mut bench = Bench { loaded, model, task, priors: Vec::new(), kept: None };
+    bench.find_priors().await?;
+    let Some(dense) = store.cell(key("off"), async || bench.dense().await).await? else {
+        return Ok(None);
+    };
+    let mut cells = BTreeMap::new();
+    for (r, row) in ROWS.iter().enumerate() {
+        for p in 0..PATTERNS.len() {
+            let setting = setting(&spec(row, p))?;
+            let key = key(&setting.to_string());
+            let cell = store.cell(key, async || bench.pruned(engine, &setting).await).await?;
+            cells.extend(cell.map(|cell| ((r, p), cell)));
+        }
+    }
+    let view = &bench.loaded.view;
+    let label = format!("{} (`{name}`)", view.label);
+    Ok(Some(Column { label, sha256: view.sha256.clone(), task: bench.task, dense, cells }))
+}
+
+fn setting(spec: &str) -> Result<Setting> {
+    let found = Setting::parse(spec, &abouts())?;
+    found.ok_or_else(|| Error::input("pruning", spec, "a method"))
+}
+
+/// First digits of the hash of the calibration text.
+fn calibration_hash(loaded: &Loaded) -> String {
+    let hash = match &loaded.calibration {
+        CalibrationText::Bundled(file) => data_hash(std::slice::from_ref(file)),
+        own => own.name(),
+    };
+    hash[..8].into()
+}
+
+impl Bench {
+    fn arm<'a>(&'a self, model: &'a Model) -> Arm<'a> {
+        let config = &self.loaded.config;
+        Arm { device: &Device::Cpu, config, model, reduction: None, filler: None }
+    }
+
+    async fn find_priors(&mut self) -> Result<()> {
+        let none = no_context(&self.arm(&self.model))?;
+        let mut priors = Vec::with_capacity(self.task.len());
+        for i in 0..self.task.len() {
+            priors.push(self.task.prior(&self.arm(&self.model), &none, i).await?);
+        }
+        self.priors = priors;
+        Ok(())
+    }
+
+    async fn scores(&self, model: &Model) -> Result<Vec<Score>> {
+        let mut scores = Vec::with_capacity(self.task.len());
+        for (i, prior) in self.priors.iter().enumerate() {
+            scores.push(self.task.score(&self.arm(model), prior, i).await?);
+        }
+        Ok(scores)
+    }
+
+    async fn dense(&self) -> Result<Cell> {
+        let scores = self.scores(&self.model).await?;
+        Ok(Cell { scores, held_out_error: None, sparsity: 0.0, retries: 0 })
+    }
+
+    async fn pruned(&mut self, engine: &Engine, setting: &Setting) -> Result<Cell> {
+        let loaded = self.loaded.clone();
+        let (config, weights) = (&loaded.config, &loaded.weights);
+        let sequences = calibration::sequences(engine, &loaded, setting).await?;
+        let subject = Subject { device: &Device::Cpu, config, weights, dense: &self.model };
+        let (kept, pace) = (&mut self.kept, Pace::default());
+        let pruned = prune(&subject, &sequences, setting, kept, &pace, &mut |_, _| {}).await?;
+        let model = Model::load(&Device::Cpu, config, &weights.with_edits(pruned.edits))?;
+        let report = &pruned.report;
+        let size = |m: &crate::prune::MatrixReport| (m.rows * m.cols) as f64;
+        let all: f64 = report.iter().map(size).sum();
+        let errors: Option<f64> =
+            report.iter().map(|m| m.held_out_error.map(|e| e * size(m) / all)).sum();
+        Ok(Cell {
+            scores: self.scores(&model).await?,
+            held_out_error: errors,
+            sparsity: report.iter().map(|m| m.achieved * size(m) / all).sum(),
+            retries: report.iter().map(|m| m.retries).sum(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spec_of_the_report_can_be_read_and_is_another() {
+        let all = ROWS.iter().flat_map(|row| (0..PATTERNS.len()).map(move |p| spec(row, p)));
+        let mut specs: Vec<String> = all.map(|s| setting(&s).unwrap().to_string()).collect();
+        let n = specs.len();
+        specs.sort();
+        specs.dedup();
+        assert_eq!(specs.len(), n);
+        assert!(ORDER.iter().all(|label| ROWS.iter().any(|row| row.label == *label)));
+    }
+}
