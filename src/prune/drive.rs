@@ -8,13 +8,14 @@
 use super::calibrate::{Calibration, Group, LayerInputs, Statistic, Walk};
 use super::device::DeviceInputs;
 use super::hessian::Hessian;
+use super::units::Fields;
 use super::{Inputs, Job, Needs, Outcome, Pattern, Pruning, method_of};
 use crate::Result;
 use crate::backend::{Device, Tensor, WeightValues};
 use crate::config::ModelConfig;
 use crate::kernels::matmul::matmul;
 use crate::method::Setting;
-use crate::models::{Edits, Linear, Model, Weights, linears};
+use crate::models::{Edit, Edits, Linear, Model, Weights, linears};
 use crate::pace::{Pace, now_ms};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -43,12 +44,25 @@ pub struct MatrixReport {
     pub retries: u32,
     /// Where the weights were computed: on the GPU in f32, else on the CPU in f64.
     pub on_gpu: bool,
+    /// The shape that is left where the matrix became smaller; nothing of a removed layer.
+    pub left: Option<[usize; 2]>,
 }
 
 /// Pruned weights and the report.
 pub struct Pruned {
     pub edits: Edits,
     pub report: Vec<MatrixReport>,
+    /// Where the model has another shape now.
+    pub smaller: Option<Smaller>,
+}
+
+/// What is left of a model's shape.
+pub struct Smaller {
+    pub config: ModelConfig,
+    /// Fields of config.json that differ, and their values.
+    pub fields: Fields,
+    /// The numbers that the layers had before.
+    pub layers: Vec<usize>,
 }
 
 /// Hears (matrices done, matrices in all).
@@ -64,11 +78,9 @@ pub struct Subject<'a> {
     pub dense: &'a Model,
 }
 
-/// Prunes a model's matrices.
+/// Zeroes weights of a model's matrices.
 ///
-/// `sequences` are tokens; the last of two or more is held out. `cache` is an empty place at first and whatever
-/// this function left there the next time; empty it when the model or the device changes.
-/// Errors: cancelled, a setting that makes no sense, inputs that are not finite, or the GPU failed.
+/// Arguments and errors: those of [`super::prune`].
 pub async fn prune(
     subject: &Subject<'_>,
     sequences: &[Vec<u32>],
@@ -84,7 +96,7 @@ pub async fn prune(
     // What a method needs may depend on the width of a matrix, what is gathered for it does not.
     let needs = chosen.first().map_or(Needs::Nothing, |l| method.needs(setting, l.cols));
     let run = Run { subject, method, setting, statistic: Statistic::of(needs), pace };
-    let mut pruned = Pruned { edits: Edits::new(), report: Vec::new() };
+    let mut pruned = Pruned { edits: Edits::new(), report: Vec::new(), smaller: None };
     match setting.choice("inputs") {
         "pruned" => run.follow_pruned(sequences, &chosen, &mut pruned, progress).await?,
         _ => run.follow_dense(sequences, &chosen, cache, &mut pruned, progress).await?,
@@ -203,20 +215,22 @@ impl Run<'_> {
             let on_gpu = ready.inputs.device.is_some();
             let asked = on_gpu.then(|| self.setting.number("damping"));
             let change = Change { linear, before: &before, after: &after };
+            let device = self.subject.device;
             pruned.report.push(MatrixReport {
                 name: linear.name.clone(),
                 rows: linear.rows,
                 cols: linear.cols,
                 requested: Pattern::of(self.setting).share(),
                 achieved: zeros as f64 / after.len() as f64,
-                error: self.error(&change, group.calibration.as_ref()).await?.unwrap_or(0.0),
-                held_out_error: self.error(&change, group.held_out.as_ref()).await?,
+                error: change.error(device, group.calibration.as_ref()).await?.unwrap_or(0.0),
+                held_out_error: change.error(device, group.held_out.as_ref()).await?,
                 milliseconds,
                 damping: hessian.map(|h| h.damping).or(asked),
                 retries: hessian.map_or(0, |h| h.retries),
                 on_gpu,
+                left: None,
             });
-            edits.insert(linear.name.clone(), after);
+            edits.insert(linear.name.clone(), Edit { shape: shape.to_vec(), values: after });
             prepared.insert(index, ready);
         }
         Ok(edits)
@@ -300,12 +314,30 @@ impl Run<'_> {
             }
         }
     }
+}
 
-    /// Relative squared error of a matrix's output on some inputs `[tokens, cols]`.
-    async fn error(&self, change: &Change<'_>, inputs: Option<&Tensor>) -> Result<Option<f64>> {
+/// Damping beyond which the inputs no longer matter.
+pub(super) const MOST_DAMPING: f64 = 1e6;
+
+/// One group's statistics, ready for the method.
+struct Ready {
+    inputs: Inputs,
+    /// XᵀX, should it have to be damped anew; empty without a Hessian.
+    gram: Vec<f64>,
+}
+
+/// A matrix before and after.
+pub(super) struct Change<'a> {
+    pub linear: &'a Linear,
+    pub before: &'a [f32],
+    pub after: &'a [f32],
+}
+
+impl Change<'_> {
+    /// Relative squared error of the output on some inputs `[tokens, cols]`.
+    pub async fn error(&self, device: &Device, inputs: Option<&Tensor>) -> Result<Option<f64>> {
         let Some(inputs) = inputs else { return Ok(None) };
-        let Change { linear, before, after } = *change;
-        let device = self.subject.device;
+        let Change { linear, before, after } = *self;
         let difference: Vec<f32> = before.iter().zip(after).map(|(b, a)| b - a).collect();
         let mut energy = [0.0f64; 2];
         for (sum, values) in energy.iter_mut().zip([&difference[..], before]) {
@@ -317,25 +349,8 @@ impl Run<'_> {
     }
 }
 
-/// Damping beyond which the inputs no longer matter.
-const MOST_DAMPING: f64 = 1e6;
-
-/// One group's statistics, ready for the method.
-struct Ready {
-    inputs: Inputs,
-    /// XᵀX, should it have to be damped anew; empty without a Hessian.
-    gram: Vec<f64>,
-}
-
-/// A matrix before and after.
-struct Change<'a> {
-    linear: &'a Linear,
-    before: &'a [f32],
-    after: &'a [f32],
-}
-
 /// The mean of a nearly symmetric matrix and its transpose.
-fn symmetric(mut a: Vec<f64>, n: usize) -> Vec<f64> {
+pub(super) fn symmetric(mut a: Vec<f64>, n: usize) -> Vec<f64> {
     for i in 0..n {
         for j in 0..i {
             let mean = (a[i * n + j] + a[j * n + i]) / 2.0;

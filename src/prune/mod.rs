@@ -16,13 +16,16 @@ mod mrp;
 mod pattern;
 mod refit;
 mod ria;
+mod shared;
 mod sparsegpt;
+mod structured;
 #[cfg(test)]
 mod tests;
+mod units;
 mod wanda;
 
 pub use calibrate::Calibration;
-pub use drive::{MatrixReport, Progress, Pruned, Subject, prune};
+pub use drive::{MatrixReport, Progress, Pruned, Smaller, Subject};
 pub use knobs::{BLOCK, BLOCK_OR_ROW, DAMPING, INPUTS_DENSE, INPUTS_PRUNED, MASK};
 pub use knobs::{MATRICES, RUN, SEQUENCES};
 pub use pattern::{PATTERN, Pattern, SPARSITY};
@@ -35,7 +38,8 @@ use knobs::block_of;
 use std::pin::Pin;
 use std::rc::Rc;
 
-/// Every method, in the order of the menus.
+/// Every method that zeroes weights, in the order of the menus. What makes matrices smaller is another kind of work:
+/// `structured`.
 pub const METHODS: &[&dyn Pruning] =
     &[&wanda::Wanda, &mrp::Mrp, &sparsegpt::SparseGpt, &ria::Ria, &magnitude::Magnitude];
 
@@ -144,7 +148,26 @@ async fn in_batches(
 
 /// The descriptions of all methods.
 pub fn abouts() -> Vec<&'static About> {
-    METHODS.iter().map(|m| m.about()).collect()
+    METHODS.iter().map(|m| m.about()).chain([&structured::ABOUT]).collect()
+}
+
+/// Prunes a model.
+///
+/// `sequences` are tokens; the last of two or more is held out. `cache` is an empty place at first and whatever
+/// this function left there the next time; empty it when the model or the device changes.
+/// Errors: cancelled, a setting that makes no sense, inputs that are not finite, or the GPU failed.
+pub async fn prune(
+    subject: &Subject<'_>,
+    sequences: &[Vec<u32>],
+    setting: &Setting,
+    cache: &mut Option<Calibration>,
+    pace: &Pace,
+    progress: &mut Progress<'_>,
+) -> Result<Pruned> {
+    match setting.about.id == structured::ABOUT.id {
+        true => structured::prune(subject, sequences, setting, pace, progress).await,
+        false => drive::prune(subject, sequences, setting, cache, pace, progress).await,
+    }
 }
 
 /// The method of a setting.
