@@ -144,61 +144,68 @@ impl Cut<'_> {
             readers.push(self.reader(units, part, linear, inputs).await?);
         }
         let removed = choose(units, self.share, &readers);
-        let mut edits = Edits::new();
-        for part in units.parts.iter().filter(|p| !p.reads) {
-            let name = units.name(layer, part);
-            let mut values = self.subject.weights.values(&name, &part.shape)?;
-            if part.name == GATE_NORM
-                && let Some(reader) = readers.last()
-            {
-                let size = values.len() / units.groups;
-                for (group, values) in values.chunks_mut(size).enumerate() {
-                    let change = norm_change(values, group * size, reader, &removed);
-                    values.iter_mut().for_each(|w| *w *= change);
-                }
-            }
-            edits.insert(name, part.cut(&values, &removed));
-        }
+        let mut edits = self.cut_rows(units, layer, &removed, &readers)?;
         for linear in linears {
-            let shape = edits.get(&linear.name).map(|e| [e.shape[0], e.shape[1]]);
-            let mut line = self.line(linear, shape.unwrap_or_default());
+            let mut line = self.line(linear);
             if let Some(at) = readers.iter().position(|r| r.linear.name == linear.name) {
                 let mut reader = readers.swap_remove(at);
                 let after = self.refit(&mut reader, units.width, &removed).await?;
-                let cut = reader.part.cut(&after, &removed);
-                line = self.line(linear, [cut.shape[0], cut.shape[1]]);
-                edits.insert(linear.name.clone(), cut);
+                edits.insert(linear.name.clone(), reader.part.cut(&after, &removed));
                 let change = Change { linear, before: &reader.before, after: &after };
                 let (device, group) = (self.subject.device, inputs.of(linear).map(|(_, g)| g));
                 let calibration = group.and_then(|g| g.calibration.as_ref());
                 let held_out = group.and_then(|g| g.held_out.as_ref());
+                line.milliseconds = now_ms() - start;
                 line.error = change.error(device, calibration).await?.unwrap_or(0.0);
                 line.held_out_error = change.error(device, held_out).await?;
                 line.damping = Some(reader.hessian.damping);
                 line.retries = reader.hessian.retries;
-                line.milliseconds = now_ms() - start;
             }
-            report.push(line);
+            let left = edits.get(&linear.name).map_or([0, 0], |e| [e.shape[0], e.shape[1]]);
+            report.push(left_of(line, left));
+        }
+        Ok(edits)
+    }
+
+    /// Every tensor of a layer that is no reader.
+    fn cut_rows(
+        &self,
+        units: &Units,
+        layer: usize,
+        removed: &[bool],
+        readers: &[Reader<'_>],
+    ) -> Result<Edits> {
+        let mut edits = Edits::new();
+        for part in units.parts.iter().filter(|p| !p.reads) {
+            let name = units.name(layer, part);
+            let mut values = self.subject.weights.values(&name, &part.shape)?;
+            if let (GATE_NORM, [reader]) = (part.name, readers) {
+                let size = values.len() / units.groups;
+                for (group, values) in values.chunks_mut(size).enumerate() {
+                    let change = norm_change(values, group * size, reader, removed);
+                    values.iter_mut().for_each(|w| *w *= change);
+                }
+            }
+            edits.insert(name, part.cut(&values, removed));
         }
         Ok(edits)
     }
 
     /// Without errors, which rows that merely go do not have.
-    fn line(&self, linear: &Linear, left: [usize; 2]) -> MatrixReport {
-        let elements = (linear.rows * linear.cols) as f64;
+    fn line(&self, linear: &Linear) -> MatrixReport {
         MatrixReport {
             name: linear.name.clone(),
             rows: linear.rows,
             cols: linear.cols,
             requested: self.share,
-            achieved: 1.0 - (left[0] * left[1]) as f64 / elements,
+            achieved: 0.0,
             error: 0.0,
             held_out_error: None,
             milliseconds: 0.0,
             damping: None,
             retries: 0,
             on_gpu: false,
-            left: Some(left),
+            left: None,
         }
     }
 
@@ -282,7 +289,7 @@ impl Cut<'_> {
         mark_lowest(&scores, quota(n_layer, self.share), &mut removed);
         let report = linears(config).into_iter().filter(|l| removed[l.layer]);
         let report: Vec<MatrixReport> = report
-            .map(|l| MatrixReport { error: scores[l.layer], ..self.line(&l, [0, 0]) })
+            .map(|l| MatrixReport { error: scores[l.layer], ..left_of(self.line(&l), [0, 0]) })
             .collect();
         let layers: Vec<usize> = (0..n_layer).filter(|&l| !removed[l]).collect();
         let config: ModelConfig = config.clone().with_layers(layers.len());
@@ -308,6 +315,13 @@ impl Reader<'_> {
         let rows = self.rows.chunks_exact(self.hessian.n);
         (rows.map(|row| self.hessian.loss(row)).sum::<f64>() / 2.0).max(f64::MIN_POSITIVE)
     }
+}
+
+/// With the shape that is left.
+fn left_of(line: MatrixReport, left: [usize; 2]) -> MatrixReport {
+    let elements = (line.rows * line.cols) as f64;
+    let achieved = 1.0 - (left[0] * left[1]) as f64 / elements;
+    MatrixReport { achieved, left: Some(left), ..line }
 }
 
 /// The units of lowest score, equally many in every group; ties fall to the lower index.

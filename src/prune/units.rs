@@ -8,9 +8,11 @@
 //! A tensor is cut along one axis, which is made of spans: some have a slice for every unit, others stay. Readers are
 //! the matrices that multiply what the units put out; all else loses rows and nothing of what is left changes.
 
-use crate::config::ModelConfig;
+use crate::config::{GptNeoXConfig, LlamaConfig, Mamba2Config, MambaConfig, ModelConfig};
 use crate::models::Edit;
 use crate::{Error, Result};
+
+use Span::{Each, Stays};
 
 /// A stretch of an axis.
 #[derive(Clone, Copy)]
@@ -51,11 +53,11 @@ impl Part {
         let (mut at, mut kept) = (0, Vec::new());
         for span in &self.spans {
             let (count, width) = match *span {
-                Span::Each(width) => (removed.len(), width),
-                Span::Stays(length) => (1, length),
+                Each(width) => (removed.len(), width),
+                Stays(length) => (1, length),
             };
             for i in 0..count {
-                if matches!(span, Span::Stays(_)) || !removed[i] {
+                if matches!(span, Stays(_)) || !removed[i] {
                     kept.extend(at..at + width);
                 }
                 at += width;
@@ -84,74 +86,18 @@ impl Units {
     ///
     /// Errors: the architecture has none.
     pub fn of(config: &ModelConfig, unit: &str) -> Result<Units> {
-        use Span::{Each, Stays};
-        let heads = unit == "heads";
-        let (prefix, count, groups, width) = match config {
-            ModelConfig::Mamba(c) if !heads => ("backbone.layers.", c.d_inner, 1, 1),
-            ModelConfig::Mamba2(c) => ("backbone.layers.", c.n_head, c.n_groups, c.headdim),
-            ModelConfig::Llama(c) if heads => {
-                ("model.layers.", c.n_kv_head, 1, c.n_head / c.n_kv_head * c.headdim)
-            }
-            ModelConfig::Llama(c) => ("model.layers.", c.d_ff, 1, 1),
-            ModelConfig::GptNeoX(c) if !heads => ("gpt_neox.layers.", c.d_ff, 1, 1),
-            _ => return Err(Error::input("unit", unit, "channels or layers on this architecture")),
-        };
-        let d = config.d_model();
-        let mut units = Units { count, groups, width, parts: Vec::new(), prefix };
-        match config {
-            ModelConfig::Mamba(c) => {
-                units.rows("mixer.in_proj.weight", &[Each(1), Each(1)], &[d]);
-                units.rows_if(c.use_bias, "mixer.in_proj.bias", &[Each(1), Each(1)]);
-                units.rows("mixer.conv1d.weight", &[Each(1)], &[1, c.d_conv]);
-                units.rows_if(c.use_conv_bias, "mixer.conv1d.bias", &[Each(1)]);
-                units.reader("mixer.x_proj.weight", c.dt_rank + 2 * c.d_state);
-                units.rows("mixer.dt_proj.weight", &[Each(1)], &[c.dt_rank]);
-                units.rows("mixer.dt_proj.bias", &[Each(1)], &[]);
-                units.rows("mixer.A_log", &[Each(1)], &[c.d_state]);
-                units.rows("mixer.D", &[Each(1)], &[]);
-                units.reader("mixer.out_proj.weight", d);
-            }
-            ModelConfig::Mamba2(c) => {
-                let (each, states) = (Each(width), Stays(2 * c.n_groups * c.d_state));
-                let in_proj = [each, each, states, Each(1)];
-                units.rows("mixer.in_proj.weight", &in_proj, &[d]);
-                units.rows_if(c.use_bias, "mixer.in_proj.bias", &in_proj);
-                units.rows("mixer.conv1d.weight", &[each, states], &[1, c.d_conv]);
-                units.rows_if(c.use_conv_bias, "mixer.conv1d.bias", &[each, states]);
-                for name in ["mixer.dt_bias", "mixer.A_log", "mixer.D"] {
-                    units.rows(name, &[Each(1)], &[]);
-                }
-                units.rows(GATE_NORM, &[each], &[]);
-                units.reader("mixer.out_proj.weight", d);
-            }
-            ModelConfig::Llama(c) if heads => {
-                for (weight, bias, width) in [
-                    ("self_attn.q_proj.weight", "self_attn.q_proj.bias", width),
-                    ("self_attn.k_proj.weight", "self_attn.k_proj.bias", c.headdim),
-                    ("self_attn.v_proj.weight", "self_attn.v_proj.bias", c.headdim),
-                ] {
-                    units.rows(weight, &[Each(width)], &[d]);
-                    units.rows_if(c.attention_bias, bias, &[Each(width)]);
-                }
-                units.reader("self_attn.o_proj.weight", d);
-            }
-            ModelConfig::Llama(c) => {
-                for (weight, bias) in [
-                    ("mlp.gate_proj.weight", "mlp.gate_proj.bias"),
-                    ("mlp.up_proj.weight", "mlp.up_proj.bias"),
-                ] {
-                    units.rows(weight, &[Each(1)], &[d]);
-                    units.rows_if(c.mlp_bias, bias, &[Each(1)]);
-                }
-                units.reader("mlp.down_proj.weight", d);
-            }
-            ModelConfig::GptNeoX(_) => {
-                units.rows("mlp.dense_h_to_4h.weight", &[Each(1)], &[d]);
-                units.rows("mlp.dense_h_to_4h.bias", &[Each(1)], &[]);
-                units.reader("mlp.dense_4h_to_h.weight", d);
-            }
+        match (config, unit) {
+            (ModelConfig::Mamba(c), "channels") => Ok(mamba(c)),
+            (ModelConfig::Mamba2(c), _) => Ok(mamba2(c)),
+            (ModelConfig::Llama(c), "heads") => Ok(llama_heads(c)),
+            (ModelConfig::Llama(c), _) => Ok(llama_channels(c)),
+            (ModelConfig::GptNeoX(c), "channels") => Ok(gpt_neox(c)),
+            _ => Err(Error::input("unit", unit, "channels or layers on this architecture")),
         }
-        Ok(units)
+    }
+
+    fn new(prefix: &'static str, count: usize, width: usize) -> Units {
+        Units { count, groups: 1, width, parts: Vec::new(), prefix }
     }
 
     fn rows(&mut self, name: &'static str, spans: &[Span], rest: &[usize]) {
@@ -167,7 +113,7 @@ impl Units {
     }
 
     fn reader(&mut self, name: &'static str, outputs: usize) {
-        let spans = vec![Span::Each(self.width)];
+        let spans = vec![Each(self.width)];
         self.parts.push(Part {
             name,
             shape: vec![outputs, self.length(&spans)],
@@ -178,8 +124,8 @@ impl Units {
 
     fn length(&self, spans: &[Span]) -> usize {
         let length = |span: &Span| match *span {
-            Span::Each(width) => width * self.count,
-            Span::Stays(length) => length,
+            Each(width) => width * self.count,
+            Stays(length) => length,
         };
         spans.iter().map(length).sum()
     }
@@ -228,6 +174,73 @@ impl Units {
         };
         (config, fields)
     }
+}
+
+fn mamba(c: &MambaConfig) -> Units {
+    let mut units = Units::new("backbone.layers.", c.d_inner, 1);
+    units.rows("mixer.in_proj.weight", &[Each(1), Each(1)], &[c.common.d_model]);
+    units.rows_if(c.use_bias, "mixer.in_proj.bias", &[Each(1), Each(1)]);
+    units.rows("mixer.conv1d.weight", &[Each(1)], &[1, c.d_conv]);
+    units.rows_if(c.use_conv_bias, "mixer.conv1d.bias", &[Each(1)]);
+    units.reader("mixer.x_proj.weight", c.dt_rank + 2 * c.d_state);
+    units.rows("mixer.dt_proj.weight", &[Each(1)], &[c.dt_rank]);
+    units.rows("mixer.dt_proj.bias", &[Each(1)], &[]);
+    units.rows("mixer.A_log", &[Each(1)], &[c.d_state]);
+    units.rows("mixer.D", &[Each(1)], &[]);
+    units.reader("mixer.out_proj.weight", c.common.d_model);
+    units
+}
+
+fn mamba2(c: &Mamba2Config) -> Units {
+    let mut units = Units::new("backbone.layers.", c.n_head, c.headdim);
+    units.groups = c.n_groups;
+    let (each, states) = (Each(c.headdim), Stays(2 * c.n_groups * c.d_state));
+    let in_proj = [each, each, states, Each(1)]; // z, (x, B and C), dt
+    units.rows("mixer.in_proj.weight", &in_proj, &[c.common.d_model]);
+    units.rows_if(c.use_bias, "mixer.in_proj.bias", &in_proj);
+    units.rows("mixer.conv1d.weight", &[each, states], &[1, c.d_conv]);
+    units.rows_if(c.use_conv_bias, "mixer.conv1d.bias", &[each, states]);
+    for name in ["mixer.dt_bias", "mixer.A_log", "mixer.D"] {
+        units.rows(name, &[Each(1)], &[]);
+    }
+    units.rows(GATE_NORM, &[each], &[]);
+    units.reader("mixer.out_proj.weight", c.common.d_model);
+    units
+}
+
+fn llama_heads(c: &LlamaConfig) -> Units {
+    let queries = c.n_head / c.n_kv_head * c.headdim;
+    let mut units = Units::new("model.layers.", c.n_kv_head, queries);
+    for (weight, bias, width) in [
+        ("self_attn.q_proj.weight", "self_attn.q_proj.bias", queries),
+        ("self_attn.k_proj.weight", "self_attn.k_proj.bias", c.headdim),
+        ("self_attn.v_proj.weight", "self_attn.v_proj.bias", c.headdim),
+    ] {
+        units.rows(weight, &[Each(width)], &[c.common.d_model]);
+        units.rows_if(c.attention_bias, bias, &[Each(width)]);
+    }
+    units.reader("self_attn.o_proj.weight", c.common.d_model);
+    units
+}
+
+fn llama_channels(c: &LlamaConfig) -> Units {
+    let mut units = Units::new("model.layers.", c.d_ff, 1);
+    for (weight, bias) in
+        [("mlp.gate_proj.weight", "mlp.gate_proj.bias"), ("mlp.up_proj.weight", "mlp.up_proj.bias")]
+    {
+        units.rows(weight, &[Each(1)], &[c.common.d_model]);
+        units.rows_if(c.mlp_bias, bias, &[Each(1)]);
+    }
+    units.reader("mlp.down_proj.weight", c.common.d_model);
+    units
+}
+
+fn gpt_neox(c: &GptNeoXConfig) -> Units {
+    let mut units = Units::new("gpt_neox.layers.", c.d_ff, 1);
+    units.rows("mlp.dense_h_to_4h.weight", &[Each(1)], &[c.common.d_model]);
+    units.rows("mlp.dense_h_to_4h.bias", &[Each(1)], &[]);
+    units.reader("mlp.dense_4h_to_h.weight", c.common.d_model);
+    units
 }
 
 /// Mamba-2's norm after the gate, whose mean square runs over the units.
