@@ -52,15 +52,19 @@ impl Part {
     fn kept(&self, removed: &[bool]) -> Vec<usize> {
         let (mut at, mut kept) = (0, Vec::new());
         for span in &self.spans {
-            let (count, width) = match *span {
-                Each(width) => (removed.len(), width),
-                Stays(length) => (1, length),
-            };
-            for i in 0..count {
-                if matches!(span, Stays(_)) || !removed[i] {
-                    kept.extend(at..at + width);
+            match *span {
+                Stays(length) => {
+                    kept.extend(at..at + length);
+                    at += length;
                 }
-                at += width;
+                Each(width) => {
+                    for gone in removed {
+                        if !gone {
+                            kept.extend(at..at + width);
+                        }
+                        at += width;
+                    }
+                }
             }
         }
         kept

@@ -38,9 +38,8 @@ fn eliminate(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
         b.swap(i, pivot);
         for r in i + 1..n {
             let f = a[r][i] / a[i][i];
-            for c in i..n {
-                a[r][c] -= f * a[i][c];
-            }
+            let above = a[i].clone();
+            a[r].iter_mut().zip(&above).for_each(|(x, y)| *x -= f * y);
             b[r] -= f * b[i];
         }
     }
