@@ -81,7 +81,7 @@ struct Cut<'a> {
 /// A matrix that reads the units of a layer.
 struct Reader<'a> {
     part: &'a Part,
-    linear: Linear,
+    linear: &'a Linear,
     gram: Vec<f64>,
     /// With its inverse.
     hessian: Hessian,
@@ -147,7 +147,7 @@ impl Cut<'_> {
         let mut edits = self.cut_rows(units, layer, &removed, &readers)?;
         for linear in linears {
             let mut line = self.line(linear);
-            if let Some(at) = readers.iter().position(|r| r.linear.name == linear.name) {
+            if let Some(at) = readers.iter().position(|r| std::ptr::eq(r.linear, linear)) {
                 let mut reader = readers.swap_remove(at);
                 let after = self.refit(&mut reader, units.width, &removed).await?;
                 edits.insert(linear.name.clone(), reader.part.cut(&after, &removed));
@@ -173,7 +173,7 @@ impl Cut<'_> {
         units: &Units,
         layer: usize,
         removed: &[bool],
-        readers: &[Reader<'_>],
+        readers: &[Box<Reader<'_>>],
     ) -> Result<Edits> {
         let mut edits = Edits::new();
         for part in units.parts.iter().filter(|p| !p.reads) {
@@ -213,12 +213,14 @@ impl Cut<'_> {
         &self,
         units: &Units,
         part: &'a Part,
-        linear: &Linear,
+        linear: &'a Linear,
         inputs: &LayerInputs,
-    ) -> Result<Reader<'a>> {
+    ) -> Result<Box<Reader<'a>>> {
         let n = linear.cols;
-        let sums = inputs.of(linear).and_then(|(_, group)| group.sums.as_ref());
-        let sums = self.subject.device.read(sums.expect("gathered with their sums")).await?;
+        let Some(sums) = inputs.of(linear).and_then(|(_, group)| group.sums.as_ref()) else {
+            return Err(Error::input("calibration", "no text", "at least one sequence"));
+        };
+        let sums = self.subject.device.read(sums).await?;
         let gram = symmetric(sums.into_iter().map(f64::from).collect(), n);
         let hessian = Hessian::new(&gram, n, self.setting.number("damping"), self.pace).await?;
         let before = self.subject.weights.values(&linear.name, &part.shape)?;
@@ -229,8 +231,7 @@ impl Cut<'_> {
         let dead = hessian.dead.iter().cycle();
         let rows = before.iter().zip(dead).map(|(w, dead)| if *dead { 0.0 } else { f64::from(*w) });
         let (rows, losses) = (rows.collect(), Vec::new());
-        let linear = linear.clone();
-        let mut reader = Reader { part, linear, gram, hessian, before, rows, losses };
+        let mut reader = Box::new(Reader { part, linear, gram, hessian, before, rows, losses });
         reader.hessian.invert(self.pace).await?;
         let width = n / units.count;
         loop {
@@ -325,7 +326,7 @@ fn left_of(line: MatrixReport, left: [usize; 2]) -> MatrixReport {
 }
 
 /// The units of lowest score, equally many in every group; ties fall to the lower index.
-fn choose(units: &Units, share: f64, readers: &[Reader<'_>]) -> Vec<bool> {
+fn choose(units: &Units, share: f64, readers: &[Box<Reader<'_>>]) -> Vec<bool> {
     let mut scores = vec![0.0; units.count];
     for reader in readers {
         // Of one reader alone it would change no order, and takes as long as the losses.
