@@ -173,7 +173,7 @@ fn a_field_that_would_change_the_result_is_refused_by_name() {
     let cases = [
         (mamba(), json!({"hidden_act": "relu"}), "hidden_act"),
         (mamba(), json!({"intermediate_size": 0}), "intermediate_size"),
-        (mamba2(), json!({"intermediate_size": 255}), "intermediate_size"),
+        (mamba2(), json!({"expand": 2, "intermediate_size": 255}), "intermediate_size"),
         (mamba(), json!({"time_step_rank": 0}), "time_step_rank"),
         (mamba(), json!({"layer_norm_epsilon": 0}), "layer_norm_epsilon"),
         (mamba(), json!({"expand": -2}), "expand"),
