@@ -164,6 +164,18 @@ impl ModelConfig {
         }
     }
 
+    /// The same with another number of layers.
+    pub fn with_layers(mut self, n_layer: usize) -> Self {
+        let common = match &mut self {
+            Self::Mamba(c) => &mut c.common,
+            Self::Mamba2(c) => &mut c.common,
+            Self::Llama(c) => &mut c.common,
+            Self::GptNeoX(c) => &mut c.common,
+        };
+        common.n_layer = n_layer;
+        self
+    }
+
     pub fn vocab_size(&self) -> usize {
         self.common().vocab_size
     }

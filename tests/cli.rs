@@ -129,6 +129,63 @@ fn json(arguments: &[&str]) -> Value {
 }
 
 #[test]
+fn a_smaller_model_is_written_with_its_shape_and_runs_as_the_one_in_memory() {
+    let (recall, text) = ("recall:level=hard,n=40", "text:context=64,target=16,windows=1");
+    for (id, spec, eval, width, layers) in [
+        ("recall-mamba", "structured:share=0.25,sequences=4", recall, 96, 2),
+        ("recall-mamba2", "structured:sequences=4", recall, 64, 2),
+        ("recall-llama", "structured:sequences=4", recall, 64, 2),
+        ("lm-mamba", "structured:unit=layers,share=0.34,sequences=1", text, 256, 4),
+    ] {
+        let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("smaller-{id}"));
+        let _ = std::fs::remove_dir_all(&out);
+        let folder = out.to_string_lossy().into_owned();
+        json(&[
+            "prune",
+            "--model",
+            id,
+            "--prune",
+            spec,
+            "--out",
+            &folder,
+            "--backend",
+            "cpu",
+            "--json",
+        ]);
+        let config: Value =
+            serde_json::from_slice(&std::fs::read(out.join("config.json")).unwrap()).unwrap();
+        let stated = config["intermediate_size"].as_u64();
+        let expanded =
+            || config["expand"].as_u64().unwrap() * config["hidden_size"].as_u64().unwrap();
+        assert_eq!(stated.unwrap_or_else(expanded), width, "{id}");
+        assert_eq!(config["num_hidden_layers"], layers, "{id}");
+        let run = |model: &str, extra: &[&str]| {
+            let common =
+                ["run", "--model", model, "--eval", eval, "--backend", "cpu", "--tokens", "1"];
+            json(&[&common[..], extra, &["--json"]].concat())
+        };
+        // Both compressions together, on the layers that are left.
+        let memory = run(id, &["--prune", spec, "--reduce", "random"]);
+        let written = run(&folder, &["--reduce", "random"]);
+        let side = |view: &Value| view["quality"][0]["compressed"]["value"].clone();
+        assert_eq!(side(&memory), side(&written), "{id}");
+        let saved = |view: &Value| view["cost"]["flops_saved_total"].as_f64().unwrap();
+        assert!(
+            saved(&memory) > saved(&written) + 0.1,
+            "{id}: of the dense model, of the small one"
+        );
+        assert_eq!(memory["cost"]["lengths"], written["cost"]["lengths"], "{id}");
+    }
+    let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("no-such-width");
+    let share = ["--prune", "structured:share=0.25,sequences=2", "--out", &out.to_string_lossy()];
+    refused(
+        &[&["prune", "--model", "recall-mamba2"][..], &share].concat(),
+        &["expand", "hidden_size"],
+    );
+    assert!(!out.exists());
+}
+
+#[test]
 fn a_pruned_model_that_was_written_runs_as_the_one_in_memory() {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("pruned");
     let _ = std::fs::remove_dir_all(&out);

@@ -1,13 +1,14 @@
 //! `whittle prune`: a pruned model as config.json, tokenizer.json and model.safetensors, which transformers loads too.
 //!
-//! Every tensor keeps the name, shape and dtype of the checkpoint; tensors that no method touched keep their bytes.
+//! Every tensor keeps its dtype; tensors that no method touched keep their bytes. Names and shapes stay too, unless a
+//! method makes the model smaller: then config.json says so.
 //! The header's `__metadata__` says how it was made.
 
 use super::{BackendArg, load};
 use crate::method::Setting;
-use crate::models::{Edits, Model};
+use crate::models::{Edits, Model, split_layer};
 use crate::pace::Pace;
-use crate::prune::{MatrixReport, Progress, Subject, abouts, prune, sparsity};
+use crate::prune::{MatrixReport, Progress, Smaller, Subject, abouts, prune, sparsity};
 use crate::session::{CalibrationText, Loaded, calibration};
 use crate::weights::{Checkpoint, Dtype};
 use crate::{Error, Result};
@@ -78,7 +79,13 @@ pub async fn main(args: Args) -> Result<()> {
         eprintln!();
     }
     let recipe = recipe(&args.model, &loaded, &setting, sequences.len(), &pruned.report);
-    let weights = safetensors(loaded.weights.checkpoint(), &pruned.edits, recipe.clone())?;
+    let layers = pruned.smaller.as_ref().map(|s| &s.layers[..]);
+    let checkpoint = loaded.weights.checkpoint();
+    let weights = safetensors(checkpoint, &pruned.edits, layers, recipe.clone())?;
+    let files = match &pruned.smaller {
+        Some(smaller) => smaller_config(files, smaller)?,
+        None => files,
+    };
     let output = Output {
         out: args.out.display().to_string(),
         backend: device.label(),
@@ -122,17 +129,19 @@ fn recipe(
 fn safetensors(
     checkpoint: &Checkpoint,
     edits: &Edits,
+    layers: Option<&[usize]>,
     recipe: BTreeMap<String, String>,
 ) -> Result<Vec<u8>> {
     let mut tensors = Vec::new();
     for name in checkpoint.names() {
+        let Some(renamed) = renamed(name, layers) else { continue };
         let shape = checkpoint.shape(name).unwrap_or(&[]).to_vec();
         let raw = checkpoint.tensor(name, &shape)?;
-        let bytes = match edits.get(name) {
-            None => raw.bytes.to_vec(),
-            Some(values) => encode(values, raw.dtype),
+        let (shape, bytes) = match edits.get(name) {
+            None => (shape, raw.bytes.to_vec()),
+            Some(edit) => (edit.shape.clone(), encode(&edit.values, raw.dtype)),
         };
-        tensors.push((name.to_string(), raw.dtype, shape, bytes));
+        tensors.push((renamed, raw.dtype, shape, bytes));
     }
     let failed = |e: safetensors::SafeTensorError| Error::file("model.safetensors", e.to_string());
     let views: Vec<(&str, TensorView<'_>)> = tensors
@@ -143,6 +152,41 @@ fn safetensors(
         })
         .collect::<Result<_>>()?;
     safetensors::serialize(views, Some(recipe.into_iter().collect())).map_err(failed)
+}
+
+/// The name after the layers that stay were numbered anew; nothing for a tensor of one that went.
+fn renamed(name: &str, layers: Option<&[usize]>) -> Option<String> {
+    let (Some(layers), Some((front, layer, back))) = (layers, split_layer(name)) else {
+        return Some(name.to_string());
+    };
+    let now = layers.iter().position(|&l| l == layer)?;
+    Some(format!("{front}{now}{back}"))
+}
+
+/// The files with a config.json of the smaller model.
+fn smaller_config(
+    mut files: Vec<(String, Vec<u8>)>,
+    smaller: &Smaller,
+) -> Result<Vec<(String, Vec<u8>)>> {
+    for (_, bytes) in files.iter_mut().filter(|(file, _)| file == "config.json") {
+        *bytes = with_fields(bytes, smaller)?;
+    }
+    Ok(files)
+}
+
+/// Errors: a value that transformers refuses.
+fn with_fields(json: &[u8], smaller: &Smaller) -> Result<Vec<u8>> {
+    let failed = |e: serde_json::Error| Error::file("config.json", e.to_string());
+    let mut config: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(json).map_err(failed)?;
+    for &(field, value) in &smaller.fields {
+        if value.fract() != 0.0 {
+            let expected = "a share that leaves Mamba-2 a whole multiple of hidden_size: transformers knows no other";
+            return Err(Error::input("--prune", format!("{field} {value}"), expected));
+        }
+        config.insert(field.to_string(), (value as u64).into());
+    }
+    serde_json::to_vec_pretty(&config).map_err(failed)
 }
 
 fn file_dtype(dtype: Dtype) -> safetensors::Dtype {
@@ -177,6 +221,12 @@ fn write(out: &Path, files: Vec<(String, Vec<u8>)>, weights: Vec<u8>, card: &str
     std::fs::rename(&unfinished, out).map_err(failed)
 }
 
+/// Before and, where it is another, after.
+fn shape(m: &MatrixReport) -> String {
+    let before = format!("{}x{}", m.rows, m.cols);
+    m.left.map_or(before.clone(), |[rows, cols]| format!("{before} to {rows}x{cols}"))
+}
+
 fn card(output: &Output) -> String {
     let lines: Vec<String> =
         output.recipe.iter().map(|(key, value)| format!("- {key}: {value}")).collect();
@@ -185,15 +235,15 @@ fn card(output: &Output) -> String {
 
 fn table(output: &Output) -> String {
     let mut text = format!(
-        "{:<44} {:>11} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8}\n",
+        "{:<44} {:>21} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8}\n",
         "matrix", "shape", "asked", "zeros", "error", "held out", "damping", "ms"
     );
     let optional = |x: Option<f64>| x.map_or_else(|| "-".into(), |x| format!("{x:.4}"));
     for m in &output.matrices {
         text += &format!(
-            "{:<44} {:>11} {:>6.1}% {:>6.1}% {:>9.4} {:>9} {:>9} {:>8.0}\n",
+            "{:<44} {:>21} {:>6.1}% {:>6.1}% {:>9.4} {:>9} {:>9} {:>8.0}\n",
             m.name,
-            format!("{}x{}", m.rows, m.cols),
+            shape(m),
             m.requested * 100.0,
             m.achieved * 100.0,
             m.error,

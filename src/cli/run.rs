@@ -184,7 +184,7 @@ fn print(spec: &RunSpec, view: &RunView) {
         cost.flops_saved_total * 100.0
     );
     println!(
-        "zeros: {:.1} % of the pruned matrices, {:.1} % of the model",
+        "zero or removed: {:.1} % of the pruned matrices, {:.1} % of the model",
         cost.sparsity * 100.0,
         cost.sparsity_of_model * 100.0
     );

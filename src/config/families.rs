@@ -117,6 +117,15 @@ fn d_inner(fields: &mut Fields, d_model: usize) -> Result<usize> {
     Ok(d_inner)
 }
 
+/// In transformers' Mamba a stated width wins over `expand`, whatever that says; in Mamba-2 it must agree.
+fn mamba_d_inner(fields: &mut Fields, d_model: usize) -> Result<usize> {
+    if !fields.contains("intermediate_size") {
+        return d_inner(fields, d_model);
+    }
+    fields.positive("expand")?;
+    fields.size("intermediate_size", 1..=65_536)
+}
+
 pub(super) fn mamba(mut fields: Fields) -> Result<MambaConfig> {
     let f = &mut fields;
     let common = common(f, "MambaForCausalLM", ("layer_norm_epsilon", 1e-5), true)?;
@@ -132,7 +141,7 @@ pub(super) fn mamba(mut fields: Fields) -> Result<MambaConfig> {
             as usize,
     };
     let mut config = MambaConfig {
-        d_inner: d_inner(f, common.d_model)?,
+        d_inner: mamba_d_inner(f, common.d_model)?,
         d_state: f.size_or("state_size", 16, 1..=1024)?,
         d_conv: f.size_or("conv_kernel", 4, 1..=64)?,
         dt_rank,

@@ -3,17 +3,27 @@
 use crate::backend::{Device, Matrix, Tensor, WeightValues};
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Weights that replace those of the checkpoint, by name; row-major f32.
-pub type Edits = HashMap<String, Vec<f32>>;
+/// Weights that replace those of the checkpoint, by their names in it.
+pub type Edits = HashMap<String, Edit>;
+
+/// A tensor that may have another shape than the one it replaces; row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edit {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
 
 /// A checkpoint whose untouched matrices are uploaded to a device once and shared by all models made from it.
 pub struct Weights {
     checkpoint: Rc<Checkpoint>,
     edits: Rc<Edits>,
+    /// The number in the checkpoint of every layer, where some are left out; else empty.
+    layers: Rc<[usize]>,
     uploaded: Rc<RefCell<HashMap<String, Matrix>>>,
     /// Matrices made by [`Weights::rearranged`], as long as these weights live.
     edited: RefCell<HashMap<String, Matrix>>,
@@ -35,6 +45,7 @@ impl Weights {
         Self {
             checkpoint,
             edits: Rc::default(),
+            layers: Rc::default(),
             uploaded: Rc::default(),
             edited: RefCell::default(),
             execution: Execution::Dense,
@@ -46,6 +57,7 @@ impl Weights {
         Self {
             checkpoint: self.checkpoint.clone(),
             edits: Rc::new(edits),
+            layers: self.layers.clone(),
             uploaded: self.uploaded.clone(),
             edited: RefCell::default(),
             execution: self.execution,
@@ -57,11 +69,39 @@ impl Weights {
         Self { execution, ..self }
     }
 
+    /// The same with only these layers of the checkpoint, which are numbered anew.
+    pub fn with_layers(self, layers: &[usize]) -> Self {
+        Self { layers: layers.into(), ..self }
+    }
+
+    /// The name in the checkpoint.
+    fn stored<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match split_layer(name) {
+            Some((front, layer, back)) if layer < self.layers.len() => {
+                format!("{front}{}{back}", self.layers[layer]).into()
+            }
+            _ => name.into(),
+        }
+    }
+
+    /// The edit of a tensor by its name in the checkpoint. Errors: another shape.
+    fn edit(&self, stored: &str, shape: &[usize]) -> Result<Option<&[f32]>> {
+        match self.edits.get(stored) {
+            Some(edit) if edit.shape == shape => Ok(Some(&edit.values)),
+            Some(edit) => {
+                let problem = format!("has shape {:?} after an edit, not {shape:?}", edit.shape);
+                Err(Error::tensor("model.safetensors", stored, problem))
+            }
+            None => Ok(None),
+        }
+    }
+
     /// The same checkpoint and edits for another device.
     pub fn for_new_device(&self) -> Self {
         Self {
             checkpoint: self.checkpoint.clone(),
             edits: self.edits.clone(),
+            layers: self.layers.clone(),
             uploaded: Rc::default(),
             edited: RefCell::default(),
             execution: self.execution,
@@ -74,17 +114,20 @@ impl Weights {
 
     /// f32 values of a tensor of this shape, edits applied. Errors: missing, or another shape.
     pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        if let Some(edited) = self.edits.get(name) {
-            return Ok(edited.clone());
+        let name = &self.stored(name);
+        match self.edit(name, shape)? {
+            Some(edited) => Ok(edited.to_vec()),
+            None => Ok(self.checkpoint.tensor(name, shape)?.to_f32()),
         }
-        Ok(self.checkpoint.tensor(name, shape)?.to_f32())
     }
 
     /// A `[rows, cols]` weight on the device. An edited weight keeps the checkpoint's precision.
     pub fn matrix(&self, device: &Device, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
-        if let Some(edited) = self.edits.get(name) {
+        let stored = &self.stored(name);
+        if let Some(edited) = self.edit(stored, &[rows, cols])? {
             return Ok(self.rearranged(device, name, [rows, cols], edited));
         }
+        let name = stored.as_ref();
         if let Some(matrix) = self.uploaded.borrow().get(name) {
             return Ok(matrix.clone());
         }
@@ -105,8 +148,9 @@ impl Weights {
         [rows, cols]: [usize; 2],
         values: &[f32],
     ) -> Matrix {
+        let name = self.stored(name).into_owned();
         let halves: Vec<half::f16>;
-        let values = match self.checkpoint.is_f16(name) {
+        let values = match self.checkpoint.is_f16(&name) {
             true => {
                 halves = values.iter().map(|&x| half::f16::from_f32(x)).collect();
                 WeightValues::F16(&halves)
@@ -114,16 +158,17 @@ impl Weights {
             false => WeightValues::F32(values),
         };
         let matrix = device.matrix(rows, cols, values);
-        let packs = self.execution == Execution::Packed && self.edits.contains_key(name);
+        let packs = self.execution == Execution::Packed && self.edits.contains_key(&name);
         let matrix = if packs { matrix.pack(device, values) } else { matrix };
-        self.edited.borrow_mut().insert(name.to_string(), matrix.clone());
+        self.edited.borrow_mut().insert(name, matrix.clone());
         matrix
     }
 
     /// The matrix that was loaded by this name; the edited one, if there is one.
     pub fn loaded(&self, name: &str) -> Option<Matrix> {
-        let edited = self.edited.borrow().get(name).cloned();
-        edited.or_else(|| self.uploaded.borrow().get(name).cloned())
+        let name = self.stored(name);
+        let edited = self.edited.borrow().get(name.as_ref()).cloned();
+        edited.or_else(|| self.uploaded.borrow().get(name.as_ref()).cloned())
     }
 
     /// A vector `[1, n]` on the device (norm weights, biases, D).
@@ -180,4 +225,13 @@ impl Weights {
         let cols = shape.last().copied().unwrap_or(1);
         Ok(device.tensor(a.len() / cols, cols, &a))
     }
+}
+
+/// "model.layers.", 12, ".mlp.up_proj.weight"
+pub fn split_layer(name: &str) -> Option<(&str, usize, &str)> {
+    let start = name.find(".layers.")? + ".layers.".len();
+    let length = name[start..].find('.')?;
+    let (front, rest) = name.split_at(start);
+    let (number, back) = rest.split_at(length);
+    Some((front, number.parse().ok()?, back))
 }

@@ -12,7 +12,7 @@ mod mamba;
 mod mamba2;
 
 pub use hooks::{AttentionInputs, Hooks, LayerOutput, MixerInputs, NoHooks, Reduced, SsmInputs};
-pub use load::{Edits, Execution, Weights};
+pub use load::{Edit, Edits, Execution, Weights, split_layer};
 
 use crate::Result;
 use crate::backend::{Device, Ids, Matrix, Tensor, View};

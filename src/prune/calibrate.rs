@@ -175,6 +175,12 @@ impl Walk {
         Ok(())
     }
 
+    /// Rows that enter the next layer, of every sequence that is not held out.
+    pub fn rows(&self) -> impl Iterator<Item = &Tensor> {
+        let seen = self.rows.iter().zip(&self.roles);
+        seen.filter(|(_, role)| **role != Role::HeldOut).map(|(rows, _)| rows)
+    }
+
     /// Moves on with the rows that left a layer.
     pub fn go_on(&mut self, rows: Vec<Tensor>) {
         self.rows = rows;

@@ -1,7 +1,7 @@
 //! Whether a setting makes sense, its knobs together and on a model; and which matrices it speaks of.
 
 use super::joint::of_groups;
-use super::{Pattern, method_of};
+use super::{Pattern, method_of, structured};
 use crate::config::ModelConfig;
 use crate::method::{Setting, Value};
 use crate::models::{Linear, linears};
@@ -14,6 +14,9 @@ const OF_WEIGHTS: [(&str, &str); 2] = [("threshold", "row"), ("ratios", "uniform
 ///
 /// Errors: mask M without groups, a threshold or ratios that a pattern such as 2:4 leaves no room for.
 pub fn check_setting(setting: &Setting) -> Result<()> {
+    if setting.about.id == structured::ABOUT.id {
+        return Ok(()); // it speaks of no single weights
+    }
     method_of(setting)?;
     let is = |id: &str, value: &str| setting.knobs().any(|(k, v)| k == id && v.is(value));
     let has_groups = matches!(Pattern::of(setting), Pattern::NofM { .. });

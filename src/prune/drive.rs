@@ -10,64 +10,16 @@ use super::check::{check, chosen};
 use super::device::DeviceInputs;
 use super::hessian::Hessian;
 use super::ratios::ratios;
+use super::report::{Change, MatrixReport, Pruned};
 use super::wanda::Wanda;
 use super::{Inputs, Job, Needs, Outcome, Pattern, Pruning, method_of};
-use crate::backend::{Device, Tensor, WeightValues};
+use crate::backend::Device;
 use crate::config::ModelConfig;
-use crate::kernels::matmul::matmul;
 use crate::method::Setting;
-use crate::models::{Edits, Linear, Model, Weights};
+use crate::models::{Edit, Edits, Linear, Model, Weights};
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result};
-use serde::Serialize;
 use std::collections::HashMap;
-
-/// What pruning did to one matrix.
-#[derive(Debug, Clone, Serialize)]
-pub struct MatrixReport {
-    /// Checkpoint name.
-    pub name: String,
-    pub rows: usize,
-    pub cols: usize,
-    /// Share of zeros asked for and reached, 0..=1.
-    pub requested: f64,
-    pub achieved: f64,
-    /// ||X W^T - X W'^T||^2 / ||X W^T||^2 on the first calibration sequence.
-    pub error: f64,
-    /// The same on a sequence that is in no statistic; absent when there was only one sequence.
-    pub held_out_error: Option<f64>,
-    /// Time for this matrix without the calibration passes. The first of several matrices with the same inputs
-    /// bears their factorisation.
-    pub milliseconds: f64,
-    /// λ as a share of the mean of diag(XᵀX), and how often it was raised because a factorisation failed; absent
-    /// for methods without a Hessian.
-    pub damping: Option<f64>,
-    pub retries: u32,
-    /// Where the weights were computed: on the GPU in f32, else on the CPU in f64.
-    pub on_gpu: bool,
-}
-
-/// Zeros and weights of the matrices of a report.
-pub fn zeros(report: &[MatrixReport]) -> (f64, f64) {
-    let count = |m: &MatrixReport| (m.rows * m.cols) as f64;
-    let zeros = report.iter().map(|m| count(m) * m.achieved);
-    // An empty sum of floats is -0.
-    (zeros.sum::<f64>() + 0.0, report.iter().map(count).sum())
-}
-
-/// Share of zeros among these matrices, 0..=1.
-pub fn sparsity(report: &[MatrixReport]) -> f64 {
-    match zeros(report) {
-        (zeros, weights) if weights > 0.0 => zeros / weights,
-        _ => 0.0,
-    }
-}
-
-/// Pruned weights and the report.
-pub struct Pruned {
-    pub edits: Edits,
-    pub report: Vec<MatrixReport>,
-}
 
 /// Hears (matrices done, matrices in all).
 pub type Progress<'a> = dyn FnMut(usize, usize) + 'a;
@@ -82,11 +34,9 @@ pub struct Subject<'a> {
     pub dense: &'a Model,
 }
 
-/// Prunes a model's matrices.
+/// Zeroes weights of a model's matrices.
 ///
-/// `sequences` are tokens; the last of two or more is held out. `cache` is an empty place at first and whatever
-/// this function left there the next time; empty it when the model or the device changes.
-/// Errors: cancelled, a setting that makes no sense, inputs that are not finite, or the GPU failed.
+/// Arguments and errors: those of [`super::prune`].
 pub async fn prune(
     subject: &Subject<'_>,
     sequences: &[Vec<u32>],
@@ -105,7 +55,7 @@ pub async fn prune(
     if setting.choice("ratios") == "sensitivity" {
         run.own = own_ratios(subject, sequences, (setting, &chosen), cache, pace, progress).await?;
     }
-    let mut pruned = Pruned { edits: Edits::new(), report: Vec::new() };
+    let mut pruned = Pruned { edits: Edits::new(), report: Vec::new(), smaller: None };
     match setting.choice("inputs") {
         "pruned" => run.follow_pruned(sequences, &chosen, &mut pruned, progress).await?,
         _ => run.follow_dense(sequences, &chosen, cache, &mut pruned, progress).await?,
@@ -129,7 +79,7 @@ async fn own_ratios(
     let (setting_of_trial, own) = (&trial, HashMap::new());
     let statistic = Statistic::SquareSums;
     let run = Run { subject, method: &Wanda, setting: setting_of_trial, own, statistic, pace };
-    let mut pruned = Pruned { edits: Edits::new(), report: Vec::new() };
+    let mut pruned = Pruned { edits: Edits::new(), report: Vec::new(), smaller: None };
     // The count of the pruning proper begins at 0, so that of the trial is not shown.
     let quiet: &mut Progress<'_> = &mut |_, _| {};
     progress(0, chosen.len());
@@ -260,20 +210,22 @@ impl Run<'_> {
             let on_gpu = ready.inputs.device.is_some();
             let asked = on_gpu.then(|| self.setting.number("damping"));
             let change = Change { linear, before: &before, after: &after };
+            let device = self.subject.device;
             pruned.report.push(MatrixReport {
                 name: linear.name.clone(),
                 rows: linear.rows,
                 cols: linear.cols,
                 requested: Pattern::of(self.setting_of(linear)).share(),
                 achieved: zeros as f64 / after.len() as f64,
-                error: self.error(&change, group.calibration.as_ref()).await?.unwrap_or(0.0),
-                held_out_error: self.error(&change, group.held_out.as_ref()).await?,
+                error: change.error(device, group.calibration.as_ref()).await?.unwrap_or(0.0),
+                held_out_error: change.error(device, group.held_out.as_ref()).await?,
                 milliseconds,
                 damping: hessian.map(|h| h.damping).or(asked),
                 retries: hessian.map_or(0, |h| h.retries),
                 on_gpu,
+                left: None,
             });
-            edits.insert(linear.name.clone(), after);
+            edits.insert(linear.name.clone(), Edit { shape: shape.to_vec(), values: after });
             prepared.insert(index, ready);
         }
         Ok(edits)
@@ -362,25 +314,10 @@ impl Run<'_> {
             }
         }
     }
-
-    /// Relative squared error of a matrix's output on some inputs `[tokens, cols]`.
-    async fn error(&self, change: &Change<'_>, inputs: Option<&Tensor>) -> Result<Option<f64>> {
-        let Some(inputs) = inputs else { return Ok(None) };
-        let Change { linear, before, after } = *change;
-        let device = self.subject.device;
-        let difference: Vec<f32> = before.iter().zip(after).map(|(b, a)| b - a).collect();
-        let mut energy = [0.0f64; 2];
-        for (sum, values) in energy.iter_mut().zip([&difference[..], before]) {
-            let matrix = device.matrix(linear.rows, linear.cols, WeightValues::F32(values));
-            let y = device.read(&matmul(device, inputs, &matrix, None, None)).await?;
-            *sum = y.iter().map(|v| f64::from(*v).powi(2)).sum();
-        }
-        Ok(Some(if energy[1] > 0.0 { energy[0] / energy[1] } else { 0.0 }))
-    }
 }
 
 /// Damping beyond which the inputs no longer matter.
-const MOST_DAMPING: f64 = 1e6;
+pub(super) const MOST_DAMPING: f64 = 1e6;
 
 /// One group's statistics, ready for the method.
 struct Ready {
@@ -389,15 +326,8 @@ struct Ready {
     gram: Vec<f64>,
 }
 
-/// A matrix before and after.
-struct Change<'a> {
-    linear: &'a Linear,
-    before: &'a [f32],
-    after: &'a [f32],
-}
-
 /// The mean of a nearly symmetric matrix and its transpose.
-fn symmetric(mut a: Vec<f64>, n: usize) -> Vec<f64> {
+pub(super) fn symmetric(mut a: Vec<f64>, n: usize) -> Vec<f64> {
     for i in 0..n {
         for j in 0..i {
             let mean = (a[i * n + j] + a[j * n + i]) / 2.0;

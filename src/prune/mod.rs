@@ -17,18 +17,23 @@ mod mrp;
 mod pattern;
 mod ratios;
 mod refit;
+mod report;
 mod ria;
+mod shared;
 mod sparsegpt;
+mod structured;
 #[cfg(test)]
 mod tests;
+mod units;
 mod wanda;
 
 pub use calibrate::Calibration;
 pub use check::{check, check_setting};
-pub use drive::{MatrixReport, Progress, Pruned, Subject, prune, sparsity, zeros};
+pub use drive::{Progress, Subject};
 pub use knobs::{BLOCK, BLOCK_OR_ROW, DAMPING, INPUTS_DENSE, INPUTS_PRUNED, MASK};
 pub use knobs::{LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 pub use pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD, THRESHOLD_OF_BLOCK};
+pub use report::{MatrixReport, Pruned, Smaller, sparsity, zeros};
 
 use crate::method::{About, Setting};
 use crate::pace::Pace;
@@ -37,7 +42,8 @@ use hessian::Hessian;
 use knobs::block_of;
 use std::pin::Pin;
 
-/// Every method, in the order of the menus.
+/// Every method that zeroes weights, in the order of the menus. What makes matrices smaller is another kind of work:
+/// `structured`.
 pub const METHODS: &[&dyn Pruning] =
     &[&wanda::Wanda, &mrp::Mrp, &sparsegpt::SparseGpt, &ria::Ria, &magnitude::Magnitude];
 
@@ -148,7 +154,26 @@ async fn in_batches(
 
 /// The descriptions of all methods.
 pub fn abouts() -> Vec<&'static About> {
-    METHODS.iter().map(|m| m.about()).collect()
+    METHODS.iter().map(|m| m.about()).chain([&structured::ABOUT]).collect()
+}
+
+/// Prunes a model.
+///
+/// `sequences` are tokens; the last of two or more is held out. `cache` is an empty place at first and whatever
+/// this function left there the next time; empty it when the model or the device changes.
+/// Errors: cancelled, a setting that makes no sense, inputs that are not finite, or the GPU failed.
+pub async fn prune(
+    subject: &Subject<'_>,
+    sequences: &[Vec<u32>],
+    setting: &Setting,
+    cache: &mut Option<Calibration>,
+    pace: &Pace,
+    progress: &mut Progress<'_>,
+) -> Result<Pruned> {
+    match setting.about.id == structured::ABOUT.id {
+        true => structured::prune(subject, sequences, setting, pace, progress).await,
+        false => drive::prune(subject, sequences, setting, cache, pace, progress).await,
+    }
 }
 
 /// The method of a setting.

@@ -122,7 +122,7 @@ impl Pattern {
     }
 }
 
-fn mark_lowest(scores: &[f64], remove: usize, mask: &mut [bool]) {
+pub fn mark_lowest(scores: &[f64], remove: usize, mask: &mut [bool]) {
     mask.fill(false);
     if remove == 0 {
         return;

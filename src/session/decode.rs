@@ -2,36 +2,36 @@
 //!
 //! Counted: the linear layers and the head, each weight once a token. Not counted: norms, states, keys and values.
 
-use super::engine::Loaded;
 use super::protocol::Decode;
-use crate::backend::Format;
+use crate::backend::{Format, Matrix};
+use crate::config::ModelConfig;
 use crate::eval::Speed;
 use crate::method::Setting;
 use crate::models::{Execution, Model, Weights, flops, linears};
 
 /// How a pruning wants its matrices to be run.
 pub fn execution(setting: &Setting) -> Execution {
-    match setting.choice("run") {
-        "dense" => Execution::Dense,
-        _ => Execution::Packed,
+    match setting.knobs().any(|(id, value)| id == "run" && value.is("packed")) {
+        true => Execution::Packed,
+        false => Execution::Dense,
     }
 }
 
-/// Counts for a model that was made from `weights`, of which `pruned` matrices are pruned.
+/// Counts for the two sides and the second one's model, of which `pruned` matrices are pruned.
 pub fn count(
-    loaded: &Loaded,
+    [dense, side]: [(&ModelConfig, &Weights); 2],
     model: &Model,
-    weights: &Weights,
     pruned: usize,
     execution: Execution,
+    is_smaller: bool,
 ) -> Decode {
-    let flops = flops(&loaded.config);
     let head = model.head().bytes() as f64;
-    let layers = flops.layer_per_token * loaded.config.n_layer() as f64;
     let mut sum = Decode { bytes_dense: head, bytes: head, ..Decode::default() };
     let (mut left_out, mut two_of_four, mut bitmask) = (0, 0, 0);
-    for matrix in linears(&loaded.config).iter().filter_map(|l| weights.loaded(&l.name)) {
+    for matrix in loaded(dense) {
         sum.bytes_dense += matrix.bytes() as f64;
+    }
+    for matrix in loaded(side) {
         sum.bytes += matrix.packed().map_or(matrix.bytes(), |p| p.bytes()) as f64;
         if let Some(packed) = matrix.packed() {
             left_out += packed.rows * packed.cols - packed.kept;
@@ -41,10 +41,11 @@ pub fn count(
             }
         }
     }
-    sum.flops_dense = layers + flops.head_per_token;
-    sum.flops = sum.flops_dense - 2.0 * left_out as f64;
+    sum.flops_dense = per_token(dense.0);
+    sum.flops = per_token(side.0) - 2.0 * left_out as f64;
     sum.packed = two_of_four + bitmask;
     sum.text = match (sum.packed, execution) {
+        _ if is_smaller => SMALLER.into(),
         (0, Execution::Dense) => DENSE.into(),
         (0, Execution::Packed) => NOT_WORTH_IT.into(),
         _ => format!(
@@ -54,6 +55,16 @@ pub fn count(
     sum
 }
 
+fn loaded((config, weights): (&ModelConfig, &Weights)) -> Vec<Matrix> {
+    linears(config).iter().filter_map(|l| weights.loaded(&l.name)).collect()
+}
+
+fn per_token(config: &ModelConfig) -> f64 {
+    let flops = flops(config);
+    flops.layer_per_token * config.n_layer() as f64 + flops.head_per_token
+}
+
+const SMALLER: &str = "What is left is smaller and dense: less is read and multiplied, in reading a context as in decoding.";
 const DENSE: &str = "Run dense, as asked for: a zero is read and multiplied like any other number, so nothing is faster.";
 const NOT_WORTH_IT: &str = "Nothing is packed: these zeros do not fit 2:4, and on this device a bitmask of them takes longer to unpack than a dense matrix to read. So nothing is faster.";
 const PREFILL: &str = "Reading a context multiplies many tokens with each weight; there such zeros cannot be faster, and the dense copy is used and stays in memory.";

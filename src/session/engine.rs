@@ -39,11 +39,22 @@ pub(super) struct Cache {
     /// (model sha256, device kind)
     key: (String, &'static str),
     pub baseline: Option<Rc<Model>>,
-    /// The canonical pruning SPEC with its seedless inputs, the model, the report, what a decoded token reads.
-    pub pruned: Option<(String, Rc<Model>, Vec<MatrixReport>, Decode)>,
+    /// The canonical pruning SPEC with its seedless inputs, and what came of it.
+    pub pruned: Option<(String, PrunedModel)>,
     pub weights: Option<Rc<Weights>>,
     /// Input statistics of the baseline on the calibration text.
     pub calibration: Option<Calibration>,
+}
+
+/// The compressed side's model.
+#[derive(Clone)]
+pub(super) struct PrunedModel {
+    pub model: Rc<Model>,
+    /// Another than the baseline's where the model became smaller.
+    pub config: Rc<ModelConfig>,
+    pub report: Vec<MatrixReport>,
+    /// What a decoded token reads; absent without a pruning.
+    pub decode: Option<Decode>,
 }
 
 /// A model as its files describe it, not yet on a device.

@@ -268,9 +268,9 @@ pub struct Cost {
     pub flops_saved_total: f64,
     /// Context tokens that enter each layer.
     pub lengths: Vec<usize>,
-    /// Zeros among the weights of the pruned matrices, 0..=1.
+    /// Weights of the pruned matrices that are zero or gone, 0..=1.
     pub sparsity: f64,
-    /// Zeros among all weights of the model, 0..=1.
+    /// The same among all weights of the model, 0..=1.
     pub sparsity_of_model: f64,
     /// One decoded token; absent without a pruning.
     pub decode: Option<Decode>,

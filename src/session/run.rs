@@ -1,15 +1,15 @@
 //! One run: baseline and compressed on the same text and items, each figure shown as it comes.
 
 use super::beside::{self, Scored};
-use super::engine::{CalibrationText, Engine, Loaded, short_hash};
-use super::protocol::{Cost, Decode, RunView, Side, Status};
+use super::engine::{CalibrationText, Engine, Loaded, PrunedModel, short_hash};
+use super::protocol::{Cost, RunView, Side, Status};
 use super::spec::RunSpec;
 use super::{calibration, decode, trace};
 use crate::backend::Device;
+use crate::config::ModelConfig;
 use crate::eval::{Arm, Sampling, Task, files, filler, generate, no_context, speed};
-use crate::models::{Model, Weights};
+use crate::models::{Model, Weights, flops};
 use crate::pace::{Pace, now_ms};
-use crate::prune::MatrixReport;
 use crate::{Error, Result, prune, reduce};
 use std::rc::Rc;
 
@@ -65,11 +65,15 @@ pub async fn run(
     write(&mut run, &baseline, &prompt, spec, &loaded, pace, false).await?;
     run.view.first_number_ms = Some(now_ms() - start);
 
-    let (pruned, matrices, decoding) =
+    let pruned =
         pruned_model(engine, spec, &loaded, &device, &dense, &weights, pace, &mut run).await?;
     let reduction = spec.reduction.as_ref();
-    let compressed = Arm { model: &pruned, reduction, ..baseline };
-    run.view.cost = Cost { decode: decoding, ..cost(spec, &loaded, matrices, prompt.len()) };
+    if let Some(setting) = reduction {
+        // Again: layers may have gone.
+        reduce::check(&pruned.config, setting)?;
+    }
+    let compressed = Arm { model: &pruned.model, config: &pruned.config, reduction, ..baseline };
+    run.view.cost = cost(spec, &loaded, &pruned, prompt.len());
     run.say("Writing compressed text", None);
     write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
 
@@ -204,14 +208,17 @@ async fn pruned_model(
     weights: &Rc<Weights>,
     pace: &Pace,
     run: &mut Running<'_, '_>,
-) -> Result<(Rc<Model>, Vec<MatrixReport>, Option<Decode>)> {
-    let Some(setting) = &spec.pruning else { return Ok((dense.clone(), Vec::new(), None)) };
+) -> Result<PrunedModel> {
+    let Some(setting) = &spec.pruning else {
+        let config = Rc::new(loaded.config.clone());
+        return Ok(PrunedModel { model: dense.clone(), config, report: Vec::new(), decode: None });
+    };
     let calibration = loaded.calibration.name();
     let key = short_hash(&format!("{setting} {} {calibration}", spec.seed));
-    if let Some((found, model, report, decode)) = &engine.cache.pruned
+    if let Some((found, pruned)) = &engine.cache.pruned
         && *found == key
     {
-        return Ok((model.clone(), report.clone(), Some(decode.clone())));
+        return Ok(pruned.clone());
     }
     run.say("Reading calibration text", None);
     let sequences = calibration::sequences(engine, loaded, setting).await?;
@@ -222,25 +229,47 @@ async fn pruned_model(
     let kept = &mut engine.cache.calibration;
     let pruned = prune::prune(&subject, &sequences, setting, kept, pace, &mut progress).await?;
     let execution = decode::execution(setting);
-    let weights = weights.with_edits(pruned.edits).executed(execution);
-    let model = Rc::new(Model::load(device, &loaded.config, &weights)?);
-    let decode = decode::count(loaded, &model, &weights, pruned.report.len(), execution);
-    engine.cache.pruned = Some((key, model.clone(), pruned.report.clone(), decode.clone()));
-    Ok((model, pruned.report, Some(decode)))
+    let dense = weights;
+    let mut weights = dense.with_edits(pruned.edits).executed(execution);
+    let mut config = loaded.config.clone();
+    let is_smaller = pruned.smaller.is_some();
+    if let Some(smaller) = pruned.smaller {
+        weights = weights.with_layers(&smaller.layers);
+        config = smaller.config;
+    }
+    let model = Rc::new(Model::load(device, &config, &weights)?);
+    let sides = [(&loaded.config, &**dense), (&config, &weights)];
+    let decode = decode::count(sides, &model, pruned.report.len(), execution, is_smaller);
+    let (config, report, decode) = (Rc::new(config), pruned.report, Some(decode));
+    let pruned = PrunedModel { model, config, report, decode };
+    engine.cache.pruned = Some((key, pruned.clone()));
+    Ok(pruned)
 }
 
-fn cost(spec: &RunSpec, loaded: &Loaded, matrices: Vec<MatrixReport>, prompt: usize) -> Cost {
+fn cost(spec: &RunSpec, loaded: &Loaded, pruned: &PrunedModel, prompt: usize) -> Cost {
     let n = prompt.max(SPEED_PROMPT);
-    let saved = spec.reduction.as_ref().map(|s| reduce::savings(&loaded.config, s, n));
+    let saved = spec.reduction.as_ref().map(|s| reduce::savings(&pruned.config, s, n));
+    let matrices = pruned.report.clone();
+    // Of the pruned model by the reduction, and of the dense one by both.
+    let both = |by_reduction: f64, heads: f64| {
+        let [left, all] = [&*pruned.config, &loaded.config].map(|c| prefill(c, n, heads));
+        1.0 - (1.0 - by_reduction) * left / all
+    };
     Cost {
-        flops_saved_layers: saved.as_ref().map_or(0.0, |s| s.layers),
-        flops_saved_total: saved.as_ref().map_or(0.0, |s| s.total),
-        lengths: saved.map_or_else(|| vec![n; loaded.config.n_layer()], |s| s.lengths),
+        flops_saved_layers: both(saved.as_ref().map_or(0.0, |s| s.layers), 0.0),
+        flops_saved_total: both(saved.as_ref().map_or(0.0, |s| s.total), 1.0),
+        lengths: saved.map_or_else(|| vec![n; pruned.config.n_layer()], |s| s.lengths),
         sparsity: prune::sparsity(&matrices),
         sparsity_of_model: prune::zeros(&matrices).0 / loaded.view.parameters.max(1) as f64,
-        decode: None,
+        decode: pruned.decode.clone(),
         matrices,
     }
+}
+
+/// FLOPs of reading `n` tokens, with the head of so many.
+fn prefill(config: &ModelConfig, n: usize, heads: f64) -> f64 {
+    let f = flops(config);
+    f.layer(n) * config.n_layer() as f64 + heads * f.head_per_token
 }
 
 async fn score(

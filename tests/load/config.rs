@@ -172,7 +172,8 @@ fn unknown_fields_are_listed_and_not_refused() {
 fn a_field_that_would_change_the_result_is_refused_by_name() {
     let cases = [
         (mamba(), json!({"hidden_act": "relu"}), "hidden_act"),
-        (mamba(), json!({"intermediate_size": 1535}), "intermediate_size"),
+        (mamba(), json!({"intermediate_size": 0}), "intermediate_size"),
+        (mamba2(), json!({"expand": 2, "intermediate_size": 255}), "intermediate_size"),
         (mamba(), json!({"time_step_rank": 0}), "time_step_rank"),
         (mamba(), json!({"layer_norm_epsilon": 0}), "layer_norm_epsilon"),
         (mamba(), json!({"expand": -2}), "expand"),
@@ -223,6 +224,15 @@ fn a_field_that_would_change_the_result_is_refused_by_name() {
             other => panic!("{change}: expected an error about {field}, got {other:?}"),
         }
     }
+}
+
+#[test]
+fn a_stated_width_of_mamba_wins_over_expand_as_in_transformers() {
+    let Ok(ModelConfig::Mamba(config)) = parse(&with(mamba(), json!({"intermediate_size": 1535})))
+    else {
+        panic!("a Mamba configuration");
+    };
+    assert_eq!(config.d_inner, 1535);
 }
 
 #[test]

@@ -12,8 +12,8 @@ export function cost() {
       el("dl", { class: "facts" },
         fact("FLOPs saved in the layers", percent(cost.flops_saved_layers)),
         fact("FLOPs saved in all", percent(cost.flops_saved_total), { more: "with the output head of one token and the method's own arithmetic" }),
-        fact("Zeros in the pruned matrices", percent(cost.sparsity)),
-        fact("Zeros in the whole model", percent(cost.sparsity_of_model)),
+        fact("Zero or removed in the pruned matrices", percent(cost.sparsity)),
+        fact("Zero or removed in the whole model", percent(cost.sparsity_of_model)),
         ...(cost.decode ? decoding(cost.decode) : [])),
       ...(cost.lengths.length ? [lengths(cost.lengths)] : []),
       el("p", { class: "note" }, `${cost.decode?.text ?? ""} Only the Speed panel says what this device gained.`),
@@ -45,10 +45,13 @@ function lengths(list) {
     el("ol", { start: "0", "aria-labelledby": "lengths-title" }, ...list.map(layer)));
 }
 
+/** Before and, where the matrix became smaller, after. */
+const shape = (m) => `${m.rows}×${m.cols}` + (m.left ? ` → ${m.left.join("×")}` : "");
+
 function matrices(list, open, folded) {
-  const caption = "Share of zeros asked for and reached, and the squared error of the layer's output, relative to the output itself, on " +
+  const caption = "Share of zero or removed weights asked for and reached, and the squared error of the layer's output, relative to the output itself, on " +
     "calibration text and on text held out from it; the damping used and the time taken.";
-  const figures = (m) => [`${m.rows}×${m.cols}`, percent(m.requested), percent(m.achieved), error(m.error), error(m.held_out_error),
+  const figures = (m) => [shape(m), percent(m.requested), percent(m.achieved), error(m.error), error(m.held_out_error),
     error(m.damping), count(m.milliseconds)];
   const line = (m) => row(m.name, undefined, ...figures(m).map((figure) => cell(figure)));
   const columns = ["Matrix", "Shape", "Requested", "Achieved", "Error, calibration", "Error, held out", "Damping", "ms"];

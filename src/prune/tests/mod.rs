@@ -5,6 +5,7 @@ mod fixture;
 mod golden;
 mod laws;
 mod model;
+mod structured;
 
 use super::hessian::Hessian;
 use super::refit::Way;

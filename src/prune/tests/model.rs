@@ -5,37 +5,40 @@ use crate::Error;
 use crate::backend::{Device, Format, View, reads_halves};
 use crate::config::ModelConfig;
 use crate::kernels::rows::copy;
-use crate::models::{Execution, Hooks, Model, NoHooks, Weights, linears};
+use crate::models::{Edit, Execution, Hooks, Model, NoHooks, Weights, linears};
 use crate::prune::{Calibration, Pruned, Subject, prune};
 use crate::weights::Checkpoint;
 use std::collections::HashMap;
 use std::path::Path;
 
-const MODELS: [&str; 4] = ["mamba-f32", "mamba2-f32-groups", "llama-f32-gqa", "neox-f32-parallel"];
+pub const MODELS: [&str; 4] =
+    ["mamba-f32", "mamba2-f32-groups", "llama-f32-gqa", "neox-f32-parallel"];
 
-struct Loaded {
-    config: ModelConfig,
-    weights: Weights,
-    model: Model,
+pub struct Loaded {
+    pub config: ModelConfig,
+    pub json: Vec<u8>,
+    pub weights: Weights,
+    pub model: Model,
 }
 
-fn load(name: &str) -> Loaded {
+pub fn load(name: &str) -> Loaded {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name);
     let read = |file: &str| std::fs::read(folder.join(file)).expect(file);
-    let config = ModelConfig::parse(&read("config.json")).unwrap();
+    let json = read("config.json");
+    let config = ModelConfig::parse(&json).unwrap();
     let file = ("model.safetensors".to_string(), read("model.safetensors"));
     let weights = Weights::new(Rc::new(Checkpoint::open(vec![file]).unwrap()));
     let model = Model::load(&Device::Cpu, &config, &weights).unwrap();
-    Loaded { config, weights, model }
+    Loaded { config, json, weights, model }
 }
 
-fn sequences(n: usize, length: usize, vocab_size: usize) -> Vec<Vec<u32>> {
+pub fn sequences(n: usize, length: usize, vocab_size: usize) -> Vec<Vec<u32>> {
     let mut rng = Rng::new(3);
     (0..n).map(|_| (0..length).map(|_| rng.below(vocab_size) as u32).collect()).collect()
 }
 
 impl Loaded {
-    fn prune(&self, spec: &str, cache: &mut Option<Calibration>) -> crate::Result<Pruned> {
+    pub fn prune(&self, spec: &str, cache: &mut Option<Calibration>) -> crate::Result<Pruned> {
         self.prune_at(spec, cache, &Pace::default(), &mut |_, _| {})
     }
 
@@ -86,9 +89,10 @@ fn layer_by_layer_the_inputs_are_those_of_the_whole_model() {
 #[test]
 fn a_layer_that_is_loaded_anew_computes_with_its_edits() {
     for name in MODELS {
-        let Loaded { config, weights, mut model } = load(name);
+        let Loaded { config, weights, mut model, .. } = load(name);
         let first = linears(&config).remove(0);
-        let zero = vec![0.0; first.rows * first.cols];
+        let shape = vec![first.rows, first.cols];
+        let zero = Edit { values: vec![0.0; first.rows * first.cols], shape };
         let edited = weights.with_edits([(first.name, zero)].into());
         let device = Device::Cpu;
         let ids = &sequences(1, 20, config.vocab_size())[0];
@@ -145,7 +149,7 @@ fn statistics_are_sums_over_all_sequences_but_the_last() {
                 let weights = loaded.weights.values(&linear.name, &[linear.rows, n]).unwrap();
                 let x = fed[&linear.name].clone();
                 let expected = pruned(&Layer { n, weights, gram: gram_of(&x, n), x }, spec);
-                let found = &found.edits[&linear.name];
+                let found = &found.edits[&linear.name].values;
                 assert_eq!(zeros(found), zeros(&expected), "{name} {spec} {}", linear.name);
                 let d = crate::kernels::largest_difference(found, &expected);
                 assert!(d < 1e-4, "{name} {spec} {}: {d:e}", linear.name);
@@ -215,7 +219,7 @@ fn nothing_removed_is_the_dense_model() {
         for linear in linears(&loaded.config) {
             let shape = [linear.rows, linear.cols];
             let dense = loaded.weights.values(&linear.name, &shape).unwrap();
-            assert_eq!(pruned.edits[&linear.name], dense, "{spec} {}", linear.name);
+            assert_eq!(pruned.edits[&linear.name].values, dense, "{spec} {}", linear.name);
         }
     }
 }

@@ -1,0 +1,92 @@
+//! What pruning leaves: weights, shapes, and for every matrix what was done to it and how far its output moved.
+
+use super::units::Fields;
+use crate::Result;
+use crate::backend::{Device, Tensor, WeightValues};
+use crate::config::ModelConfig;
+use crate::kernels::matmul::matmul;
+use crate::models::{Edits, Linear};
+use serde::Serialize;
+
+/// What pruning did to one matrix.
+#[derive(Debug, Clone, Serialize)]
+pub struct MatrixReport {
+    /// Checkpoint name.
+    pub name: String,
+    pub rows: usize,
+    pub cols: usize,
+    /// Share of zeros asked for and reached, 0..=1.
+    pub requested: f64,
+    pub achieved: f64,
+    /// ||X W^T - X W'^T||^2 / ||X W^T||^2 on the first calibration sequence.
+    pub error: f64,
+    /// The same on a sequence that is in no statistic; absent when there was only one sequence.
+    pub held_out_error: Option<f64>,
+    /// Time for this matrix without the calibration passes. The first of several matrices with the same inputs
+    /// bears their factorisation.
+    pub milliseconds: f64,
+    /// λ as a share of the mean of diag(XᵀX), and how often it was raised because a factorisation failed; absent
+    /// for methods without a Hessian.
+    pub damping: Option<f64>,
+    pub retries: u32,
+    /// Where the weights were computed: on the GPU in f32, else on the CPU in f64.
+    pub on_gpu: bool,
+    /// The shape that is left where the matrix became smaller; nothing of a removed layer.
+    pub left: Option<[usize; 2]>,
+}
+
+/// Zeros and weights of the matrices of a report.
+pub fn zeros(report: &[MatrixReport]) -> (f64, f64) {
+    let count = |m: &MatrixReport| (m.rows * m.cols) as f64;
+    let zeros = report.iter().map(|m| count(m) * m.achieved);
+    // An empty sum of floats is -0.
+    (zeros.sum::<f64>() + 0.0, report.iter().map(count).sum())
+}
+
+/// Share of zeros among these matrices, 0..=1.
+pub fn sparsity(report: &[MatrixReport]) -> f64 {
+    match zeros(report) {
+        (zeros, weights) if weights > 0.0 => zeros / weights,
+        _ => 0.0,
+    }
+}
+
+/// Pruned weights and the report.
+pub struct Pruned {
+    pub edits: Edits,
+    pub report: Vec<MatrixReport>,
+    /// Where the model has another shape now.
+    pub smaller: Option<Smaller>,
+}
+
+/// What is left of a model's shape.
+pub struct Smaller {
+    pub config: ModelConfig,
+    /// Fields of config.json that differ, and their values.
+    pub fields: Fields,
+    /// The numbers that the layers had before.
+    pub layers: Vec<usize>,
+}
+
+/// A matrix before and after.
+pub(super) struct Change<'a> {
+    pub linear: &'a Linear,
+    pub before: &'a [f32],
+    pub after: &'a [f32],
+}
+
+impl Change<'_> {
+    /// Relative squared error of the output on some inputs `[tokens, cols]`.
+    pub async fn error(&self, device: &Device, inputs: Option<&Tensor>) -> Result<Option<f64>> {
+        let Some(inputs) = inputs else { return Ok(None) };
+        let Change { linear, before, after } = *self;
+        let difference: Vec<f32> = before.iter().zip(after).map(|(b, a)| b - a).collect();
+        let mut energy = [0.0f64; 2];
+        for (sum, values) in energy.iter_mut().zip([&difference[..], before]) {
+            let matrix = device.matrix(linear.rows, linear.cols, WeightValues::F32(values));
+            let y = device.read(&matmul(device, inputs, &matrix, None, None)).await?;
+            *sum = y.iter().map(|v| f64::from(*v).powi(2)).sum();
+        }
+        Ok(Some(if energy[1] > 0.0 { energy[0] / energy[1] } else { 0.0 }))
+    }
+}
