@@ -206,6 +206,11 @@ fn a_pruned_model_that_was_written_runs_as_the_one_in_memory() {
     assert_eq!(compressed["value"], dense["value"]);
     // What is there is not written over.
     refused(&prune, &["--out", "does not exist yet"]);
+    // The same recipe, the same bytes.
+    let first = std::fs::read(out.join("model.safetensors")).unwrap();
+    std::fs::remove_dir_all(&out).unwrap();
+    json(&[&prune[..], &["--backend", "cpu", "--json"]].concat());
+    assert!(first == std::fs::read(out.join("model.safetensors")).unwrap(), "other bytes");
 }
 
 #[test]

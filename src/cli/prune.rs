@@ -7,8 +7,9 @@
 use super::{BackendArg, load};
 use crate::method::Setting;
 use crate::models::{Edits, Model, split_layer};
-use crate::pace::Pace;
+use crate::pace::{Pace, now_ms};
 use crate::prune::{MatrixReport, Progress, Smaller, Subject, abouts, prune, sparsity};
+use crate::session::bundle::data_hash;
 use crate::session::{CalibrationText, Loaded, calibration};
 use crate::weights::{Checkpoint, Dtype};
 use crate::{Error, Result};
@@ -43,6 +44,8 @@ pub struct Args {
 struct Output {
     out: String,
     backend: String,
+    /// Calibration, pruning and errors; without loading and writing.
+    milliseconds: f64,
     /// What `__metadata__` of model.safetensors holds.
     recipe: BTreeMap<String, String>,
     matrices: Vec<MatrixReport>,
@@ -73,8 +76,10 @@ pub async fn main(args: Args) -> Result<()> {
             eprint!("\r\x1b[KPruning matrix {done} of {all}");
         }
     };
+    let start = now_ms();
     let pruned =
         prune(&subject, &sequences, &setting, &mut None, &Pace::default(), progress).await?;
+    let milliseconds = now_ms() - start;
     if shows {
         eprintln!();
     }
@@ -89,6 +94,7 @@ pub async fn main(args: Args) -> Result<()> {
     let output = Output {
         out: args.out.display().to_string(),
         backend: device.label(),
+        milliseconds,
         recipe,
         matrices: pruned.report,
     };
@@ -109,7 +115,9 @@ fn recipe(
     report: &[MatrixReport],
 ) -> BTreeMap<String, String> {
     let calibration = match &loaded.calibration {
-        CalibrationText::Bundled(file) => format!("models/eval/{file}"),
+        CalibrationText::Bundled(file) => {
+            format!("models/eval/{file}, {}", data_hash(std::slice::from_ref(file)))
+        }
         own => format!("sha256 {}", own.name()),
     };
     let pairs = [
@@ -151,7 +159,20 @@ fn safetensors(
             Ok((name.as_str(), view))
         })
         .collect::<Result<_>>()?;
-    safetensors::serialize(views, Some(recipe.into_iter().collect())).map_err(failed)
+    let bytes =
+        safetensors::serialize(views, Some(recipe.into_iter().collect())).map_err(failed)?;
+    Ok(ordered(bytes))
+}
+
+/// The same file with its header in alphabetical order: the crate writes the metadata in an order of its own each time.
+fn ordered(mut bytes: Vec<u8>) -> Vec<u8> {
+    let (size, rest) = bytes.split_at_mut(8);
+    let size = u64::from_le_bytes(size.try_into().expect("eight bytes")) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&rest[..size]).expect("just written");
+    let header = header.to_string();
+    rest[..size].fill(b' ');
+    rest[..header.len()].copy_from_slice(header.as_bytes());
+    bytes
 }
 
 /// The name after the layers that stay were numbered anew; nothing for a tensor of one that went.

@@ -1,13 +1,14 @@
 //! Running sum of products of columns: G' = G + XᵀX, the Hessian of a linear layer's inputs without its factor 2.
 //!
-//! Shapes: x `[seq_len, d]`, G `[d, d]`. On the CPU: `cpu_gemm` with Xᵀ on both sides; only nearly symmetric, so
-//! readers take the mean of both halves. On the GPU an invocation computes 4 by 4 elements in registers.
+//! Shapes: x `[seq_len, d]`, G `[d, d]`. On the CPU: `cpu_gemm` with Xᵀ on both sides, the lower half only, in blocks of
+//! columns. On the GPU an invocation computes 4 by 4 elements in registers; there both halves are only nearly the same,
+//! so readers take their mean.
 
 use super::cpu_gemm::{self, Rows};
 use super::{Case, groups, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
-use crate::backend::{Device, HostMatrix, Tensor, View};
+use crate::backend::{Device, HostMatrix, PANEL, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
@@ -26,6 +27,9 @@ struct Params {
     x_stride: u32,
 }
 
+/// Columns of the sum that are computed together on the CPU: whole panels.
+const COLUMNS: usize = 8 * PANEL;
+
 /// Adds xᵀx to `sum` `[d, d]`.
 pub fn gram<'a>(device: &Device, x: impl Into<View<'a>>, sum: &Tensor) -> Tensor {
     let x = x.into();
@@ -43,10 +47,25 @@ fn on_cpu(x: View<'_>, sum: &Tensor) -> Tensor {
             transposed[j * x.rows + t] = *v;
         }
     }
-    let mut total = sum.cpu().to_vec();
     let left = Rows { values: &transposed, rows: x.cols, cols: x.rows, stride: x.rows };
     let right = HostMatrix::new(x.cols, x.rows, transposed.clone());
-    cpu_gemm::accumulate(left, &right, 0..x.cols, &mut total);
+    let mut total = sum.cpu().to_vec();
+    let mut part = Vec::new();
+    for start in (0..x.cols).step_by(COLUMNS) {
+        // From the diagonal down; what lies right of it is the same.
+        let columns = start..(start + COLUMNS).min(x.cols);
+        part.clear();
+        part.resize((x.cols - start) * columns.len(), 0.0);
+        cpu_gemm::accumulate(left.slice(start..x.cols), &right, columns.clone(), &mut part);
+        for (i, row) in (start..).zip(part.chunks_exact(columns.len())) {
+            for (j, product) in columns.clone().zip(row).take_while(|(j, _)| *j <= i) {
+                total[i * x.cols + j] += product;
+                if j < i {
+                    total[j * x.cols + i] += product;
+                }
+            }
+        }
+    }
     Tensor::on_cpu(x.cols, x.cols, total)
 }
 

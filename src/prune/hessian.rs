@@ -11,11 +11,14 @@
 //! not depend on the scale of the inputs.
 
 use super::linalg::{axpy, cholesky, dot, invert_lower};
+use super::product::{Grid, add_product};
 use crate::pace::Pace;
 use crate::{Error, Result};
 
 /// Damping that is tried when a factorisation without damping fails.
 const LEAST_DAMPING: f64 = 1e-8;
+/// Rows of an inverse that are computed together.
+const TOGETHER: usize = 64;
 /// A factor of ten each: far beyond the point where H is all but the identity.
 const MOST_RETRIES: u32 = 16;
 
@@ -82,13 +85,15 @@ impl Hessian {
 
     /// The leading block of (H[a.., a..])⁻¹: U[a..b, a..b]ᵀ U[a..b, a..b], `[b - a, b - a]`.
     pub async fn trailing_inverse(&self, a: usize, b: usize, pace: &Pace) -> Result<Vec<f64>> {
-        let size = b - a;
+        let (size, n) = (b - a, self.n);
         let mut g = vec![0.0; size * size];
-        for k in 0..size {
-            let u = &self.u[(a + k) * self.n + a..(a + k) * self.n + b];
-            for i in k..size {
-                axpy(u[i], &u[i..], &mut g[i * size + i..(i + 1) * size]);
-            }
+        for top in (0..size).step_by(TOGETHER) {
+            let bottom = (top + TOGETHER).min(size);
+            let u = |from: usize, width: usize| {
+                Grid::new(&self.u[a * n + a + from..], bottom, width, n)
+            };
+            let (left, right) = (u(top, bottom - top).transposed(), u(top, size - top));
+            add_product(&mut g[top * size + top..], size, 1.0, left, right);
             pace.breathe().await?;
         }
         for i in 0..size {

@@ -1,14 +1,14 @@
 //! The little dense linear algebra that pruning needs, in f64, row-major.
 //!
 //! Cholesky A = L Lᵀ, the inverse of L, and the solution of one small positive definite system. Written out, not
-//! taken from faer: three loops over contiguous rows are enough here, and faer's Cholesky alone would add about
-//! 30 kB (gzip) to an engine that must stay small. Rows are worked on in blocks, so that a row that was read
-//! serves many others while it is in the cache.
+//! taken from faer: a few loops over contiguous rows are enough here, and faer's Cholesky alone would add about
+//! 30 kB (gzip) to an engine that must stay small. Work is done in blocks, most of it in matrix products (`product`).
 
+use super::product::{Grid, add_product};
 use crate::Result;
 use crate::pace::Pace;
 
-/// Rows that share what was read.
+/// Rows or columns that are worked on together.
 const BLOCK: usize = 32;
 
 /// sum_i a_i b_i, in eight partial sums so that it vectorises.
@@ -41,32 +41,46 @@ pub async fn cholesky(a: &mut [f64], n: usize, pace: &Pace) -> Result<bool> {
     assert_eq!(a.len(), n * n, "cholesky of [{n}, {n}]");
     let largest = (0..n).map(|i| a[i * n + i]).fold(0.0, f64::max);
     let floor = n as f64 * f64::EPSILON * largest;
+    let mut panel = Vec::new();
     for start in (0..n).step_by(BLOCK) {
         let end = (start + BLOCK).min(n);
-        let (above, block) = a.split_at_mut(start * n);
-        // Columns of finished rows: every finished row is read once for the whole block.
-        for (j, other) in above.chunks_exact(n).enumerate() {
-            for row in block[..(end - start) * n].chunks_exact_mut(n) {
-                row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
-            }
+        if !factor_columns(a, n, start, end, floor) {
+            return Ok(false);
         }
-        for i in 0..end - start {
-            let (before, row) = block.split_at_mut(i * n);
-            let row = &mut row[..n];
-            for (j, other) in before.chunks_exact(n).enumerate() {
-                let j = start + j;
-                row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
-            }
-            let i = start + i;
-            let pivot = row[i] - dot(&row[..i], &row[..i]);
-            if pivot.is_nan() || pivot <= floor {
-                return Ok(false);
-            }
-            row[i] = pivot.sqrt();
+        // The rest, lower half in blocks: less the products of the columns that are done.
+        panel.clear();
+        (end..n).for_each(|i| panel.extend_from_slice(&a[i * n + start..i * n + end]));
+        let width = end - start;
+        for top in (end..n).step_by(BLOCK) {
+            let bottom = (top + BLOCK).min(n);
+            let left = Grid::new(&panel[(top - end) * width..], bottom - top, width, width);
+            let right = Grid::new(&panel, bottom - end, width, width).transposed();
+            add_product(&mut a[top * n + end..], n, -1.0, left, right);
         }
         pace.breathe().await?;
     }
     Ok(true)
+}
+
+/// Columns `start..end` of L, when everything left of them has been taken off. False as in [`cholesky`].
+fn factor_columns(a: &mut [f64], n: usize, start: usize, end: usize, floor: f64) -> bool {
+    for i in start..n {
+        let (before, row) = a.split_at_mut(i * n);
+        let row = &mut row[start..end];
+        for (j, other) in (start..end.min(i)).zip(before[start * n..].chunks_exact(n)) {
+            let (j, other) = (j - start, &other[start..=j]);
+            row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+        }
+        if i < end {
+            let i = i - start;
+            let pivot = row[i] - dot(&row[..i], &row[..i]);
+            if pivot.is_nan() || pivot <= floor {
+                return false;
+            }
+            row[i] = pivot.sqrt();
+        }
+    }
+    true
 }
 
 /// Replaces the lower triangle L `[n, n]` by its inverse, in place. Errors: cancelled.
@@ -80,10 +94,11 @@ pub async fn invert_lower(l: &mut [f64], n: usize, pace: &Pace) -> Result<()> {
         factors[..block.len()].copy_from_slice(block);
         block.fill(0.0);
         // row i of the inverse = (e_i - sum_{k < i} L_ik * row k of the inverse) / L_ii
-        for (k, done) in above.chunks_exact(n).enumerate() {
-            for (row, f) in block.chunks_exact_mut(n).zip(factors.chunks_exact(n)) {
-                axpy(-f[k], &done[..=k], &mut row[..=k]);
-            }
+        for left in (0..start).step_by(BLOCK) {
+            let right = (left + BLOCK).min(start);
+            let f = Grid::new(&factors[left..], end - start, start - left, n);
+            let done = Grid::new(&above[left * n + left..], start - left, right - left, n);
+            add_product(&mut block[left..], n, -1.0, f, done);
         }
         for i in 0..end - start {
             let (before, row) = block.split_at_mut(i * n);
@@ -158,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_inverse_of_the_factor_undoes_the_matrix() {
-        for n in [1, 2, 31, 32, 33, 70] {
+        for n in [1, 2, 31, 32, 33, 70, 101] {
             let a = positive(n, n as u64);
             let mut l = a.clone();
             assert!(block_on(cholesky(&mut l, n, &Pace::default())).unwrap());

@@ -15,6 +15,7 @@ mod magnitude;
 mod masked;
 mod mrp;
 mod pattern;
+mod product;
 mod ratios;
 mod refit;
 mod report;

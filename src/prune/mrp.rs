@@ -14,6 +14,7 @@ use super::device::Masking;
 use super::hessian::Hessian;
 use super::joint::Joint;
 use super::linalg::{axpy, dot};
+use super::product::{Grid, add_product};
 use super::refit::{Space, Way, refit};
 use super::{
     BLOCK_OR_ROW, DAMPING, INPUTS_PRUNED, Job, MASK, Needs, Outcome, PATTERN, Pattern, Pruning,
@@ -177,13 +178,10 @@ impl<'a> Block<'a> {
         if self.b == self.n {
             return;
         }
-        for k in self.a..self.b {
-            let u = &hessian.u[k * self.n + self.b..(k + 1) * self.n];
-            let errors = errors.chunks_exact(stride).map(|e| e[k - self.a]);
-            for (row, e) in rows.chunks_exact_mut(self.n).zip(errors) {
-                axpy(-e, u, &mut row[self.b..]);
-            }
-        }
+        let (size, m) = (self.b - self.a, rows.len() / self.n);
+        let u = &hessian.u[self.a * self.n + self.b..];
+        let u = Grid::new(u, size, self.n - self.b, self.n);
+        add_product(&mut rows[self.b..], self.n, -1.0, Grid::new(errors, m, size, stride), u);
     }
 }
 

@@ -12,6 +12,7 @@
 use super::device::Masking;
 use super::joint::Joint;
 use super::linalg::axpy;
+use super::product::{Grid, add_product};
 use super::{
     BLOCK, DAMPING, INPUTS_PRUNED, Job, MASK, Needs, Outcome, PATTERN, Pattern, Pruning, SPARSITY,
     THRESHOLD_OF_BLOCK, Work, block_of, in_batches,
@@ -111,14 +112,9 @@ impl Sweep<'_> {
                 self.sweep_block(row, mask, errors, a, b);
             }
             if b < n {
-                for k in a..b {
-                    let u = &self.u[k * n + b..(k + 1) * n];
-                    let errors = errors.chunks_exact(self.block).map(|e| e[k - a]);
-                    for (row, e) in rows.chunks_exact_mut(n).zip(errors).filter(|(_, e)| *e != 0.0)
-                    {
-                        axpy(-e, u, &mut row[b..]);
-                    }
-                }
+                let u = Grid::new(&self.u[a * n + b..], b - a, n - b, n);
+                let errors = Grid::new(&errors, rows.len() / n, b - a, self.block);
+                add_product(&mut rows[b..], n, -1.0, errors, u);
             }
             pace.breathe().await?;
         }
