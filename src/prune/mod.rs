@@ -22,6 +22,7 @@ mod report;
 mod ria;
 mod shared;
 mod sparsegpt;
+mod states;
 mod structured;
 #[cfg(test)]
 mod tests;

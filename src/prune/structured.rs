@@ -3,6 +3,7 @@
 //! Channels and heads: every layer loses equally many. A unit's score is the sum over the matrices that read it of
 //! ½ Σ_rows w_P ((H⁻¹)_PP)⁻¹ w_Pᵀ, its loss if it went alone, as a share of the matrix's output energy; scored once,
 //! not after every removal. The readers' weights that stay get the optimum for the whole removed set (`shared`).
+//! State columns: scored by what is written and read with them (`states`), not compensated.
 //! Layers: those go whose output points most nearly where their input does.
 //! Shapes: `units`. Sources: [`ABOUT`].
 
@@ -12,7 +13,7 @@ use super::hessian::Hessian;
 use super::pattern::mark_lowest;
 use super::report::{Change, MatrixReport, Pruned, Smaller};
 use super::units::{GATE_NORM, Part, Units, quota};
-use super::{DAMPING, INPUTS_PRUNED, SEQUENCES, shared};
+use super::{DAMPING, INPUTS_PRUNED, SEQUENCES, shared, states};
 use crate::backend::Tensor;
 use crate::config::{FAMILIES, ModelConfig};
 use crate::method::{About, Knob, KnobKind, Setting};
@@ -29,9 +30,14 @@ pub static ABOUT: About = About {
         Knob {
             id: "unit",
             label: "Unit",
-            help: "Channels: Mamba-1's inner channels, Mamba-2's heads, MLP channels of Llama and GPT-NeoX. Heads: Llama's key/value heads with their queries, Mamba-2's heads. Layers: whole ones",
+            help: "Channels: Mamba-1's inner channels, Mamba-2's heads, MLP channels of Llama and GPT-NeoX. Heads: Llama's key/value heads with their queries, Mamba-2's heads. States: Mamba-2's state columns. Layers: whole ones",
             kind: KnobKind::Choice {
-                options: &[("channels", "channels"), ("heads", "heads"), ("layers", "layers")],
+                options: &[
+                    ("channels", "channels"),
+                    ("heads", "heads"),
+                    ("states", "state columns"),
+                    ("layers", "layers"),
+                ],
                 default: "channels",
             },
         },
@@ -108,8 +114,15 @@ impl Cut<'_> {
             progress(layer, n_layer);
             let named = |l: &Linear| units.parts.iter().any(|p| units.name(layer, p) == l.name);
             let linears: Vec<Linear> = linears(config).into_iter().filter(named).collect();
-            let (inputs, next) = walk.gather(device, dense, layer, &linears, self.pace).await?;
-            let edits = self.layer(units, layer, &linears, &inputs, &mut pruned.report).await?;
+            let feeds = |l: &&Linear| units.reads(layer, &l.name);
+            let readers: Vec<Linear> = linears.iter().filter(feeds).cloned().collect();
+            let (inputs, next) = walk.gather(device, dense, layer, &readers, self.pace).await?;
+            let states = match units.has_readers() {
+                true => None,
+                false => Some(states::scores(device, dense, layer, walk.rows(), self.pace).await?),
+            };
+            let report = &mut pruned.report;
+            let edits = self.layer(units, layer, &linears, (&inputs, states), report).await?;
             if follows_pruned && layer + 1 < n_layer {
                 // The small layer on its own, as a model of one layer.
                 let only = weights.with_edits(edits.clone()).with_layers(&[layer]);
@@ -131,7 +144,7 @@ impl Cut<'_> {
         units: &Units,
         layer: usize,
         linears: &[Linear],
-        inputs: &LayerInputs,
+        (inputs, states): (&LayerInputs, Option<Vec<f64>>),
         report: &mut Vec<MatrixReport>,
     ) -> Result<Edits> {
         let start = now_ms();
@@ -142,7 +155,8 @@ impl Cut<'_> {
                 linears.iter().find(|l| l.name == name).expect("readers are linear layers");
             readers.push(self.reader(units, part, linear, inputs).await?);
         }
-        let removed = choose(units, self.share, &readers);
+        let scores = states.unwrap_or_else(|| losses(units.count, &readers));
+        let removed = choose(units, self.share, &scores);
         let mut edits = self.cut_rows(units, layer, &removed, &readers)?;
         for linear in linears {
             let mut line = self.line(linear);
@@ -324,14 +338,19 @@ fn left_of(line: MatrixReport, left: [usize; 2]) -> MatrixReport {
     MatrixReport { achieved, left: Some(left), ..line }
 }
 
-/// The units of lowest score, equally many in every group; ties fall to the lower index.
-fn choose(units: &Units, share: f64, readers: &[Box<Reader<'_>>]) -> Vec<bool> {
-    let mut scores = vec![0.0; units.count];
+/// Of every unit the losses of its readers.
+fn losses(count: usize, readers: &[Box<Reader<'_>>]) -> Vec<f64> {
+    let mut scores = vec![0.0; count];
     for reader in readers {
         // Of one reader alone it would change no order, and takes as long as the losses.
         let energy = if readers.len() > 1 { reader.energy() } else { 1.0 };
         scores.iter_mut().zip(&reader.losses).for_each(|(s, loss)| *s += loss / energy);
     }
+    scores
+}
+
+/// The units of lowest score, equally many in every group; ties fall to the lower index.
+fn choose(units: &Units, share: f64, scores: &[f64]) -> Vec<bool> {
     let mut removed = vec![false; units.count];
     let size = units.count / units.groups;
     for (scores, removed) in scores.chunks(size).zip(removed.chunks_mut(size)) {

@@ -4,9 +4,11 @@
 //! |---|---|---|---|---|
 //! | channels | channels of d_inner | whole heads, equally many of every group | channels of the MLP | channels of the MLP |
 //! | heads | - | as channels | key/value heads with their queries | - |
+//! | states | - | state columns (B, C), equally many of every group | - | - |
 //!
 //! A tensor is cut along one axis, which is made of spans: some have a slice for every unit, others stay. Readers are
-//! the matrices that multiply what the units put out; all else loses rows and nothing of what is left changes.
+//! the matrices that multiply what the units put out; all else loses rows and nothing of what is left changes. State
+//! columns have no reader.
 
 use crate::config::{GptNeoXConfig, LlamaConfig, Mamba2Config, MambaConfig, ModelConfig};
 use crate::models::Edit;
@@ -92,10 +94,14 @@ impl Units {
     pub fn of(config: &ModelConfig, unit: &str) -> Result<Units> {
         match (config, unit) {
             (ModelConfig::Mamba(c), "channels") => Ok(mamba(c)),
+            (ModelConfig::Mamba2(c), "states") => Ok(mamba2_states(c)),
             (ModelConfig::Mamba2(c), _) => Ok(mamba2(c)),
             (ModelConfig::Llama(c), "heads") => Ok(llama_heads(c)),
-            (ModelConfig::Llama(c), _) => Ok(llama_channels(c)),
+            (ModelConfig::Llama(c), "channels") => Ok(llama_channels(c)),
             (ModelConfig::GptNeoX(c), "channels") => Ok(gpt_neox(c)),
+            (ModelConfig::Llama(_), _) => {
+                Err(Error::input("unit", unit, "channels, heads or layers on this architecture"))
+            }
             _ => Err(Error::input("unit", unit, "channels or layers on this architecture")),
         }
     }
@@ -134,6 +140,15 @@ impl Units {
         spans.iter().map(length).sum()
     }
 
+    pub fn has_readers(&self) -> bool {
+        self.parts.iter().any(|p| p.reads)
+    }
+
+    /// Whether the tensor of this checkpoint name is a reader.
+    pub fn reads(&self, layer: usize, name: &str) -> bool {
+        self.parts.iter().any(|p| p.reads && self.name(layer, p) == name)
+    }
+
     /// Checkpoint name of a tensor.
     pub fn name(&self, layer: usize, part: &Part) -> String {
         format!("{}{layer}.{}", self.prefix, part.name)
@@ -152,6 +167,10 @@ impl Units {
             ModelConfig::Mamba(c) => {
                 c.d_inner = kept;
                 vec![("intermediate_size", number)]
+            }
+            ModelConfig::Mamba2(c) if !self.has_readers() => {
+                c.d_state = kept / c.n_groups;
+                vec![("state_size", c.d_state as f64)]
             }
             ModelConfig::Mamba2(c) => {
                 c.n_head = kept;
@@ -209,6 +228,18 @@ fn mamba2(c: &Mamba2Config) -> Units {
     }
     units.rows(GATE_NORM, &[each], &[]);
     units.reader("mixer.out_proj.weight", c.common.d_model);
+    units
+}
+
+fn mamba2_states(c: &Mamba2Config) -> Units {
+    let mut units = Units::new("backbone.layers.", c.n_groups * c.d_state, 1);
+    units.groups = c.n_groups;
+    let in_proj = [Stays(2 * c.d_inner), Each(1), Each(1), Stays(c.n_head)]; // z and x, B, C, dt
+    let conv = [Stays(c.d_inner), Each(1), Each(1)];
+    units.rows("mixer.in_proj.weight", &in_proj, &[c.common.d_model]);
+    units.rows_if(c.use_bias, "mixer.in_proj.bias", &in_proj);
+    units.rows("mixer.conv1d.weight", &conv, &[1, c.d_conv]);
+    units.rows_if(c.use_conv_bias, "mixer.conv1d.bias", &conv);
     units
 }
 

@@ -11,7 +11,7 @@ use crate::eval::{Arm, Prior, Quality, Score, Task, no_context};
 use crate::method::Setting;
 use crate::models::Model;
 use crate::pace::{Pace, now_ms};
-use crate::prune::{Calibration, Subject, abouts, prune};
+use crate::prune::{Calibration, Subject, abouts, check_setting, prune};
 use crate::session::bundle::{INDEX, data_hash};
 use crate::session::{CalibrationText, Engine, Loaded, calibration};
 use crate::{Error, Result};
@@ -29,12 +29,14 @@ const fn row(label: &'static str, spec: &'static str) -> Row {
     Row { label, spec }
 }
 
-pub const ROWS: [Row; 6] = [
+pub const ROWS: [Row; 8] = [
     row("magnitude", "magnitude"),
     row("Wanda", "wanda"),
     row("RIA", "ria"),
     row("SparseGPT", "sparsegpt"),
     row("MRP", "mrp"),
+    row("MRP, blocks of 128", "mrp:block=128"),
+    row("MRP, mask M", "mrp:mask=M"),
     row("Wanda + refit", "wanda:refit=row,inputs=pruned"),
 ];
 /// Rows in the order that the literature leads one to expect, the best first.
@@ -65,6 +67,7 @@ pub struct Column {
     pub label: String,
     /// sha256 of the weights.
     pub sha256: String,
+    pub evaluation: String,
     task: Task,
     dense: Cell,
     /// (row, pattern) -> cell; absent where it was not measured.
@@ -100,8 +103,17 @@ pub fn spec(row: &Row, pattern: usize) -> String {
     format!("{}{mark}{}", row.spec, PATTERNS[pattern].1)
 }
 
-pub fn evaluation(is_fast: bool) -> String {
-    format!("text:context=1,target=512,windows={}", if is_fast { 1 } else { 8 })
+/// Parameters of the largest model that is scored on all windows.
+const SMALL: u64 = 10_000_000;
+
+fn evaluation(is_fast: bool, parameters: u64) -> String {
+    let windows = if parameters <= SMALL { 32 } else { 8 };
+    format!("text:context=1,target=512,windows={}", if is_fast { windows / 8 } else { windows })
+}
+
+/// Whether a SPEC exists: mask M knows groups only.
+pub fn exists(row: &Row, pattern: usize) -> bool {
+    setting(&spec(row, pattern)).is_ok_and(|s| check_setting(&s).is_ok())
 }
 
 pub async fn report(args: &Args) -> Result<()> {
@@ -176,7 +188,7 @@ async fn measure(
     store: &mut Store,
 ) -> Result<Option<Column>> {
     let (_, loaded) = load::model(engine, name).await?;
-    let eval = evaluation(is_fast);
+    let eval = evaluation(is_fast, loaded.view.parameters);
     let (task, hash) = task(engine, &eval, &loaded).await?;
     let text = calibration_hash(&loaded);
     let key = |spec: &str| format!("{hash}{text} {name} {eval} {spec}");
@@ -188,7 +200,7 @@ async fn measure(
     };
     let mut cells = BTreeMap::new();
     for (r, row) in ROWS.iter().enumerate() {
-        for p in 0..PATTERNS.len() {
+        for p in (0..PATTERNS.len()).filter(|p| exists(row, *p)) {
             let setting = setting(&spec(row, p))?;
             let key = key(&setting.to_string());
             let cell = store.cell(key, async || bench.pruned(engine, &setting).await).await?;
@@ -197,7 +209,8 @@ async fn measure(
     }
     let view = &bench.loaded.view;
     let label = format!("{} (`{name}`)", view.label);
-    Ok(Some(Column { label, sha256: view.sha256.clone(), task: bench.task, dense, cells }))
+    let sha256 = view.sha256.clone();
+    Ok(Some(Column { label, sha256, evaluation: eval, task: bench.task, dense, cells }))
 }
 
 fn setting(spec: &str) -> Result<Setting> {
@@ -271,9 +284,11 @@ mod tests {
 
     #[test]
     fn every_spec_of_the_report_can_be_read_and_is_another() {
-        let all = ROWS.iter().flat_map(|row| (0..PATTERNS.len()).map(move |p| spec(row, p)));
+        let all = ROWS.iter().flat_map(|row| (0..PATTERNS.len()).map(move |p| (row, p)));
+        let all = all.filter(|(row, p)| exists(row, *p)).map(|(row, p)| spec(row, p));
         let mut specs: Vec<String> = all.map(|s| setting(&s).unwrap().to_string()).collect();
         let n = specs.len();
+        assert_eq!(n, ROWS.len() * PATTERNS.len() - 3, "mask M of the three without groups");
         specs.sort();
         specs.dedup();
         assert_eq!(specs.len(), n);

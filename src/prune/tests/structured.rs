@@ -12,7 +12,7 @@ use crate::prune::{Pruned, Smaller, shared};
 /// Every unit that a model has.
 fn units_of(config: &ModelConfig) -> Vec<&'static str> {
     let has = |unit: &&str| *unit == "layers" || Units::of(config, unit).is_ok();
-    ["channels", "heads", "layers"].into_iter().filter(has).collect()
+    ["channels", "heads", "states", "layers"].into_iter().filter(has).collect()
 }
 
 fn small(weights: &Weights, pruned: &Pruned) -> (ModelConfig, Model) {
@@ -147,6 +147,44 @@ fn units_that_nobody_reads_go_first_and_without_a_trace() {
         // The same sums without zeros between them, in another order.
         assert!(d < 1e-5, "{name} {unit}: {d:e}");
         assert!(pruned.report.iter().all(|r| r.error < 1e-12), "{name} {unit}");
+    }
+}
+
+#[test]
+fn state_columns_that_nothing_is_written_to_go_first_and_without_a_trace() {
+    for name in ["mamba2-f32-groups", "mamba2-bf16-limit"] {
+        let mut loaded = load(name);
+        let ModelConfig::Mamba2(c) = loaded.config.clone() else { panic!("{name}") };
+        let units = Units::of(&loaded.config, "states").unwrap();
+        let mut zeroed = Edits::new();
+        for layer in 0..loaded.config.n_layer() {
+            for part in units.parts.iter().filter(|p| p.name.contains("conv1d")) {
+                let name = units.name(layer, part);
+                let mut values = loaded.weights.values(&name, &part.shape).unwrap();
+                let size = values.len() / part.shape[0];
+                for (row, values) in values.chunks_mut(size).enumerate().skip(c.d_inner) {
+                    let column = row - c.d_inner;
+                    if column < units.count && column % c.d_state % 2 == 1 {
+                        values.fill(0.0); // B is SiLU(0) = 0
+                    }
+                }
+                zeroed.insert(name, Edit { shape: part.shape.clone(), values });
+            }
+        }
+        loaded.weights = loaded.weights.with_edits(zeroed.clone());
+        loaded.model = Model::load(&Device::Cpu, &loaded.config, &loaded.weights).unwrap();
+        let share = (c.d_state / 2) as f64 / c.d_state as f64;
+        let spec = format!("structured:unit=states,share={share}");
+        let mut pruned = loaded.prune(&spec, &mut None).unwrap();
+        zeroed.extend(std::mem::take(&mut pruned.edits));
+        pruned.edits = zeroed;
+        let (config, model) = small(&loaded.weights, &pruned);
+        let ModelConfig::Mamba2(after) = config else { panic!("{name}") };
+        assert_eq!(after.d_state, c.d_state - c.d_state / 2, "{name}");
+        let ids = &sequences(1, 30, loaded.config.vocab_size())[0];
+        let d = largest_difference(&run(&model, &[ids]), &run(&loaded.model, &[ids]));
+        // The same sums without zeros between them, in another order.
+        assert!(d < 1e-5, "{name}: {d:e}");
     }
 }
 

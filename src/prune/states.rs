@@ -1,0 +1,56 @@
+//! Scores of Mamba-2's state columns for structured pruning.
+//!
+//! Column n of a group writes with B_tn and is read with C_tn: y_t = sum_n C_tn h_n,t and h_n,t decays and takes in
+//! B_tn Δ_t x_t. Score: mean_t B_tn² times mean_t C_tn² on the calibration text. Decay, Δ and x are the same for all
+//! columns of a head, so they change no order but through their correlation with B and C, which is left out.
+//! No linear matrix reads a column (C is made by a convolution and SiLU), so nothing can make up for one that goes.
+//! Source: ours.
+
+use crate::backend::{Device, Tensor};
+use crate::kernels::column_squares::column_squares;
+use crate::models::{Hooks, LayerOutput, MixerInputs, Model, Reduced};
+use crate::pace::Pace;
+use crate::{Error, Result};
+
+/// Sums over tokens of B² and C², `[1, n_groups * d_state]`.
+#[derive(Default)]
+struct Squares(Option<[Tensor; 2]>);
+
+impl Hooks for Squares {
+    fn wants_layer(&self, _: usize, _: usize) -> bool {
+        true
+    }
+
+    fn reduce(&mut self, device: &Device, output: LayerOutput<'_>) -> Option<Reduced> {
+        if let MixerInputs::Ssm(inputs) = output.inputs {
+            let zeros = || [(); 2].map(|()| device.zeros(1, inputs.b.cols));
+            let [b, c] = self.0.take().unwrap_or_else(zeros);
+            let sums = [column_squares(device, inputs.b, &b), column_squares(device, inputs.c, &c)];
+            self.0 = Some(sums);
+        }
+        None
+    }
+}
+
+/// One score a state column, of all groups one after the other.
+///
+/// `sequences`: rows that enter the layer; Errors: there are none, cancelled, or the GPU failed.
+pub async fn scores(
+    device: &Device,
+    model: &Model,
+    layer: usize,
+    sequences: impl Iterator<Item = &Tensor>,
+    pace: &Pace,
+) -> Result<Vec<f64>> {
+    let mut squares = Squares::default();
+    for rows in sequences {
+        model.run_layer(device, layer, rows.clone(), &mut squares);
+        device.finish().await?;
+        pace.breathe().await?;
+    }
+    let Some([b, c]) = squares.0 else {
+        return Err(Error::input("calibration", "no text", "at least one sequence"));
+    };
+    let (b, c) = (device.read(&b).await?, device.read(&c).await?);
+    Ok(b.iter().zip(&c).map(|(b, c)| f64::from(*b) * f64::from(*c)).collect())
+}
