@@ -5,6 +5,7 @@
 
 mod cache;
 mod cases;
+mod families;
 mod page;
 mod pruning;
 mod removal;
@@ -189,7 +190,7 @@ async fn measure_model(
             results.tasks.insert((case.model.clone(), case.eval.clone()), task);
         }
     }
-    for case in &cases {
+    for (i, case) in cases.iter().enumerate() {
         if results.get(case).is_some() {
             continue;
         }
@@ -202,6 +203,7 @@ async fn measure_model(
             continue;
         }
         priors(&mut bench, case, results).await?;
+        eprint!("{} {:>3} of {} ", entry.id, i + 1, cases.len());
         measure(&bench, case, setting.as_ref(), results).await?;
     }
     Ok(())
@@ -236,13 +238,13 @@ async fn measure(
     let mut measured = Measured { scores: Vec::with_capacity(task.len()), aligned: None };
     let mut aligned = Vec::new();
     for (i, prior) in bench.priors[&case.eval].iter().enumerate() {
-        let score = match case.scorer {
-            Scorer::Honest => Some(task.score(&arm, prior, i).await?),
-            Scorer::Published => task.score_as_published(&arm, prior, i).await?,
-        };
-        measured.scores.extend(score);
-        if case.scorer == Scorer::Published {
-            aligned.extend(task.published_alignment(&arm, i).await?);
+        match case.scorer {
+            Scorer::Honest => measured.scores.push(task.score(&arm, prior, i).await?),
+            Scorer::Published => {
+                let item = task.as_published(&arm, prior, i).await?;
+                measured.scores.extend(item.map(|p| p.score));
+                aligned.extend(item.map(|p| p.in_step));
+            }
         }
     }
     if !aligned.is_empty() {
