@@ -9,6 +9,7 @@ mod families;
 mod page;
 mod pruning;
 mod removal;
+mod speed;
 mod summary;
 
 use super::load;
@@ -30,13 +31,13 @@ use std::rc::Rc;
 pub struct Args {
     #[arg(value_enum)]
     subject: Subject,
-    /// A tenth of the items; for pruning an eighth.
+    /// A tenth of the items; for pruning an eighth; for speed three rounds.
     #[arg(long)]
     fast: bool,
     /// The page that is written; by default docs/results-SUBJECT.md.
     #[arg(long)]
     out: Option<String>,
-    /// Where measurements are kept between runs; by default target/report-SUBJECT.json.
+    /// Where measurements are kept between runs; by default target/report-SUBJECT.json. Speeds are not kept.
     #[arg(long)]
     cache: Option<String>,
     /// Measure these models only. For token-reduction bundled ones; the page shows what there is of the others. For
@@ -51,6 +52,7 @@ pub struct Args {
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Subject {
     TokenReduction,
+    TokenReductionSpeed,
     Pruning,
 }
 
@@ -58,6 +60,7 @@ impl Subject {
     fn id(self) -> &'static str {
         match self {
             Subject::TokenReduction => "token-reduction",
+            Subject::TokenReductionSpeed => "token-reduction-speed",
             Subject::Pruning => "pruning",
         }
     }
@@ -106,6 +109,7 @@ struct Results {
 pub async fn main(args: Args) -> Result<()> {
     match args.subject {
         Subject::TokenReduction => token_reduction(&args).await,
+        Subject::TokenReductionSpeed => speed::report(&args).await,
         Subject::Pruning => pruning::report(&args).await,
     }
 }

@@ -91,7 +91,7 @@ pub fn cuts(entry: &Entry) -> [f64; 3] {
 }
 
 /// Items of the continuation task, for both scorers.
-const CONTINUATIONS: usize = 300;
+const CONTINUATIONS: usize = 200;
 
 /// SPECs of the tasks. All methods get the same items; there are as many as make a complete report in about 40 minutes on
 /// one core.
@@ -107,7 +107,7 @@ pub fn evals(entry: &Entry, is_fast: bool) -> Vec<String> {
         _ => vec![
             format!("text:windows={}", n(20)),
             format!("continuation:n={}", n(CONTINUATIONS)),
-            format!("cloze:n={}", n(300)),
+            format!("cloze:n={}", n(200)),
         ],
     }
 }
