@@ -30,6 +30,7 @@ static ABOUT: About = About {
             help: "on: the mean of the tokens that would go stays as one token; as many stay as without it",
             kind: KnobKind::Choice { options: &[("off", "off"), ("on", "on")], default: "off" },
         },
+        score::PROPORTIONAL,
     ],
     families: &FAMILIES,
 };

@@ -186,6 +186,7 @@ pub(super) fn specs(config: &ModelConfig) -> Vec<String> {
         "evit:fused=on",
         "utrc:q_hidden=1",
         "utrc:features=keys",
+        "tome:proportional=on",
         "tome:features=hidden",
         "random:seed=3",
     ];
