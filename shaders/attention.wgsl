@@ -5,7 +5,7 @@ struct Params {
     seq_len: u32, n_past: u32, n_head: u32, group: u32,       // group: query heads that share a key head
     headdim: u32, head4: u32, tiles: u32, splits: u32,        // head4: vec4s a head
     q_offset: u32, q_stride: u32, k_offset: u32, k_stride: u32, // in vec4s
-    v_offset: u32, v_stride: u32, scale: f32,
+    v_offset: u32, v_stride: u32, scale: f32, biased: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -14,9 +14,16 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<vec4f>;     // [n_past + seq_len, n_kv_head * head4]
 @group(0) @binding(3) var<storage, read> v: array<vec4f>;     // as k
 @group(0) @binding(3) var<storage, read> v1: array<f32>;      // the same values one by one
-@group(0) @binding(4) var<storage, read_write> y: array<f32>; // [seq_len, n_head * headdim], or partial
+@group(0) @binding(4) var<storage, read> bias: array<f32>;    // [n_past + seq_len] where p.biased is 1
+@group(0) @binding(5) var<storage, read_write> y: array<f32>; // [seq_len, n_head * headdim], or partial
 
 const MASKED = -1e30;
+
+// What is added to the logits of four keys.
+fn biases(j: vec4u) -> vec4f {
+    if p.biased == 0u { return vec4f(); }
+    return vec4f(bias[j.x], bias[j.y], bias[j.z], bias[j.w]);
+}
 
 // vec4s of the output one lane holds in registers; a wider head is shared by `tiles` lanes, which repeat the scores.
 override TILE4 = 16u;
@@ -49,8 +56,8 @@ fn queries(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) wg: 
             b += vec4f(dot(qd, k[kh.x + d]), dot(qd, k[kh.y + d]), dot(qd, k[kh.z + d]), dot(qd, k[kh.w + d]));
         }
         let left = keys - j;
-        a = select(vec4f(MASKED), a * p.scale, vec4u(0u, 1u, 2u, 3u) < vec4u(left));
-        b = select(vec4f(MASKED), b * p.scale, vec4u(4u, 5u, 6u, 7u) < vec4u(left));
+        a = select(vec4f(MASKED), a * p.scale + biases(lo), vec4u(0u, 1u, 2u, 3u) < vec4u(left));
+        b = select(vec4f(MASKED), b * p.scale + biases(hi), vec4u(4u, 5u, 6u, 7u) < vec4u(left));
         let m4 = max(a, b);
         let m = max(largest, max(max(m4.x, m4.y), max(m4.z, m4.w)));
         let shrink = exp(largest - m);
@@ -94,7 +101,7 @@ fn keys(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
         let qd = q[q0 + d];
         s += vec4f(dot(qd, k[at.x + d]), dot(qd, k[at.y + d]), dot(qd, k[at.z + d]), dot(qd, k[at.w + d]));
     }
-    s = select(vec4f(MASKED), s * p.scale, seen);
+    s = select(vec4f(MASKED), s * p.scale + biases(min(key, vec4u(total - 1u))), seen);
     lane_max[lane] = max(max(s.x, s.y), max(s.z, s.w));
     workgroupBarrier();
     var m = MASKED;

@@ -52,7 +52,14 @@ fn specs(config: &ModelConfig) -> Vec<String> {
     let methods = abouts().into_iter().map(|about| about.id.to_string());
     let scores = ["l1", "l2", "noclip", "delta", "implicit", "row", "column", "cosine", "oracle"];
     let scored = scores.iter().map(|score| format!("evit:score={score}"));
-    let more = ["utrc:features=keys", "tome:features=hidden", "stride:schedule=progressive"];
+    let more = [
+        "utrc:features=keys",
+        "tome:features=hidden",
+        "stride:schedule=progressive",
+        "evit:fused=on",
+        "tome:proportional=on",
+        "utrc:q_residual=0.5,proportional=on",
+    ];
     methods
         .chain(scored)
         .chain(more.map(String::from))
@@ -248,6 +255,53 @@ fn cpu_and_gpu_choose_the_same_tokens_on_the_bundled_models_but_for_near_ties() 
         // A near tie falls either way and may draw others after it.
         assert!(swaps * 100 <= removed, "{name}: {swaps} swaps of {removed}");
     }
+}
+
+#[test]
+fn proportional_attention_changes_nothing_where_nothing_is_merged_and_something_where_it_is() {
+    let attends = |f: &Fixture| ["llama", "gpt_neox"].contains(&f.config.family());
+    let devices = match block_on(Device::open_gpu()) {
+        Ok(gpu) => vec![Device::Cpu, gpu],
+        Err(e) => {
+            println!("the GPU half is skipped: {e}");
+            vec![Device::Cpu]
+        }
+    };
+    for fixture in fixtures().into_iter().filter(attends) {
+        let [dropped, folded] = ["evit", "utrc"].map(|method| {
+            let on_each = devices.iter().map(|device| {
+                let weights = fixture.weights.for_new_device();
+                let model = Model::load(device, &fixture.config, &weights).unwrap();
+                [":keep=0.7", ":keep=0.7,proportional=on"].map(|knobs| {
+                    let (hidden, mut state, _) =
+                        read(device, &fixture, &model, &format!("{method}{knobs}"));
+                    // What is decoded later weighs the merged tokens too.
+                    let next = model.forward(device, &[1], &mut state, &mut NoHooks);
+                    [values(device, &hidden), values(device, &next)].concat()
+                })
+            });
+            on_each.collect::<Vec<_>>()
+        });
+        for [off, on] in &dropped {
+            assert_eq!(off, on, "{}", fixture.name);
+        }
+        for [off, on] in &folded {
+            assert!(largest(off, on) > 1e-3, "{}", fixture.name);
+        }
+        if let [cpu, gpu] = &folded[..] {
+            let [off, on] = [0, 1].map(|i| largest(&cpu[i], &gpu[i]));
+            // As without it: normed rows of order 1 after a few layers of other sums.
+            assert!(off < 1e-3 && on < 1e-3, "{}: {off} {on}", fixture.name);
+        }
+    }
+}
+
+#[test]
+fn a_model_without_attention_refuses_to_weigh_it() {
+    let is_mamba = |f: &Fixture| f.config.family() == "mamba";
+    let fixture = fixtures().into_iter().find(is_mamba).unwrap();
+    let error = check(&fixture.config, &setting("tome:proportional=on")).unwrap_err().to_string();
+    assert!(error.contains("proportional") && error.contains("llama"), "{error}");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use whittle::pace::Pace;
 use whittle::session::protocol::{Event, Request};
 use whittle::session::{Library, Next, Session};
 
-/// Sets controls one after the other, runs, and gives quality, link and texts of the last view.
-fn run(controls: &[(&str, &str)]) -> [Value; 4] {
+/// Sets controls one after the other, runs, and gives the last view.
+fn view_after(controls: &[(&str, &str)]) -> Value {
     let last = Rc::new(RefCell::new(Value::Null));
     let seen = last.clone();
     let library = Library::new(env!("CARGO_MANIFEST_DIR"));
@@ -25,6 +25,12 @@ fn run(controls: &[(&str, &str)]) -> [Value; 4] {
     pollster::block_on(session.run(&Pace::default()));
     let view = last.take();
     assert_eq!(view["run"]["finished"], true, "{}", view["notices"]);
+    view
+}
+
+/// Quality, link and texts of the last view.
+fn run(controls: &[(&str, &str)]) -> [Value; 4] {
+    let view = view_after(controls);
     let run = &view["run"];
     [
         run["quality"].clone(),
@@ -53,4 +59,29 @@ fn reduction_and_pruning_give_the_same_numbers_in_either_order() {
     // Both count: neither alone gives these numbers.
     assert_ne!(first[0], with(&[reduce])[0]);
     assert_ne!(first[0], with(&[prune])[0]);
+}
+
+#[test]
+fn a_cut_out_of_reach_becomes_the_most_there_is_and_a_notice_says_so() {
+    let start = [
+        ("model", "recall-mamba2"),
+        ("backend", "cpu"),
+        ("eval", "recall:n=2,controls=0"),
+        ("tokens", "1"),
+        ("prune", "off"),
+    ];
+    let with = |reduce: &'static str| view_after(&[&start[..], &[("reduce", reduce)]].concat());
+    // Two layers have one anchor between them, where at most half of the tokens go: a quarter of the work.
+    let view = with("utrc:cut=0.4");
+    let notices = view["notices"].as_array().unwrap();
+    let said = |n: &Value| {
+        n["level"] == "warning" && n["text"].as_str().unwrap().contains("a cut of 0.25")
+    };
+    assert!(notices.iter().any(said), "{notices:?}");
+    assert_eq!(view["settings"]["reduce.cut"], "0.25");
+    assert!(view["fragment"].as_str().unwrap().contains("0.25"), "{}", view["fragment"]);
+
+    let view = with("utrc:cut=0.25");
+    assert_eq!(view["notices"].as_array().unwrap().len(), 0, "{}", view["notices"]);
+    assert_eq!(view["settings"]["reduce.cut"], "0.25");
 }

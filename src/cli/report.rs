@@ -5,9 +5,11 @@
 
 mod cache;
 mod cases;
+mod families;
 mod page;
 mod pruning;
 mod removal;
+mod speed;
 mod summary;
 
 use super::load;
@@ -29,13 +31,13 @@ use std::rc::Rc;
 pub struct Args {
     #[arg(value_enum)]
     subject: Subject,
-    /// A tenth of the items; for pruning an eighth.
+    /// A tenth of the items; for pruning an eighth; for speed three rounds.
     #[arg(long)]
     fast: bool,
     /// The page that is written; by default docs/results-SUBJECT.md.
     #[arg(long)]
     out: Option<String>,
-    /// Where measurements are kept between runs; by default target/report-SUBJECT.json.
+    /// Where measurements are kept between runs; by default target/report-SUBJECT.json. Speeds are not kept.
     #[arg(long)]
     cache: Option<String>,
     /// Measure these models only. For token-reduction bundled ones; the page shows what there is of the others. For
@@ -50,6 +52,7 @@ pub struct Args {
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Subject {
     TokenReduction,
+    TokenReductionSpeed,
     Pruning,
 }
 
@@ -57,6 +60,7 @@ impl Subject {
     fn id(self) -> &'static str {
         match self {
             Subject::TokenReduction => "token-reduction",
+            Subject::TokenReductionSpeed => "token-reduction-speed",
             Subject::Pruning => "pruning",
         }
     }
@@ -105,6 +109,7 @@ struct Results {
 pub async fn main(args: Args) -> Result<()> {
     match args.subject {
         Subject::TokenReduction => token_reduction(&args).await,
+        Subject::TokenReductionSpeed => speed::report(&args).await,
         Subject::Pruning => pruning::report(&args).await,
     }
 }
@@ -189,7 +194,7 @@ async fn measure_model(
             results.tasks.insert((case.model.clone(), case.eval.clone()), task);
         }
     }
-    for case in &cases {
+    for (i, case) in cases.iter().enumerate() {
         if results.get(case).is_some() {
             continue;
         }
@@ -202,6 +207,7 @@ async fn measure_model(
             continue;
         }
         priors(&mut bench, case, results).await?;
+        eprint!("{} {:>3} of {} ", entry.id, i + 1, cases.len());
         measure(&bench, case, setting.as_ref(), results).await?;
     }
     Ok(())
@@ -236,13 +242,13 @@ async fn measure(
     let mut measured = Measured { scores: Vec::with_capacity(task.len()), aligned: None };
     let mut aligned = Vec::new();
     for (i, prior) in bench.priors[&case.eval].iter().enumerate() {
-        let score = match case.scorer {
-            Scorer::Honest => Some(task.score(&arm, prior, i).await?),
-            Scorer::Published => task.score_as_published(&arm, prior, i).await?,
-        };
-        measured.scores.extend(score);
-        if case.scorer == Scorer::Published {
-            aligned.extend(task.published_alignment(&arm, i).await?);
+        match case.scorer {
+            Scorer::Honest => measured.scores.push(task.score(&arm, prior, i).await?),
+            Scorer::Published => {
+                let item = task.as_published(&arm, prior, i).await?;
+                measured.scores.extend(item.map(|p| p.score));
+                aligned.extend(item.map(|p| p.in_step));
+            }
         }
     }
     if !aligned.is_empty() {

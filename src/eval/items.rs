@@ -2,7 +2,7 @@
 
 use super::arm::{Arm, Context};
 use super::figures::Score;
-use super::published;
+use super::published::{self, Published};
 use crate::kernels::rows::concat_rows;
 use crate::method::Setting;
 use crate::tokenizer::Tokenizer;
@@ -94,18 +94,18 @@ impl Choice {
 }
 
 impl Choice {
-    /// The context and its true continuation.
-    pub fn truth(&self) -> (&[u32], &[u32]) {
-        (&self.context, &self.choices[self.label])
-    }
-
     /// The same with the scorer of the released code: every choice is reduced together with its context.
-    pub async fn score_as_published(&self, arm: &Arm<'_>, prior: &[f64]) -> Result<Score> {
+    pub async fn as_published(&self, arm: &Arm<'_>, prior: &[f64]) -> Result<Published> {
         let mut with = Vec::with_capacity(self.choices.len());
-        for choice in &self.choices {
-            with.push(published::nats(arm, &self.context, choice).await?.0);
+        let mut in_step = 1.0;
+        for (i, choice) in self.choices.iter().enumerate() {
+            let rows = published::rows(arm, &self.context, choice).await?;
+            with.push(rows.nats);
+            if i == self.label {
+                in_step = rows.in_step(arm).await?;
+            }
         }
-        Ok(self.judged(&with, prior))
+        Ok(Published { score: self.judged(&with, prior), in_step })
     }
 }
 
@@ -140,13 +140,10 @@ impl Cloze {
 }
 
 impl Cloze {
-    pub fn truth(&self) -> (&[u32], &[u32]) {
-        (&self.context, &self.target)
-    }
-
-    pub async fn score_as_published(&self, arm: &Arm<'_>) -> Result<Score> {
-        let (nats, right) = published::nats(arm, &self.context, &self.target).await?;
-        Ok([f64::from(right), nats, 1.0, 0.0])
+    pub async fn as_published(&self, arm: &Arm<'_>) -> Result<Published> {
+        let rows = published::rows(arm, &self.context, &self.target).await?;
+        let score = [f64::from(rows.right), rows.nats, 1.0, 0.0];
+        Ok(Published { score, in_step: rows.in_step(arm).await? })
     }
 }
 

@@ -13,7 +13,7 @@ pub use arm::{Arm, Context, filler};
 pub use figures::Score;
 pub use generate::{Sampling, choose, generate};
 pub use items::Prior;
-pub use speed::speed;
+pub use speed::{median_interval, speed};
 pub use stats::{Estimate, paired_bootstrap, wilson};
 pub use tasks::{Task, abouts, files, no_context};
 

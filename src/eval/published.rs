@@ -7,23 +7,51 @@
 //! Without the padding and batches of the original; source: docs/token-reduction.md.
 
 use super::arm::Arm;
+use super::figures::Score;
+use crate::Result;
 use crate::kernels::rows::copy;
 use crate::models::NoHooks;
-use crate::{Result, reduce};
+use crate::reduce::Reducer;
 
 /// Why these figures are wrong, for whoever sees them.
 pub const WARNING: &str = "This scorer reduces the answer together with its context and compares its last rows with the answer's tokens, though rows among them may be gone: they slip against their labels, or have been shown them.";
 
-/// -log p of a target in nats, and whether each of its tokens was the most likely one, by the released code's rows.
-pub(super) async fn nats(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Result<(f64, bool)> {
+/// An item as the released code scores it.
+#[derive(Debug, Clone, Copy)]
+pub struct Published {
+    pub score: Score,
+    /// Share of the true answer's rows that are compared with the right label.
+    pub in_step: f64,
+}
+
+/// What the released code's rows say of one target.
+pub(super) struct Rows {
+    /// -log p in nats.
+    pub nats: f64,
+    /// Each token was the most likely one.
+    pub right: bool,
+    reducer: Option<Reducer>,
+    inputs: usize,
+    scored: usize,
+}
+
+impl Rows {
+    /// [`aligned`] of the reduction that these rows went through.
+    pub async fn in_step(&self, arm: &Arm<'_>) -> Result<f64> {
+        let Some(reducer) = &self.reducer else { return Ok(1.0) };
+        let last = reducer.trace(arm.device).await?.pop();
+        Ok(last.map_or(1.0, |last| aligned(&last.kept, self.inputs, self.scored)))
+    }
+}
+
+/// Reduces a context together with its target and scores the target by the last rows.
+pub(super) async fn rows(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Result<Rows> {
     let all = [context, target].concat();
     let inputs = &all[..all.len() - 1];
     let mut state = arm.model.start(arm.device);
-    let hidden = match arm.reduction {
-        Some(setting) => {
-            let mut reducer = arm.reducer(setting, inputs)?;
-            arm.model.forward(arm.device, inputs, &mut state, &mut reducer)
-        }
+    let mut reducer = arm.reduction.map(|setting| arm.reducer(setting, inputs)).transpose()?;
+    let hidden = match &mut reducer {
+        Some(reducer) => arm.model.forward(arm.device, inputs, &mut state, reducer),
         None => arm.model.forward(arm.device, inputs, &mut state, &mut NoHooks),
     };
     // Where too few rows are left the labels are cut to the first ones.
@@ -31,8 +59,13 @@ pub(super) async fn nats(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Resu
     let last = copy(arm.device, hidden.row_range(hidden.rows() - rows, rows));
     let nll = arm.model.nll(arm.device, &last, &arm.device.ids(&target[..rows]));
     let values = arm.device.read(&nll).await?;
-    let nats = values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum();
-    Ok((nats, values.chunks_exact(2).all(|pair| pair[1] == 1.0)))
+    Ok(Rows {
+        nats: values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum(),
+        right: values.chunks_exact(2).all(|pair| pair[1] == 1.0),
+        reducer,
+        inputs: inputs.len(),
+        scored: target.len(),
+    })
 }
 
 /// Share of the last `scored` rows that stand at the position whose next token they are compared with.
@@ -43,20 +76,6 @@ pub fn aligned(kept: &[u32], inputs: usize, scored: usize) -> f64 {
     let meant = (inputs - scored) as u32..;
     let in_step = kept[kept.len() - rows..].iter().zip(meant).filter(|(a, b)| **a == *b);
     in_step.count() as f64 / scored as f64
-}
-
-/// [`aligned`] of a reduction over `context` and all but the last of `target`.
-pub async fn alignment(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Result<f64> {
-    let all = [context, target].concat();
-    let inputs = &all[..all.len() - 1];
-    let Some(setting) = arm.reduction.filter(|s| reduce::reduces(arm.config, s, inputs.len()))
-    else {
-        return Ok(1.0);
-    };
-    let mut reducer = arm.reducer(setting, inputs)?;
-    arm.model.forward(arm.device, inputs, &mut arm.model.start(arm.device), &mut reducer);
-    let kept = reducer.trace(arm.device).await?.pop().map_or_else(Vec::new, |last| last.kept);
-    Ok(aligned(&kept, inputs.len(), target.len()))
 }
 
 #[cfg(test)]

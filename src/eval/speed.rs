@@ -121,7 +121,7 @@ fn middle(mut values: Vec<f64>) -> Estimate {
 }
 
 /// Median with the 95 % percentile bootstrap interval of the median.
-fn median_interval(values: &[f64]) -> Estimate {
+pub fn median_interval(values: &[f64]) -> Estimate {
     let median = |mut list: Vec<f64>| {
         sort_f64(&mut list);
         list[list.len() / 2]

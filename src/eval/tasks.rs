@@ -1,8 +1,9 @@
 //! The evaluations: what they describe themselves as, how one item is scored, how items become a figure.
 
+use super::Quality;
 use super::arm::{Arm, Context, filler};
 use super::figures::{self, Metric, Score};
-use super::{Quality, published};
+use super::published::Published;
 
 use super::items::{Choice, Cloze, Prior, Query, Window, choice, cloze, lines, query, windows};
 use crate::config::FAMILIES;
@@ -317,27 +318,17 @@ impl Task {
 
     /// Scores item `i` as the released code of arXiv 2410.14725 does, see [`super::published`]: rows and labels may be
     /// out of step. `None` where an evaluation has no such form.
-    pub async fn score_as_published(
+    pub async fn as_published(
         &self,
         arm: &Arm<'_>,
         prior: &[f64],
         i: usize,
-    ) -> Result<Option<Score>> {
+    ) -> Result<Option<Published>> {
         Ok(match &self.kind {
-            Kind::Continuation(items) => Some(items[i].score_as_published(arm, prior).await?),
-            Kind::Cloze(items) => Some(items[i].score_as_published(arm).await?),
+            Kind::Continuation(items) => Some(items[i].as_published(arm, prior).await?),
+            Kind::Cloze(items) => Some(items[i].as_published(arm).await?),
             Kind::Text(_) | Kind::Recall(_) => None,
         })
-    }
-
-    /// Share of rows that the released code's scorer compares with the right label, of item `i`.
-    pub async fn published_alignment(&self, arm: &Arm<'_>, i: usize) -> Result<Option<f64>> {
-        let (context, target) = match &self.kind {
-            Kind::Continuation(items) => items[i].truth(),
-            Kind::Cloze(items) => items[i].truth(),
-            Kind::Text(_) | Kind::Recall(_) => return Ok(None),
-        };
-        published::alignment(arm, context, target).await.map(Some)
     }
 
     /// The figures of the items scored so far.

@@ -1,4 +1,5 @@
-//! Causal attention: y[i, h] = sum_j w[j] v[j, g], w = softmax_j(scale * q[i, h] . k[j, g]), j in 0..n_past + i + 1.
+//! Causal attention: y[i, h] = sum_j w[j] v[j, g], w = softmax_j(scale * q[i, h] . k[j, g] + bias[j]),
+//! j in 0..n_past + i + 1; the bias (ln of the tokens that a merged key stands for) is rarely there.
 //!
 //! Shapes: q, y `[seq_len, n_head * headdim]`, k, v `[n_past + seq_len, n_kv_head * headdim]`; query head h reads
 //! key head g = h / (n_head / n_kv_head). Source: Vaswani et al. 2017, equation 1; Ainslie et al. 2023 (grouped
@@ -19,7 +20,7 @@ use bytemuck::{Pod, Zeroable};
 static SHADER: Shader = Shader {
     name: "attention",
     source: wgsl!(include_str!("../../shaders/attention.wgsl")),
-    reads: 3,
+    reads: 4,
     writes: 1,
 };
 
@@ -47,6 +48,8 @@ pub struct Attention<'a> {
     pub n_past: usize,
     /// Factor on q . k, usually 1 / sqrt(headdim).
     pub scale: f32,
+    /// Added to the logits of a key in every head, `[n_past + seq_len, 1]`.
+    pub bias: Option<&'a Tensor>,
 }
 
 #[repr(C)]
@@ -67,6 +70,7 @@ struct Params {
     v_offset: u32,
     v_stride: u32,
     scale: f32,
+    biased: u32,
 }
 
 /// Attention of a chunk of queries over all keys so far: `[seq_len, n_head * headdim]`.
@@ -77,6 +81,7 @@ pub fn attention(device: &Device, input: &Attention<'_>) -> Tensor {
     assert_eq!(q.cols, n_head * headdim, "attention: columns of q");
     assert_eq!((k.cols, v.cols), (n_kv_head * headdim, n_kv_head * headdim), "attention: k, v");
     assert_eq!((k.rows, v.rows), (n_past + q.rows, n_past + q.rows), "attention: rows of k, v");
+    assert!(input.bias.is_none_or(|b| (b.rows(), b.cols()) == (k.rows, 1)), "attention: bias");
     match device {
         Device::Cpu => Tensor::on_cpu(q.rows, q.cols, cpu::attention(input)),
         Device::Gpu(gpu) => Tensor::on_gpu(q.rows, q.cols, on_gpu(gpu, input)),
@@ -109,7 +114,7 @@ fn pad(gpu: &Gpu, x: View<'_>, headdim: usize) -> Tensor {
     };
     let from = x.tensor.gpu();
     let lanes = groups(x.rows * cols, 64);
-    record(gpu, "pad", 1, &params, [from, from, from], &y, spread(lanes as usize));
+    record(gpu, "pad", 1, &params, [from, from, from, from], &y, spread(lanes as usize));
     Tensor::on_gpu(x.rows, cols, y)
 }
 
@@ -134,8 +139,11 @@ fn launch(gpu: &Gpu, input: &Attention<'_>) -> Buffer {
         v_offset: (input.v.offset() / 4) as u32,
         v_stride: (input.v.stride() / 4) as u32,
         scale: input.scale,
+        biased: u32::from(input.bias.is_some()),
     };
-    let reads = [input.q.tensor.gpu(), input.k.tensor.gpu(), input.v.tensor.gpu()];
+    let [q, k, v] = [input.q, input.k, input.v].map(|x| x.tensor.gpu());
+    // Without a bias the keys stand in for the buffer that is not read.
+    let reads = [q, k, v, input.bias.map_or(k, |bias| bias.gpu())];
     let rows = seq_len * input.n_head;
     let y = gpu.alloc(rows * input.headdim * 4);
     if seq_len >= MANY_QUERIES {
@@ -152,7 +160,7 @@ fn launch(gpu: &Gpu, input: &Attention<'_>) -> Buffer {
     let partial = gpu.alloc(rows * splits * (input.headdim + 2) * 4);
     record(gpu, "keys", 1, &params, reads, &partial, at);
     let lanes = groups(rows * input.headdim, 64);
-    let reads = [&partial, reads[1], reads[2]];
+    let reads = [&partial, reads[1], reads[2], reads[3]];
     record(gpu, "merge", 1, &params, reads, &y, [lanes, 1, 1]);
     y
 }
@@ -162,7 +170,7 @@ fn record(
     entry: &'static str,
     tile4: usize,
     params: &Params,
-    reads: [&Buffer; 3],
+    reads: [&Buffer; 4],
     y: &Buffer,
     groups: [u32; 3],
 ) {
@@ -189,7 +197,8 @@ struct Shape {
 }
 
 impl Shape {
-    fn run(self, device: &Device) -> Tensor {
+    /// Without a bias, and with one.
+    fn run(self, device: &Device) -> Vec<Tensor> {
         let Shape { seq_len, n_past, n_head, n_kv_head, headdim, inset } = self;
         let mut rng = Rng::new(71);
         let (wide, narrow) = (n_head * headdim, n_kv_head * headdim);
@@ -205,8 +214,10 @@ impl Shape {
             headdim,
             n_past,
             scale: 1.0 / (headdim as f32).sqrt(),
+            bias: None,
         };
-        attention(device, &input)
+        let bias = random(device, &mut rng, n_past + seq_len, 1);
+        [None, Some(&bias)].map(|bias| attention(device, &Attention { bias, ..input })).into()
     }
 }
 
@@ -240,7 +251,7 @@ pub fn cases() -> Vec<Case> {
             name: format!("attention {seq_len}+{n_past} {n_head}/{n_kv_head}x{headdim} at {inset}"),
             tolerance: 1e-5,
             why: "dot products of up to 256 and sums of up to 778 in another order, and another exp",
-            run: Box::new(move |device| vec![shape.run(device)]),
+            run: Box::new(move |device| shape.run(device)),
         }
     };
     shapes.into_iter().map(case).collect()

@@ -37,6 +37,7 @@ pub mod token_pairs;
 pub mod token_rank;
 pub mod token_score;
 pub mod token_select;
+pub mod token_sizes;
 pub mod token_ssm;
 pub mod token_top;
 
@@ -91,6 +92,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(token_rank::cases());
     all.extend(token_score::cases());
     all.extend(token_select::cases());
+    all.extend(token_sizes::cases());
     all.extend(token_ssm::cases());
     all.extend(token_top::cases());
     all

@@ -4,8 +4,8 @@
 //! x + attention. The rotation covers the first rotary_ndims of every head. The checkpoint's
 //! query_key_value rows are ordered `[n_head, (q, k, v), headdim]`; they are sorted into q, k, v at loading.
 
-use super::attend::{Heads, Place, attend};
-use super::{Hooks, LayerOutput, LayerState, State, Weights};
+use super::attend::{Heads, Place, Rows, attend};
+use super::{Hooks, Kept, LayerOutput, LayerState, State, Weights};
 use crate::Result;
 use crate::backend::{Device, Ids, Matrix, Tensor};
 use crate::config::{Activation, GptNeoXConfig};
@@ -14,7 +14,6 @@ use crate::kernels::embedding::embedding;
 use crate::kernels::gelu::{Gelu, gelu};
 use crate::kernels::layernorm::layernorm;
 use crate::kernels::matmul::matmul;
-use crate::kernels::rows::gather_ids;
 
 pub struct GptNeoX {
     config: GptNeoXConfig,
@@ -106,12 +105,12 @@ impl GptNeoX {
         hooks: &mut dyn Hooks,
     ) -> Tensor {
         let mut x = self.embed(device, ids);
-        let mut positions = state.positions(device, ids.len());
+        let mut rows = Rows::new(state.positions(device, ids.len()));
         for (i, memory) in state.layers.iter_mut().enumerate() {
-            let (next, keep) = self.layer(device, i, &positions, x, memory, hooks);
+            let (next, kept) = self.layer(device, i, &rows, x, memory, hooks);
             x = next;
-            if let Some(keep) = keep {
-                positions = gather_ids(device, &positions, &keep);
+            if let Some(kept) = kept {
+                rows = rows.after(device, kept);
             }
         }
         self.final_layer_norm.run(device, &x, self.config.common.eps)
@@ -127,12 +126,12 @@ impl GptNeoX {
         &self,
         device: &Device,
         index: usize,
-        positions: &Ids,
+        rows: &Rows,
         x: Tensor,
         memory: &mut LayerState,
         hooks: &mut dyn Hooks,
-    ) -> (Tensor, Option<Ids>) {
-        let place = Place { index, inv_freq: &self.inv_freq, positions };
+    ) -> (Tensor, Option<Kept>) {
+        let place = Place { index, inv_freq: &self.inv_freq, rows };
         self.layers[index].forward(&self.config, device, &place, x, memory, hooks)
     }
 
@@ -197,7 +196,7 @@ impl Layer {
         x: Tensor, // [seq_len, d_model]
         memory: &mut LayerState,
         hooks: &mut dyn Hooks,
-    ) -> (Tensor, Option<Ids>) {
+    ) -> (Tensor, Option<Kept>) {
         let reduces = hooks.wants_layer(place.index, x.rows());
         let weight = |part: &str| format!("{}.{part}.weight", self.name);
         let (d, eps) = (c.common.d_model, c.common.eps);

@@ -39,12 +39,14 @@ pub struct AttentionInputs<'a> {
     pub inv_freq: &'a Tensor, // [1, rotated dims / 2]
 }
 
-/// What goes on to the next layer. All three have the same number of rows.
+/// What goes on to the next layer. All have the same number of rows.
 pub struct Reduced {
     pub hidden: Tensor,
     pub residual: Tensor,
     /// Rows of the layer output that were kept, increasing.
     pub keep: Ids,
+    /// ln of the tokens that a row stands for `[kept, 1]`, where later attention is to weigh by it.
+    pub log_sizes: Option<Tensor>,
 }
 
 /// Callbacks of a forward pass.

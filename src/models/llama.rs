@@ -3,8 +3,8 @@
 //! Per layer: x += o_proj(attention(rope(q), rope(k), v)), then x += down_proj(silu(gate_proj) * up_proj), each
 //! on an RMS-normed input. Tokens that survive a reduction keep their positions.
 
-use super::attend::{Heads, Place, attend};
-use super::{Hooks, LayerOutput, LayerState, State, Weights};
+use super::attend::{Heads, Place, Rows, attend};
+use super::{Hooks, Kept, LayerOutput, LayerState, State, Weights};
 use crate::Result;
 use crate::backend::{Device, Ids, Matrix, Tensor};
 use crate::config::LlamaConfig;
@@ -12,7 +12,6 @@ use crate::kernels::add::add;
 use crate::kernels::embedding::embedding;
 use crate::kernels::matmul::matmul;
 use crate::kernels::rmsnorm::rmsnorm;
-use crate::kernels::rows::gather_ids;
 use crate::kernels::swiglu::swiglu;
 
 pub struct Llama {
@@ -123,12 +122,12 @@ impl Llama {
         hooks: &mut dyn Hooks,
     ) -> Tensor {
         let mut x = self.embed(device, ids);
-        let mut positions = state.positions(device, ids.len());
+        let mut rows = Rows::new(state.positions(device, ids.len()));
         for (i, memory) in state.layers.iter_mut().enumerate() {
-            let (next, keep) = self.layer(device, i, &positions, x, memory, hooks);
+            let (next, kept) = self.layer(device, i, &rows, x, memory, hooks);
             x = next;
-            if let Some(keep) = keep {
-                positions = gather_ids(device, &positions, &keep);
+            if let Some(kept) = kept {
+                rows = rows.after(device, kept);
             }
         }
         rmsnorm(device, &x, &self.norm, self.config.common.eps)
@@ -144,12 +143,12 @@ impl Llama {
         &self,
         device: &Device,
         index: usize,
-        positions: &Ids,
+        rows: &Rows,
         x: Tensor,
         memory: &mut LayerState,
         hooks: &mut dyn Hooks,
-    ) -> (Tensor, Option<Ids>) {
-        let place = Place { index, inv_freq: &self.inv_freq, positions };
+    ) -> (Tensor, Option<Kept>) {
+        let place = Place { index, inv_freq: &self.inv_freq, rows };
         self.layers[index].forward(&self.config, device, &place, x, memory, hooks)
     }
 
@@ -194,7 +193,7 @@ impl Layer {
         x: Tensor, // [seq_len, d_model]
         memory: &mut LayerState,
         hooks: &mut dyn Hooks,
-    ) -> (Tensor, Option<Ids>) {
+    ) -> (Tensor, Option<Kept>) {
         let reduces = hooks.wants_layer(place.index, x.rows());
         let normed = rmsnorm(device, &x, &self.input_layernorm, c.common.eps);
         let q = self.q.run(device, &normed, hooks);

@@ -18,6 +18,7 @@ use crate::Result;
 use crate::backend::{Device, Ids, Matrix, Tensor, View};
 use crate::config::ModelConfig;
 use crate::kernels::{add::add, lm_head_nll::lm_head_nll, matmul::matmul};
+use attend::Rows;
 
 /// What a model remembers of the tokens it has seen. Cloning it is a fork: cheap, and neither side sees the other.
 #[derive(Clone)]
@@ -40,8 +41,25 @@ impl State {
 enum LayerState {
     /// conv: the last d_conv - 1 inputs `[d_conv - 1, channels]`; ssm: `[d_inner, d_state]`.
     Ssm { conv: Tensor, ssm: Tensor },
-    /// Keys (after rotation) and values `[tokens, n_kv_head * headdim]`; nothing before the first token.
-    Kv(Option<(Tensor, Tensor)>),
+    /// Nothing before the first token.
+    Kv(Option<Memory>),
+}
+
+/// What an attention layer has seen.
+#[derive(Clone)]
+struct Memory {
+    /// After rotation `[tokens, n_kv_head * headdim]`.
+    keys: Tensor,
+    /// `[tokens, n_kv_head * headdim]`
+    values: Tensor,
+    /// What is added to the logits of a key `[tokens, 1]`; see [`Reduced::log_sizes`].
+    log_sizes: Option<Tensor>,
+}
+
+/// The rows that a reduction has left.
+struct Kept {
+    rows: Ids,
+    log_sizes: Option<Tensor>,
 }
 
 /// A linear layer that may be pruned.
@@ -136,9 +154,11 @@ impl Model {
         match self {
             Model::Mamba(m) => m.layer(device, index, x, &mut m.memory(device), hooks),
             Model::Mamba2(m) => m.layer(device, index, x, &mut m.memory(device), hooks),
-            Model::Llama(m) => m.layer(device, index, &device.ids(&positions), x, &mut kv, hooks).0,
+            Model::Llama(m) => {
+                m.layer(device, index, &Rows::new(device.ids(&positions)), x, &mut kv, hooks).0
+            }
             Model::GptNeoX(m) => {
-                m.layer(device, index, &device.ids(&positions), x, &mut kv, hooks).0
+                m.layer(device, index, &Rows::new(device.ids(&positions)), x, &mut kv, hooks).0
             }
         }
     }
@@ -236,10 +256,13 @@ fn reduce_or_add(
     device: &Device,
     output: LayerOutput<'_>,
     hooks: &mut dyn Hooks,
-) -> (Tensor, Option<Ids>) {
+) -> (Tensor, Option<Kept>) {
     let (hidden, residual) = (output.hidden, output.residual);
     match hooks.reduce(device, output) {
-        Some(r) => (add(device, &r.hidden, &r.residual), Some(r.keep)),
+        Some(r) => {
+            let kept = Kept { rows: r.keep, log_sizes: r.log_sizes };
+            (add(device, &r.hidden, &r.residual), Some(kept))
+        }
         None => (add(device, hidden, residual), None),
     }
 }

@@ -20,7 +20,7 @@ static ABOUT: About = About {
     label: "Adjacent merge",
     summary: "Folds a token into the next one where the two are most alike. Cheap, and it keeps the order.",
     source: "After sequential token merging (arXiv 2509.22691), from its summary.",
-    knobs: knobs![score::features_knob("mixer")],
+    knobs: knobs![score::features_knob("mixer"), score::PROPORTIONAL],
     families: &FAMILIES,
 };
 

@@ -1,13 +1,17 @@
-//! EViT without its fused token: the K tokens of highest score stay, the others are dropped.
+//! EViT: the tokens of highest score stay; the others are dropped, or fused into one token (`fused=on`).
 //!
+//! The fused token stands at the place of the best of those that it is made of, so that as many tokens stay as without
+//! it, and is their mean in both branches. EViT sums them weighed by attention, which no other score here can stand in for.
 //! With `score=delta` this is the selection of DeciMamba, with `score=row` one step of LazyLLM.
 
 use super::schedule::knobs;
-use super::{Job, Plan, TokenReduction, drop_ids, first, score};
+use super::{Edges, Job, Plan, TokenReduction, drop_ids, first, score};
 use crate::backend::Device;
 use crate::config::{FAMILIES, ModelConfig};
+use crate::kernels::rows::gather_ids;
+use crate::kernels::token_keep::token_keep;
 use crate::kernels::token_rank::token_rank;
-use crate::method::{About, Setting};
+use crate::method::{About, Knob, KnobKind, Setting};
 use crate::models::LayerOutput;
 
 pub struct Evit;
@@ -18,7 +22,16 @@ static ABOUT: About = About {
     summary: "Drops the tokens of lowest score and keeps the rest as they are.",
     source: "EViT (Liang et al. 2022, arXiv 2202.07800) as a baseline of arXiv 2410.14725: score from the mixer's \
              output, no fused token. The released code keeps the lowest instead, see evit-released.",
-    knobs: knobs![score::knob("clip")],
+    knobs: knobs![
+        score::knob("clip"),
+        Knob {
+            id: "fused",
+            label: "Fused token",
+            help: "on: the mean of the tokens that would go stays as one token; as many stay as without it",
+            kind: KnobKind::Choice { options: &[("off", "off"), ("on", "on")], default: "off" },
+        },
+        score::PROPORTIONAL,
+    ],
     families: &FAMILIES,
 };
 
@@ -34,7 +47,10 @@ impl TokenReduction for Evit {
         job: &Job,
         setting: &Setting,
     ) -> Plan {
-        drop_lowest(device, output, job, setting)
+        match setting.choice("fused") {
+            "on" => fuse_lowest(device, output, job, setting),
+            _ => drop_lowest(device, output, job, setting),
+        }
     }
 
     fn flops(&self, config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
@@ -53,4 +69,19 @@ pub(super) fn drop_lowest(
     let order = token_rank(device, &scores, job.removable.clone());
     let gone = first(device, &order, job.remove);
     drop_ids(device, output.mixer.rows(), &gone, Some(scores))
+}
+
+/// The plan that folds the tokens of lowest score into the next lowest.
+fn fuse_lowest(device: &Device, output: &LayerOutput<'_>, job: &Job, setting: &Setting) -> Plan {
+    let scores = score::scores(device, output, job, setting);
+    let order = token_rank(device, &scores, job.removable.clone());
+    let source = first(device, &order, job.remove);
+    // At most half of the removable rows go, so there is a next one.
+    let next = vec![job.remove as u32; job.remove];
+    let target = gather_ids(device, &order, &device.ids(&next));
+    Plan {
+        keep: token_keep(device, &source, output.mixer.rows()),
+        edges: Some(Edges::merged(source, target)),
+        scores: Some(scores),
+    }
 }

@@ -1,11 +1,14 @@
 //! The hook that runs a plan inside a forward pass, and the record of what it did.
 
-use super::{Edges, METHODS, Plan, Schedule, TokenReduction, Top, check, needs_filler, schedule};
+use super::{
+    Edges, METHODS, Plan, Schedule, TokenReduction, Top, check, needs_filler, schedule, score,
+};
 use crate::backend::{Device, Tensor};
 use crate::config::ModelConfig;
 use crate::kernels::rows::{concat_rows, gather_rows};
 use crate::kernels::token_links::token_links;
 use crate::kernels::token_merge::{Merging, token_merge};
+use crate::kernels::token_sizes::token_sizes;
 use crate::kernels::token_top::token_top;
 use crate::method::Setting;
 use crate::models::{Hooks, LayerOutput, Reduced};
@@ -26,6 +29,8 @@ pub struct Reducer {
     done: Vec<(usize, Plan)>,
     /// Scores of the oracle for the rows that are left `[tokens, 1]`.
     oracle: Option<Tensor>,
+    /// How many tokens the rows that are left stand for `[tokens, 1]`, where attention weighs by it.
+    sizes: Option<Tensor>,
     salt: u64,
 }
 
@@ -76,6 +81,7 @@ impl Reducer {
             lengths,
             done: Vec::new(),
             oracle: None,
+            sizes: None,
             salt: 0,
         })
     }
@@ -112,6 +118,24 @@ impl Reducer {
         self.steps.iter().find(|(at, _)| *at == layer).map(|(_, kept)| *kept)
     }
 
+    /// Counts the tokens that the rows kept by `plan` of `rows` stand for; gives their logarithms `[kept, 1]`.
+    fn resize(&mut self, device: &Device, rows: usize, plan: &Plan) -> Tensor {
+        let ones = || device.tensor(rows, 1, &vec![1.0; rows]);
+        let sizes = self.sizes.take().unwrap_or_else(ones);
+        let (sizes, log_sizes) = match &plan.edges {
+            // What lives on in the residual branch is what the next layer's keys are made of.
+            Some(edges) => {
+                let links = token_links(device, &plan.keep, &edges.target);
+                let (source, merged) = (&edges.source, edges.merged_residual);
+                let merging = Merging { source, links: &links, merged };
+                token_sizes(device, &sizes, &plan.keep, Some(merging))
+            }
+            None => token_sizes(device, &sizes, &plan.keep, None),
+        };
+        self.sizes = Some(sizes);
+        log_sizes
+    }
+
     /// Reads back which positions were kept, dropped and folded, for every layer that shortened the sequence.
     pub async fn trace(&self, device: &Device) -> Result<Vec<LayerTrace>> {
         let mut positions: Vec<u32> = (0..self.lengths[0] as u32).collect();
@@ -143,8 +167,10 @@ impl Hooks for Reducer {
         let (hidden, residual) = apply(device, &plan, &output);
         let keep = plan.keep.clone();
         self.oracle = self.oracle.take().map(|scores| gather_rows(device, &scores, &keep));
+        let log_sizes = score::is_proportional(&self.setting)
+            .then(|| self.resize(device, output.hidden.rows(), &plan));
         self.done.push((output.layer, plan));
-        Some(Reduced { hidden, residual, keep })
+        Some(Reduced { hidden, residual, keep, log_sizes })
     }
 }
 

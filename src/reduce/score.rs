@@ -61,8 +61,23 @@ pub(super) const fn features_knob(default: &'static str) -> Knob {
     }
 }
 
+/// Whether later attention weighs a token by what was merged into it.
+pub(super) const PROPORTIONAL: Knob = Knob {
+    id: "proportional",
+    label: "Proportional attention",
+    help: "on: in later layers a token weighs as much as the tokens merged into it, ln(size) added to its logits (transformers)",
+    kind: KnobKind::Choice { options: &[("off", "off"), ("on", "on")], default: "off" },
+};
+
+pub(super) fn is_proportional(setting: &Setting) -> bool {
+    has(setting, PROPORTIONAL.id) && setting.choice(PROPORTIONAL.id) == "on"
+}
+
 /// Families that have what the chosen score is made of.
 fn families(setting: &Setting) -> &'static [&'static str] {
+    if is_proportional(setting) {
+        return ATTENTION;
+    }
     match has(setting, "score").then(|| setting.choice("score")) {
         Some("delta" | "implicit") => SSM,
         Some("row" | "column") => ATTENTION,
@@ -81,8 +96,9 @@ pub(super) fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
     if families.contains(&config.family()) {
         return Ok(());
     }
-    let found = format!("{} on a model of type {}", setting.choice("score"), config.family());
-    Err(Error::input("score", found, format!("a model of type {}", families.join(" or "))))
+    let id = if is_proportional(setting) { PROPORTIONAL.id } else { "score" };
+    let found = format!("{} on a model of type {}", setting.choice(id), config.family());
+    Err(Error::input(id, found, format!("a model of type {}", families.join(" or "))))
 }
 
 /// Whether a setting asks for the marks of a task's filler tokens.

@@ -48,6 +48,21 @@ fn v7_evit_keeps_the_best_and_its_released_form_the_worst() {
 }
 
 #[test]
+fn evit_fuses_what_it_would_drop_into_the_best_of_it() {
+    for device in devices() {
+        let x = device.tensor(10, 1, &V7);
+        let plan = plan(&device, &x, 3, "evit:fused=on");
+        // .5, 1 and 2 go; 3 is the next lowest and becomes their mean.
+        assert_eq!(kept(&device, &plan), [0, 2, 3, 4, 6, 8, 9]);
+        let mean = (3.0 + 0.5 + 1.0 + 2.0) / 4.0;
+        let (hidden, residual) = applied(&device, &plan, &x);
+        for branch in [hidden, residual] {
+            assert_near(&device, &branch, &[5.0, 9.0, mean, 8.0, 7.0, 6.0, 4.0]);
+        }
+    }
+}
+
+#[test]
 fn every_score_drops_the_lowest() {
     let v = [3.0, -4.0, 1.0, -2.0, 0.5, 0.25];
     for device in devices() {
@@ -167,7 +182,14 @@ pub(super) fn specs(config: &ModelConfig) -> Vec<String> {
     let methods = METHODS.iter().map(|m| m.about().id.to_string());
     let scores = ["l1", "l2", "noclip", "delta", "implicit", "row", "column", "cosine", "oracle"];
     let scored = scores.iter().flat_map(|s| [format!("evit:score={s}"), format!("utrc:score={s}")]);
-    let more = ["utrc:q_hidden=1", "utrc:features=keys", "tome:features=hidden", "random:seed=3"];
+    let more = [
+        "evit:fused=on",
+        "utrc:q_hidden=1",
+        "utrc:features=keys",
+        "tome:proportional=on",
+        "tome:features=hidden",
+        "random:seed=3",
+    ];
     methods
         .chain(scored)
         .chain(more.map(String::from))

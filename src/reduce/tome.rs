@@ -1,8 +1,8 @@
 //! Bipartite soft matching of ToMe, which is also the PuMer baseline of the paper: even tokens against odd ones.
 //!
 //! A = the even places of what may go, B = the odd ones; every a is matched with its most similar b; the most similar
-//! edges are folded in both branches by their mean. No importance is involved. Token sizes are not carried from layer
-//! to layer and attention is not weighted by them.
+//! edges are folded in both branches by their mean. No importance is involved. Means are not weighted by token sizes;
+//! attention is where `proportional=on`.
 
 use super::schedule::knobs;
 use super::{Edges, Job, Plan, TokenReduction, score};
@@ -23,7 +23,7 @@ static ABOUT: About = About {
     source: "ToMe (Bolya et al. 2023, arXiv 2210.09461), the matching that PuMer (arXiv 2305.17530) and the \
              baseline of arXiv 2410.14725 use. ToMe compares keys (heads side by side here, averaged there); the \
              baseline compares mixer outputs.",
-    knobs: knobs![score::features_knob("keys")],
+    knobs: knobs![score::features_knob("keys"), score::PROPORTIONAL],
     families: &FAMILIES,
 };
 

@@ -41,6 +41,7 @@ static ABOUT: About = About {
             help: "The same in the stream before the layer (ratio)",
             kind: KnobKind::Number { min: 0.0, max: 1.0, step: 0.1, default: 0.0 },
         },
+        score::PROPORTIONAL,
     ],
     families: &FAMILIES,
 };

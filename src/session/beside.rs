@@ -69,8 +69,9 @@ pub(super) async fn published(
     let (task, n) = (honest.task, honest.task.len());
     let (mut scores, mut in_step) = (Vec::with_capacity(n), 0.0);
     for i in 0..n {
-        scores.extend(task.score_as_published(honest.arm, &honest.scored.priors[i], i).await?);
-        in_step += task.published_alignment(honest.arm, i).await?.unwrap_or(1.0) / n as f64;
+        let item = task.as_published(honest.arm, &honest.scored.priors[i], i).await?;
+        in_step += item.map_or(1.0, |p| p.in_step) / n as f64;
+        scores.extend(item.map(|p| p.score));
         pace.breathe().await?;
         let text = format!("Scored {} of {n} items as published", i + 1);
         run.say_often(&text, Some((i + 1) as f64 / n as f64));

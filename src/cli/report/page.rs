@@ -3,8 +3,8 @@
 use super::cases::{
     Case, PUBLISHED, Row, Scorer, cuts, evals, is_task, published_eval, rows, with_cut,
 };
-use super::summary::{Verdict, against_controls, figure, headline};
-use super::{Results, removal, summary};
+use super::summary::{Comparison, Verdict, comparisons, figure, headline};
+use super::{Results, families, removal, summary};
 use crate::eval::{Estimate, Quality};
 use crate::session::bundle::{Entry, INDEX};
 use std::fmt::Write;
@@ -25,10 +25,14 @@ pub fn page(results: &Results, is_fast: bool) -> String {
     if !results.is_complete {
         out += "\n**Not complete: cells that say so were not measured yet.**\n";
     }
-    summary::section(results, is_fast, &mut out);
+    let comparisons = comparisons(results, is_fast);
+    summary::section(&comparisons, &mut out);
+    families::section(results, &comparisons, &mut out);
     for entry in &INDEX.models {
         for eval in evals(entry, is_fast) {
-            table(results, entry, &eval, &mut out);
+            let is_here = |c: &&Comparison| c.model == entry.id && c.eval == eval;
+            let here: Vec<&Comparison> = comparisons.iter().filter(is_here).collect();
+            table(results, entry, &eval, &here, &mut out);
         }
     }
     published(results, is_fast, &mut out);
@@ -41,7 +45,13 @@ fn shown(eval: &str) -> &'static str {
     if eval.starts_with("text") { "context_benefit" } else { headline(eval) }
 }
 
-fn table(results: &Results, entry: &Entry, eval: &str, out: &mut String) {
+fn table(
+    results: &Results,
+    entry: &Entry,
+    eval: &str,
+    comparisons: &[&Comparison],
+    out: &mut String,
+) {
     let off = Case::honest(&entry.id, eval, "off");
     let Some(dense) = figure(results, &off, &off, shown(eval)) else { return };
     let _ = write!(out, "\n## {} (`{}`), `{eval}`\n\n", entry.label, entry.id);
@@ -71,7 +81,8 @@ fn table(results: &Results, entry: &Entry, eval: &str, out: &mut String) {
         let kind = if row.is_control { " (control)" } else { "" };
         let _ = write!(out, "| `{}`{kind} |", row.spec);
         for cut in cuts {
-            let _ = write!(out, " {} |", cell(results, entry, eval, &row, cut));
+            let mark = mark(comparisons, &row, cut);
+            let _ = write!(out, " {}{mark} |", cell(results, entry, eval, &row, cut));
         }
         *out += "\n";
     }
@@ -86,19 +97,17 @@ fn cell(results: &Results, entry: &Entry, eval: &str, row: &Row, cut: f64) -> St
             false => "not measured".into(),
         };
     };
-    let value = match shown(eval) {
+    match shown(eval) {
         "context_benefit" => range(&q, &q.compressed, false),
         _ => range(&q, &q.change, true),
-    };
-    format!("{value}{}", mark(results, entry, eval, row, cut))
+    }
 }
 
-fn mark(results: &Results, entry: &Entry, eval: &str, row: &Row, cut: f64) -> &'static str {
-    if row.is_control {
-        return "";
-    }
-    let verdicts = against_controls(results, entry, eval, &row.spec, cut);
-    let is = |wanted| verdicts.iter().map(move |(_, v)| *v == wanted);
+/// Whether a method is better than all controls in a cell, or worse than one.
+fn mark(comparisons: &[&Comparison], row: &Row, cut: f64) -> &'static str {
+    let here = |c: &&&Comparison| c.spec == row.spec && c.cut == cut;
+    let verdicts: Vec<Verdict> = comparisons.iter().filter(here).map(|c| c.verdict).collect();
+    let is = |wanted| verdicts.iter().map(move |v| *v == wanted);
     match verdicts.is_empty() {
         true => "",
         false if is(Verdict::Better).all(|yes| yes) => " +",

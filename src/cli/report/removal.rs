@@ -29,7 +29,7 @@ const TABLE: [(&str, &str, &str, [f64; 4]); 11] = [
 ];
 
 fn eval(is_fast: bool) -> String {
-    format!("recall:n={}", if is_fast { 60 } else { 600 })
+    format!("recall:level=medium,n={}", if is_fast { 60 } else { 600 })
 }
 
 fn spec(score: &str, drop: f64) -> String {

@@ -45,30 +45,73 @@ pub fn verdict(q: &Quality) -> Verdict {
     }
 }
 
-/// The verdicts of a method at a cut against every control.
-pub fn against_controls(
+/// A method beside one control in one cell of the page.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    pub model: String,
+    pub eval: String,
+    /// Of the method, without its cut.
+    pub spec: String,
+    pub cut: f64,
+    pub control: &'static str,
+    pub verdict: Verdict,
+}
+
+impl Comparison {
+    /// The same method in the same cell, whatever the control.
+    pub fn is_beside(&self, other: &Comparison) -> bool {
+        let cell =
+            |c: &Comparison| (c.model.clone(), c.eval.clone(), c.spec.clone(), c.cut.to_bits());
+        cell(self) == cell(other)
+    }
+}
+
+/// Every method at every cut against every control, as far as it is measured.
+pub fn comparisons(results: &Results, is_fast: bool) -> Vec<Comparison> {
+    let mut all = Vec::new();
+    for entry in &INDEX.models {
+        for eval in evals(entry, is_fast) {
+            for row in rows(entry).iter().filter(|row| !row.is_control) {
+                for cut in cuts(entry) {
+                    all.extend(against_controls(results, entry, &eval, &row.spec, cut));
+                }
+            }
+        }
+    }
+    all
+}
+
+fn against_controls(
     results: &Results,
     entry: &Entry,
     eval: &str,
     spec: &str,
     cut: f64,
-) -> Vec<(&'static str, Verdict)> {
+) -> Vec<Comparison> {
     let case = |spec: &str| Case::honest(&entry.id, eval, &with_cut(spec, cut));
-    let of = |control: &&'static str| {
+    let of = |control: &'static str| {
         let q = figure(results, &case(spec), &case(control), headline(eval))?;
-        Some((*control, verdict(&q)))
+        let [model, eval, spec] = [&entry.id, eval, spec].map(String::from);
+        Some(Comparison { model, eval, spec, cut, control, verdict: verdict(&q) })
     };
-    CONTROLS.iter().filter_map(of).collect()
+    CONTROLS.into_iter().filter_map(of).collect()
 }
 
-#[derive(Default, Clone, Copy)]
-struct Count {
-    better: usize,
-    worse: usize,
-    all: usize,
+/// Verdicts of a kind.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Count {
+    pub better: usize,
+    pub worse: usize,
+    pub all: usize,
 }
 
 impl Count {
+    pub fn of<'a>(comparisons: impl Iterator<Item = &'a Comparison>) -> Count {
+        let mut count = Count::default();
+        comparisons.for_each(|c| count.add(c.verdict));
+        count
+    }
+
     fn add(&mut self, verdict: Verdict) {
         self.better += usize::from(verdict == Verdict::Better);
         self.worse += usize::from(verdict == Verdict::Worse);
@@ -76,7 +119,7 @@ impl Count {
     }
 
     /// One side in most comparisons, and the other in no more than chance would give: a twentieth.
-    fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> Verdict {
         if 2 * self.better > self.all && 20 * self.worse <= self.all {
             Verdict::Better
         } else if 2 * self.worse > self.all && 20 * self.better <= self.all {
@@ -88,31 +131,25 @@ impl Count {
 }
 
 /// Counts by method and control over models of one kind.
-fn counts(results: &Results, of_tasks: bool, is_fast: bool) -> Counts {
+fn counts(comparisons: &[Comparison], of_tasks: bool) -> Counts {
     let mut counts = Counts::new();
     for entry in INDEX.models.iter().filter(|entry| is_task(entry) == of_tasks) {
-        for eval in evals(entry, is_fast) {
-            for row in rows(entry).iter().filter(|row| !row.is_control) {
-                for cut in cuts(entry) {
-                    for (control, v) in against_controls(results, entry, &eval, &row.spec, cut) {
-                        counts.entry((row.spec.clone(), control)).or_default().add(v);
-                    }
-                }
-            }
+        for c in comparisons.iter().filter(|c| c.model == entry.id) {
+            counts.entry((c.spec.clone(), c.control)).or_default().add(c.verdict);
         }
     }
     counts
 }
 
 /// The section of the page: counts, then sentences made from them.
-pub fn section(results: &Results, is_fast: bool, out: &mut String) {
+pub fn section(comparisons: &[Comparison], out: &mut String) {
     *out += "\n## Summary\n\n\
         A comparison is one method and one control on one model, task and cut, over the same items; a difference \
         counts where its paired 95 % bootstrap interval leaves out 0. Nothing is corrected for the number of \
         comparisons: about one in twenty would come out significant by chance, half of them on either side. \
         Figures: bits per byte (text, true continuation), bits per word (cloze), accuracy (generated tasks).\n";
     for (of_tasks, name) in [(false, "language models"), (true, "task models")] {
-        let counts = counts(results, of_tasks, is_fast);
+        let counts = counts(comparisons, of_tasks);
         if !counts.is_empty() {
             let _ = write!(out, "\n### On the {name}\n\n");
             of_kind(&counts, out);

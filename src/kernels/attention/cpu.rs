@@ -57,6 +57,10 @@ impl<'a> Head<'a> {
         &self.input.q.cpu_row(r / self.group)[start..start + self.input.headdim]
     }
 
+    fn bias(&self) -> &'a [f32] {
+        self.input.bias.map_or(&[], |bias| bias.cpu())
+    }
+
     fn key(&self, j: usize) -> &'a [f32] {
         let start = self.kv_head * self.input.headdim;
         &self.input.k.cpu_row(j)[start..start + self.input.headdim]
@@ -103,6 +107,7 @@ impl<'a> Head<'a> {
             let q = self.query(r);
             weights.clear();
             weights.extend((0..self.seen(r)).map(|j| dot(q, self.key(j)) * self.input.scale));
+            weights.iter_mut().zip(self.bias()).for_each(|(s, bias)| *s += bias);
             let largest = weights.iter().fold(f32::NEG_INFINITY, |m, &s| larger(m, s));
             weights.iter_mut().for_each(|s| *s = exp(*s - largest));
             let sum: f32 = weights.iter().sum();
@@ -128,7 +133,8 @@ impl<'a> Head<'a> {
             let mut groups: Vec<Rows> = rows.map(|r| Rows::new(self, r)).collect();
             for (b, (k, v)) in blocks().enumerate() {
                 for group in groups.iter_mut().filter(|g| g.seen[ROWS - 1] > b * KEYS) {
-                    group.absorb(b * KEYS, k, v);
+                    let bias = self.bias().get(b * KEYS..).unwrap_or(&[]);
+                    group.absorb(b * KEYS, k, v, bias);
                 }
             }
             groups.iter().for_each(|g| g.store(self, y));
@@ -193,9 +199,15 @@ impl Rows {
         }
     }
 
-    /// Takes in the keys from `first_key` on: one block of packed K and V.
+    /// Takes in the keys from `first_key` on: one block of packed K and V, and their biases if there are any.
     #[inline(always)]
-    fn absorb(&mut self, first_key: usize, keys: &[[f32; LANES]], values: &[[f32; LANES]]) {
+    fn absorb(
+        &mut self,
+        first_key: usize,
+        keys: &[[f32; LANES]],
+        values: &[[f32; LANES]],
+        bias: &[f32],
+    ) {
         let mut scores = [[0.0f32; KEYS]; ROWS];
         for (i, tile) in keys.chunks_exact(self.q.len()).enumerate() {
             let product = multiply(&self.q, tile, Tile::default());
@@ -206,6 +218,7 @@ impl Rows {
         let mut shrink = [0.0f32; ROWS];
         for r in 0..ROWS {
             let seen = self.seen[r].saturating_sub(first_key).min(KEYS);
+            scores[r].iter_mut().zip(bias).for_each(|(s, bias)| *s += bias);
             shrink[r] = self.weigh(r, &mut scores[r], seen);
         }
         let weights: [[f32; ROWS]; KEYS] =

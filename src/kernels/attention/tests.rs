@@ -12,8 +12,11 @@ fn in_f64(input: &Attention<'_>) -> Vec<f64> {
             let g = h * input.n_kv_head / input.n_head;
             let q = at(input.q, i, h);
             let scores: Vec<f64> = (0..=input.n_past + i)
-                .map(|j| q.iter().zip(at(input.k, j, g)).map(|(q, k)| q * k).sum::<f64>())
-                .map(|s| (s * input.scale as f64).exp())
+                .map(|j| {
+                    let dot = q.iter().zip(at(input.k, j, g)).map(|(q, k)| q * k).sum::<f64>();
+                    let bias = input.bias.map_or(0.0, |bias| bias.cpu()[j] as f64);
+                    (dot * input.scale as f64 + bias).exp()
+                })
                 .collect();
             let sum: f64 = scores.iter().sum();
             for d in 0..headdim {
@@ -41,6 +44,7 @@ fn whole<'a>([q, k, v]: &'a [Tensor; 3], heads: (usize, usize), headdim: usize) 
         headdim,
         n_past: 0,
         scale: 0.7,
+        bias: None,
     }
 }
 
@@ -53,10 +57,13 @@ fn assert_close(found: &[f32], expected: &[f32]) {
 fn attention_equals_its_equation_in_f64() {
     for (rows, n_head, n_kv_head, headdim) in [(3, 2, 1, 5), (37, 6, 2, 7), (70, 3, 3, 16)] {
         let qkv = tensors(rows, n_head, n_kv_head, headdim);
-        let input = whole(&qkv, (n_head, n_kv_head), headdim);
-        let found = attention(&Device::Cpu, &input);
-        for (f, e) in found.cpu().iter().zip(in_f64(&input)) {
-            assert!((*f as f64 - e).abs() <= 2e-6, "{rows} rows: {f} is not {e}");
+        let bias = random(&Device::Cpu, &mut Rng::new(74), rows, 1);
+        for bias in [None, Some(&bias)] {
+            let input = Attention { bias, ..whole(&qkv, (n_head, n_kv_head), headdim) };
+            let found = attention(&Device::Cpu, &input);
+            for (f, e) in found.cpu().iter().zip(in_f64(&input)) {
+                assert!((*f as f64 - e).abs() <= 2e-6, "{rows} rows: {f} is not {e}");
+            }
         }
     }
 }
@@ -105,4 +112,26 @@ fn scores_too_large_for_exp_still_give_a_mean_of_values() {
         let mean = v.cpu().iter().skip(d).step_by(headdim).sum::<f32>() / rows as f32;
         assert!((y.cpu()[(rows - 1) * headdim + d] - mean).abs() <= 1e-6);
     }
+}
+
+#[test]
+fn a_key_with_the_log_of_its_size_weighs_as_much_as_so_many_copies() {
+    let (headdim, device) = (6, Device::Cpu);
+    let [q, k, v] = tensors(12, 2, 1, headdim);
+    // Key 0 three times, then the other keys; seen by the last query alone.
+    let copies = |x: &Tensor| {
+        let row = &x.cpu()[..headdim];
+        let all = [row, row, x.cpu()].concat();
+        device.tensor(14, headdim, &all)
+    };
+    let last = q.row_range(11, 1);
+    let (k3, v3) = (copies(&k), copies(&v));
+    let mut sizes = vec![0.0; 12];
+    sizes[0] = 3.0_f32.ln();
+    let bias = device.tensor(12, 1, &sizes);
+    let qkv = [q.clone(), k, v];
+    let merged =
+        Attention { q: last, n_past: 11, bias: Some(&bias), ..whole(&qkv, (2, 1), headdim) };
+    let plain = Attention { k: k3.view(), v: v3.view(), n_past: 13, bias: None, ..merged };
+    assert_close(attention(&device, &merged).cpu(), attention(&device, &plain).cpu());
 }

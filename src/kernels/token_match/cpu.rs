@@ -5,8 +5,9 @@
 
 use super::EPS;
 use crate::backend::{Ids, Tensor, View};
+use crate::kernels::math::Lanes;
 
-/// Sums held at once: A * B / 4 registers of wasm (8 of 16), A * B / 8 of AVX2.
+/// Sums held at once: A * B / 4 registers of wasm (8 of 16), A * B / 8 of AVX2 (8 of 16).
 const A: usize = if cfg!(target_arch = "wasm32") { 4 } else { 8 };
 const B: usize = 8;
 /// Rows of A that stay in the cache while B goes by.
@@ -78,31 +79,74 @@ fn update(best: &mut [Best], products: &Products, rows: &[u32]) {
     }
 }
 
-/// group `[cols, A]` times panel `[cols, B]`.
-#[inline(always)]
-fn multiply(group: &[f32], panel: &[f32]) -> Products {
-    let mut sum = [[0.0; B]; A];
-    for (a, b) in group.chunks_exact(A).zip(panel.chunks_exact(B)) {
+/// group `[cols, A]` times panel `[cols, B]`. Indices and not zipped iterators: compilers leave those as calls here.
+fn multiply(group: &[[f32; A]], panel: &[[f32; B]]) -> Products {
+    let mut sums = [[Lanes::splat(0.0); 2]; A];
+    for k in 0..group.len() {
+        let ([left, right], _) = panel[k].as_chunks::<4>() else { break };
+        let (left, right) = (Lanes::load(left), Lanes::load(right));
         for i in 0..A {
-            for j in 0..B {
-                sum[i][j] += a[i] * b[j];
-            }
+            let a = Lanes::splat(group[k][i]);
+            sums[i] = [sums[i][0].plus(a.times(left)), sums[i][1].plus(a.times(right))];
         }
     }
-    sum
+    let mut products = [[0.0; B]; A];
+    for i in 0..A {
+        let ([left, right], _) = products[i].as_chunks_mut::<4>() else { break };
+        sums[i][0].store(left);
+        sums[i][1].store(right);
+    }
+    products
 }
 
+/// The same sums, eight lanes at a time; no fused multiply-add, so the same bits.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn multiply_avx2(group: &[f32], panel: &[f32]) -> Products {
-    multiply(group, panel)
+fn multiply_avx2(group: &[[f32; A]], panel: &[[f32; B]]) -> Products {
+    use std::arch::x86_64::{
+        _mm256_add_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps,
+        _mm256_storeu_ps,
+    };
+    let mut sums = [_mm256_setzero_ps(); A];
+    for k in 0..group.len() {
+        // SAFETY: eight values.
+        let b = unsafe { _mm256_loadu_ps(panel[k].as_ptr()) };
+        for i in 0..A {
+            sums[i] = _mm256_add_ps(sums[i], _mm256_mul_ps(_mm256_set1_ps(group[k][i]), b));
+        }
+    }
+    let mut products = [[0.0; B]; A];
+    for i in 0..A {
+        // SAFETY: eight values.
+        unsafe { _mm256_storeu_ps(products[i].as_mut_ptr(), sums[i]) };
+    }
+    products
 }
 
 fn products(group: &[f32], panel: &[f32]) -> Products {
+    let (group, panel) = (group.as_chunks::<A>().0, panel.as_chunks::<B>().0);
+    assert_eq!(group.len(), panel.len(), "rows of one width");
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the instructions are there.
         return unsafe { multiply_avx2(group, panel) };
     }
     multiply(group, panel)
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_lanes_and_eight_give_the_same_bits() {
+        if !is_x86_feature_detected!("avx2") {
+            eprintln!("skipped: no AVX2");
+            return;
+        }
+        let mut rng = crate::Rng::new(1);
+        let (group, panel) = (rng.normals(A * 37, 1.0), rng.normals(B * 37, 1.0));
+        let plain = multiply(group.as_chunks::<A>().0, panel.as_chunks::<B>().0);
+        assert_eq!(plain, products(&group, &panel));
+    }
 }

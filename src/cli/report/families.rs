@@ -1,0 +1,146 @@
+//! What is significant and what is not, in sentences: one passage for each family of models.
+
+use super::Results;
+use super::cases::{CONTROLS, is_task, rows};
+use super::summary::{Comparison, Count, Verdict};
+use crate::session::bundle::{Entry, INDEX};
+use std::fmt::Write;
+
+/// The section of the page.
+pub fn section(results: &Results, comparisons: &[Comparison], out: &mut String) {
+    *out += "\n## Family by family\n\n\
+        UTRC beats a control here where it is significantly better in most comparisons with it and worse in no more \
+        than a twentieth of them; the other way round it loses. All else is no clear difference.\n";
+    let mut families: Vec<&str> = INDEX.models.iter().map(|e| e.family.as_str()).collect();
+    let mut seen = Vec::new();
+    families.retain(|family| {
+        let is_new = !seen.contains(family);
+        seen.push(family);
+        is_new
+    });
+    for family in families {
+        let of_family = |entry: &&Entry| entry.family == family;
+        for of_tasks in [false, true] {
+            let entries = INDEX.models.iter().filter(of_family);
+            let entries: Vec<&Entry> = entries.filter(|e| is_task(e) == of_tasks).collect();
+            let is_of = |c: &&Comparison| entries.iter().any(|e| e.id == c.model);
+            let found: Vec<&Comparison> = comparisons.iter().filter(is_of).collect();
+            if !found.is_empty() {
+                passage(results, &entries, &found, out);
+            }
+        }
+    }
+}
+
+fn passage(results: &Results, entries: &[&Entry], found: &[&Comparison], out: &mut String) {
+    let ids = entries.iter().map(|e| format!("`{}`", e.id)).collect::<Vec<_>>().join(", ");
+    let family = entries[0].label.split(',').next().unwrap_or(&entries[0].family);
+    let kind = if is_task(entries[0]) { "generated tasks" } else { "prose" };
+    let _ = write!(out, "\n### {family}, {kind} ({ids})\n\n");
+    utrc(found, out);
+    better_than_all(entries, found, out);
+    let all = Count::of(found.iter().copied());
+    let _ = writeln!(
+        out,
+        "Of {} comparisons of a method with a control {} are significant for the method, {} for the control, and {} are \
+         not significant.",
+        all.all,
+        all.better,
+        all.worse,
+        all.all - all.better - all.worse
+    );
+    if !results.is_complete {
+        *out += "Not everything is measured yet.\n";
+    }
+}
+
+/// UTRC, control by control, and the sentence that follows.
+fn utrc(found: &[&Comparison], out: &mut String) {
+    let against = |control: &str| {
+        let is_it = |c: &&&Comparison| c.spec == "utrc" && c.control == control;
+        Count::of(found.iter().filter(is_it).copied())
+    };
+    let counts = CONTROLS.map(|control| (control, against(control)));
+    let named = |wanted: Verdict| -> String {
+        let names = counts.iter().filter(|(_, c)| c.all > 0 && c.verdict() == wanted);
+        names.map(|(control, _)| *control).collect::<Vec<_>>().join(", ")
+    };
+    let part = |(control, c): &(&str, Count)| {
+        format!("{control} {} / {} / {}", c.better, c.worse, c.all - c.better - c.worse)
+    };
+    let parts = counts.iter().map(part).collect::<Vec<_>>().join(", ");
+    let _ = write!(out, "UTRC, significantly better / worse / neither: {parts}. ");
+    let _ = match named(Verdict::Better).as_str() {
+        "" => write!(out, "**UTRC beats no control.** "),
+        names => write!(out, "**UTRC beats {names}.** "),
+    };
+    for (text, verdict) in
+        [("It loses to", Verdict::Worse), ("No clear difference from", Verdict::Open)]
+    {
+        let names = named(verdict);
+        if !names.is_empty() {
+            let _ = write!(out, "{text} {names}. ");
+        }
+    }
+    *out += "\n\n";
+}
+
+/// The methods that are significantly better than every control at once, and in how many cells.
+fn better_than_all(entries: &[&Entry], found: &[&Comparison], out: &mut String) {
+    let mut specs: Vec<String> = entries.iter().flat_map(|e| rows(e)).map(|r| r.spec).collect();
+    let mut seen = Vec::new();
+    specs.retain(|spec| {
+        let is_new = !seen.contains(spec);
+        seen.push(spec.clone());
+        is_new
+    });
+    let cells = |spec: &str| -> (usize, usize) {
+        let of: Vec<&&Comparison> = found.iter().filter(|c| c.spec == spec).collect();
+        let is_first = |c: &&&&Comparison| c.control == CONTROLS[0];
+        let wins = |first: &&&&Comparison| {
+            of.iter().filter(|c| c.is_beside(first)).all(|c| c.verdict == Verdict::Better)
+        };
+        (of.iter().filter(is_first).filter(wins).count(), of.iter().filter(is_first).count())
+    };
+    let named = specs.iter().map(|spec| (spec, cells(spec))).filter(|(_, (wins, _))| *wins > 0);
+    let named = named.map(|(spec, (wins, all))| format!("`{spec}` in {wins} of {all}"));
+    let list = named.collect::<Vec<_>>().join(", ");
+    let _ = match list.as_str() {
+        "" => writeln!(out, "No method is better than all four controls at once in any cell.\n"),
+        list => writeln!(out, "Better than all four controls at once: {list} cells.\n"),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comparison(control: &'static str, cut: f64, verdict: Verdict) -> Comparison {
+        let [model, eval, spec] = ["lm-mamba2", "text", "utrc"].map(String::from);
+        Comparison { model, eval, spec, cut, control, verdict }
+    }
+
+    #[test]
+    fn a_method_that_wins_nowhere_is_said_to_beat_no_control() {
+        let all: Vec<Comparison> =
+            CONTROLS.into_iter().map(|c| comparison(c, 0.1, Verdict::Open)).collect();
+        let mut out = String::new();
+        utrc(&all.iter().collect::<Vec<_>>(), &mut out);
+        assert!(out.contains("UTRC beats no control"), "{out}");
+        assert!(out.contains("random 0 / 0 / 1"), "{out}");
+    }
+
+    #[test]
+    fn a_cell_counts_only_where_every_control_is_beaten() {
+        let mut all = Vec::new();
+        for control in CONTROLS {
+            all.push(comparison(control, 0.1, Verdict::Better));
+            let at_20 = if control == CONTROLS[3] { Verdict::Open } else { Verdict::Better };
+            all.push(comparison(control, 0.2, at_20));
+        }
+        let entry = Entry::find("lm-mamba2").unwrap();
+        let mut out = String::new();
+        better_than_all(&[entry], &all.iter().collect::<Vec<_>>(), &mut out);
+        assert!(out.contains("`utrc` in 1 of 2 cells"), "{out}");
+    }
+}
