@@ -14,12 +14,13 @@ PRESETS = [
     ("Magnitude, 50 %", "off", MAGNITUDE),
     ("Wanda, 50 %", "off", "wanda:sparsity=0.5"),
     ("SparseGPT, 50 %", "off", "sparsegpt:sparsity=0.5"),
+    ("MRP, 50 %", "off", "mrp:sparsity=0.5"),
     ("Magnitude, 2:4", "off", "magnitude:pattern=2:4"),
     ("SparseGPT, 2:4", "off", "sparsegpt:pattern=2:4"),
     ("UTRC, cut 20 %", "utrc:cut=0.2", "off"),
     ("Random tokens, cut 20 %", "random:cut=0.2", "off"),
 ]
-BETTER = [p for p in PRESETS if p[0] in ("Wanda, 50 %", "SparseGPT, 50 %")]
+BETTER = [p for p in PRESETS if p[0] in ("Wanda, 50 %", "SparseGPT, 50 %", "MRP, 50 %")]
 # The level at which a task model must be right.
 STATED = {"recall": ["recall:level=hard"], "copy": ["copy:level=hard", "induction:level=hard"]}
 
