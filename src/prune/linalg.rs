@@ -4,6 +4,7 @@
 //! taken from faer: a few loops over contiguous rows are enough here, and faer's Cholesky alone would add about
 //! 30 kB (gzip) to an engine that must stay small. Work is done in blocks, most of it in matrix products (`product`).
 
+use super::pair::Pair;
 use super::product::{Grid, add_product};
 use crate::Result;
 use crate::pace::Pace;
@@ -24,6 +25,31 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
         }
     }
     sums.iter().sum::<f64>() + tail
+}
+
+/// The products of `a` with four others of its length: what is read of `a` serves all.
+fn dots(a: &[f64], others: [&[f64]; 4]) -> [f64; 4] {
+    let heads = a.len() / 4 * 4;
+    let mut sums = [[Pair::ZERO; 2]; 4];
+    for at in (0..heads).step_by(4) {
+        let halves = |v: &[f64]| [Pair::load(two(v, at)), Pair::load(two(v, at + 2))];
+        let x = halves(a);
+        for (sums, other) in sums.iter_mut().zip(others) {
+            let y = halves(other);
+            *sums = [sums[0].plus(x[0].times(y[0])), sums[1].plus(x[1].times(y[1]))];
+        }
+    }
+    let mut results = [0.0; 4];
+    for ((result, sums), other) in results.iter_mut().zip(sums).zip(others) {
+        let [x, y] = sums[0].plus(sums[1]).values();
+        let tail: f64 = a[heads..].iter().zip(&other[heads..]).map(|(x, y)| x * y).sum();
+        *result = x + y + tail;
+    }
+    results
+}
+
+fn two(v: &[f64], at: usize) -> &[f64; 2] {
+    v[at..at + 2].try_into().expect("two values")
 }
 
 /// y += c x
@@ -131,9 +157,18 @@ pub fn solve_packed(a: &mut [f64], b: &mut [f64]) -> bool {
     for i in 0..n {
         let (before, row) = a.split_at_mut(packed(i));
         let row = &mut row[..=i];
-        for j in 0..i {
-            let other = &before[packed(j)..packed(j + 1)];
-            row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+        for j in (0..i).step_by(4) {
+            let end = (j + 4).min(i);
+            // Beyond the last row the last one again, for nothing.
+            let others = [0, 1, 2, 3].map(|r| {
+                let k = (j + r).min(end - 1);
+                &before[packed(k)..packed(k + 1)]
+            });
+            let sums = dots(&row[..j], others.map(|other| &other[..j]));
+            for (k, (other, sum)) in (j..end).zip(others.iter().zip(sums)) {
+                let near = dot(&row[j..k], &other[j..k]);
+                row[k] = (row[k] - sum - near) / other[k];
+            }
         }
         let pivot = row[i] - dot(&row[..i], &row[..i]);
         if pivot.is_nan() || pivot <= floor {

@@ -14,6 +14,7 @@ mod linalg;
 mod magnitude;
 mod masked;
 mod mrp;
+mod pair;
 mod pattern;
 mod product;
 mod ratios;

@@ -1,6 +1,7 @@
 //! Our own product: 4 x 4 elements of C in registers (eight of two f64), one value of A for both halves of a row of B.
 
 use super::Grid;
+use crate::prune::pair::Pair;
 
 /// Columns of a panel and rows of a tile.
 const SIDE: usize = 4;
@@ -41,75 +42,4 @@ fn tile(a: Grid<'_>, starts: [usize; SIDE], panel: &[[Pair; 2]]) -> [[Pair; 2]; 
         }
     }
     sums
-}
-
-pub use imp::Pair;
-
-#[cfg(target_arch = "wasm32")]
-mod imp {
-    use core::arch::wasm32::*;
-
-    /// Two f64 in one register.
-    #[derive(Clone, Copy)]
-    pub struct Pair(v128);
-
-    impl Pair {
-        pub const ZERO: Pair = Pair(f64x2(0.0, 0.0));
-
-        #[inline(always)]
-        pub fn new(a: f64, b: f64) -> Self {
-            Self(f64x2(a, b))
-        }
-
-        #[inline(always)]
-        pub fn both(v: f64) -> Self {
-            Self(f64x2_splat(v))
-        }
-
-        #[inline(always)]
-        pub fn plus(self, other: Self) -> Self {
-            Self(f64x2_add(self.0, other.0))
-        }
-
-        #[inline(always)]
-        pub fn times(self, other: Self) -> Self {
-            Self(f64x2_mul(self.0, other.0))
-        }
-
-        #[inline(always)]
-        pub fn values(self) -> [f64; 2] {
-            [f64x2_extract_lane::<0>(self.0), f64x2_extract_lane::<1>(self.0)]
-        }
-    }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-mod imp {
-    /// Two f64.
-    #[derive(Clone, Copy)]
-    pub struct Pair([f64; 2]);
-
-    impl Pair {
-        pub const ZERO: Pair = Pair([0.0; 2]);
-
-        pub fn new(a: f64, b: f64) -> Self {
-            Self([a, b])
-        }
-
-        pub fn both(v: f64) -> Self {
-            Self([v; 2])
-        }
-
-        pub fn plus(self, other: Self) -> Self {
-            Self([self.0[0] + other.0[0], self.0[1] + other.0[1]])
-        }
-
-        pub fn times(self, other: Self) -> Self {
-            Self([self.0[0] * other.0[0], self.0[1] * other.0[1]])
-        }
-
-        pub fn values(self) -> [f64; 2] {
-            self.0
-        }
-    }
 }
