@@ -1,8 +1,8 @@
 //! The tables on token removal that came with the recall models, measured again with this code.
 //!
-//! Theirs: PyTorch, 256 generated sequences with 8 questions each. Ours: 600 items of one question from the same
-//! generator. Both drop tokens between the first and the second block; the question is never reduced; nothing is guarded
-//! there, the last context token alone is here.
+//! Theirs: PyTorch, 256 generated sequences with 8 questions each, so that a later question sees the pairs answered
+//! before it. Ours: 600 items of one question from the same generator. Both drop tokens between the first and the second
+//! block; the question is never reduced; nothing is guarded there, the last context token alone is here.
 
 use super::Results;
 use super::cases::Case;
@@ -62,7 +62,7 @@ pub fn section(results: &Results, is_fast: bool, out: &mut String) {
         difference (binomial; the eight questions of one of their sequences are not independent, so their true error is \
         larger). `evit` with `layers=0,guard=off`.\n\n\
         | model | score | 10 % | 20 % | 30 % | 50 % |\n|---|---|---|---|---|---|\n";
-    let (mut near, mut all) = (0, 0);
+    let (mut far, mut all) = (Vec::new(), 0);
     for (model, name, score, theirs) in TABLE {
         let _ = write!(out, "| {model} | {name} (`{score}`) |");
         for (drop, theirs) in DROPS.into_iter().zip(theirs) {
@@ -75,17 +75,27 @@ pub fn section(results: &Results, is_fast: bool, out: &mut String) {
             let right: f64 = measured.scores.iter().map(|s| s[0]).sum();
             let z = distance(right, n, theirs / 100.0);
             all += 1;
-            near += usize::from(z.abs() <= 2.0);
+            if z.abs() > 2.0 {
+                far.push(format!("{model} {name} at {:.0} %", drop * 100.0));
+            }
             let _ = write!(out, " {theirs:.1} / {:.1} ({z:+.1}) |", right / n * 100.0);
         }
         *out += "\n";
     }
-    let _ = write!(
-        out,
-        "\n{near} of {all} cells are within two standard errors. Not measured again: the rows `input` of the original \
-         table (tokens removed before the model runs; here a layer has to run first), and the levels other than medium.\n"
-    );
+    let near = all - far.len();
+    let _ = write!(out, "\n{near} of {all} cells are within two standard errors");
+    if !far.is_empty() {
+        let _ = write!(out, "; not {}", far.join(", "));
+    }
+    *out += ELSEWHERE;
 }
+
+/// What the original code says of two cells when it runs on more.
+const ELSEWHERE: &str = ".\n\nThe original code run again on 2048 sequences: recall-mamba2, oracle at 30 % gives 90.4 (its table, \
+    on 256, says 91.6); recall-llama, oracle at 50 % gives 96.9 over all eight questions and 95.3 over the first one (its \
+    table says 97.2). Ours is always the first question. These figures are copied here, not measured by this command. Not \
+    measured again: the rows `input` of the original table (tokens removed before the model runs; here a layer has to run \
+    first), and the levels other than medium.\n";
 
 #[cfg(test)]
 mod tests {
