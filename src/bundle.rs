@@ -34,7 +34,8 @@ pub struct Entry {
 }
 
 pub static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../models/index.json"))
+    // As bytes everywhere: the reader of `str` would be compiled a second time.
+    serde_json::from_slice(include_bytes!("../models/index.json"))
         .expect("models/index.json is checked by a test")
 });
 

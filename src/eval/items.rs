@@ -182,7 +182,7 @@ pub(super) fn lines(file: &(String, Vec<u8>)) -> Result<Vec<(&str, &str)>> {
 }
 
 fn parse<'a, T: Deserialize<'a>>((file, line): &(&str, &'a str)) -> Result<T> {
-    serde_json::from_str(line)
+    serde_json::from_slice(line.as_bytes())
         .map_err(|e| Error::file(*file, format!("a line is not an item ({e})")))
 }
 

@@ -5,7 +5,7 @@
 //! decoded, every value is checked, unknown keys are reported and dropped.
 
 use super::bundle::{Entry, INDEX, data_hash};
-use crate::method::{Setting, Value};
+use crate::method::{Setting, Value, decimal};
 use crate::{Error, Result, eval, prune, reduce};
 use std::collections::BTreeMap;
 
@@ -282,7 +282,7 @@ fn number(name: &str, value: &str, min: u64, max: u64) -> Result<u64> {
 }
 
 fn temperature(value: &str) -> Result<f64> {
-    let found = value.parse().ok().filter(|t| (0.0..=5.0).contains(t));
+    let found = decimal(value).filter(|t| (0.0..=5.0).contains(t));
     found.ok_or_else(|| Error::input("temperature", value, "a number from 0 to 5"))
 }
 

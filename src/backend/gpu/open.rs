@@ -86,7 +86,7 @@ fn instance_descriptor() -> wgpu::InstanceDescriptor {
 }
 
 pub(super) fn is_software(info: &wgpu::AdapterInfo) -> bool {
-    let text = format!("{} {} {}", info.name, info.driver, info.driver_info).to_lowercase();
+    let text = format!("{} {} {}", info.name, info.driver, info.driver_info).to_ascii_lowercase();
     info.device_type == wgpu::DeviceType::Cpu
         || ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|s| text.contains(s))
 }

@@ -2,6 +2,7 @@
 
 use super::{Factored, Plan, Way};
 use crate::backend::Tensor;
+use crate::order;
 
 /// See `super::mark`.
 pub fn mark(w: &Tensor, hessian: Factored<'_>, plan: &Plan) -> [Tensor; 2] {
@@ -71,11 +72,23 @@ impl Rule<'_> {
     }
 
     fn lowest(&self, row: &[f64], (a, b): (usize, usize), zeros: usize, span: usize) -> Vec<usize> {
+        let zeros = zeros.min(b - a);
+        if zeros == 0 {
+            return Vec::new();
+        }
         let score = |j: usize| row[j] * row[j] / self.g(j, j, span.min(j));
-        let mut order: Vec<usize> = (a..b).collect();
-        order.sort_by(|&i, &j| score(i).total_cmp(&score(j)));
-        order.truncate(zeros);
-        order
+        let keys: Vec<u64> = (a..b).map(|j| order::key(score(j))).collect();
+        // Among equals the first ones go.
+        let (last, before) = order::select(&keys, zeros - 1);
+        let mut equals = before + 1;
+        let mut goes = |key: u64| {
+            if key == last && equals > 0 {
+                equals -= 1;
+                return true;
+            }
+            key < last
+        };
+        (a..b).zip(keys).filter(|(_, key)| goes(*key)).map(|(j, _)| j).collect()
     }
 
     fn best_subset(
