@@ -25,3 +25,35 @@ async fn an_invalid_shader_is_an_error_and_not_zeros() {
 async fn models_equal_transformers() {
     browser::models_equal_transformers().await;
 }
+
+/// The browser reads them, natively Rust does.
+#[wasm_bindgen_test]
+fn numbers_of_settings_are_read_as_rust_reads_them() {
+    for text in [
+        "0.5",
+        "-3",
+        "+1",
+        "1e-3",
+        ".5",
+        "5.",
+        "1.e5",
+        "0.30000000000000004",
+        "1.7976931348623157e308",
+        "4.9e-324",
+        "1e400",
+        "",
+        ".",
+        "-",
+        "1e",
+        " 1",
+        "1 ",
+        "0x10",
+        "1_0",
+        "--1",
+        "1,5",
+        "1n",
+    ] {
+        let rust = text.parse::<f64>().ok().map(f64::to_bits);
+        assert_eq!(whittle::method::decimal(text).map(f64::to_bits), rust, "{text:?}");
+    }
+}
