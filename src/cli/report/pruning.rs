@@ -32,9 +32,9 @@ const fn row(label: &'static str, spec: &'static str) -> Row {
 pub const ROWS: [Row; 8] = [
     row("magnitude", "magnitude"),
     row("Wanda", "wanda"),
-    row("RIA", "ria"),
     row("SparseGPT", "sparsegpt"),
     row("MRP", "mrp"),
+    row("RIA", "ria"),
     row("MRP, blocks of 128", "mrp:block=128"),
     row("MRP, mask M", "mrp:mask=M"),
     row("Wanda + refit", "wanda:refit=row,inputs=pruned"),
