@@ -10,8 +10,8 @@ use std::fmt::Write;
 pub fn section(results: &Results, comparisons: &[Comparison], out: &mut String) {
     *out += "\n## Family by family\n\n\
         UTRC beats a control here where it is significantly better in most comparisons with it and worse in no more \
-        than a twentieth of them, and loses to it the other way round. It wins on some tasks and loses on others where it is \
-        better in one half and worse in more than a twentieth, or the reverse. All else is no clear difference.\n";
+        than a twentieth of them, and loses to it the other way round. Where each is significantly better in more than a \
+        twentieth, it depends on the task. What is left is named as it is, down to no clear difference.\n";
     let mut families: Vec<&str> = INDEX.models.iter().map(|e| e.family.as_str()).collect();
     let mut seen = Vec::new();
     families.retain(|family| {
@@ -63,16 +63,22 @@ enum Outcome {
     Loses,
     /// Significant both ways, more often than chance.
     Mixed,
+    /// Significant one way more often than chance, but not in most comparisons.
+    SometimesBetter,
+    SometimesWorse,
     Open,
 }
 
 fn outcome(count: &Count) -> Outcome {
-    let is_often = |n: usize| 2 * n > count.all;
-    match count.verdict() {
-        Verdict::Better => Outcome::Beats,
-        Verdict::Worse => Outcome::Loses,
-        Verdict::Open if is_often(count.better) || is_often(count.worse) => Outcome::Mixed,
-        Verdict::Open => Outcome::Open,
+    let is_more_than_chance = |n: usize| 20 * n > count.all;
+    let (better, worse) = (is_more_than_chance(count.better), is_more_than_chance(count.worse));
+    match (count.verdict(), better, worse) {
+        (Verdict::Better, ..) => Outcome::Beats,
+        (Verdict::Worse, ..) => Outcome::Loses,
+        (_, true, true) => Outcome::Mixed,
+        (_, true, false) => Outcome::SometimesBetter,
+        (_, false, true) => Outcome::SometimesWorse,
+        (_, false, false) => Outcome::Open,
     }
 }
 
@@ -121,9 +127,12 @@ fn utrc(found: &[&Comparison], out: &mut String) {
             "**UTRC beats {names}; against {mixed} it wins on some tasks and loses on others.** "
         ),
     };
-    for (text, wanted) in
-        [("It loses to", Outcome::Loses), ("No clear difference from", Outcome::Open)]
-    {
+    for (text, wanted) in [
+        ("It loses to", Outcome::Loses),
+        ("Better in some cases and hardly ever worse than", Outcome::SometimesBetter),
+        ("Worse in some cases and hardly ever better than", Outcome::SometimesWorse),
+        ("No clear difference from", Outcome::Open),
+    ] {
         let names = named(wanted);
         if !names.is_empty() {
             let _ = write!(out, "{text} {names}. ");
