@@ -10,7 +10,8 @@ use std::fmt::Write;
 pub fn section(results: &Results, comparisons: &[Comparison], out: &mut String) {
     *out += "\n## Family by family\n\n\
         UTRC beats a control here where it is significantly better in most comparisons with it and worse in no more \
-        than a twentieth of them; the other way round it loses. All else is no clear difference.\n";
+        than a twentieth of them, and loses to it the other way round. Where each is significantly better in more than a \
+        twentieth, it depends on the task. What is left is named as it is, down to no clear difference.\n";
     let mut families: Vec<&str> = INDEX.models.iter().map(|e| e.family.as_str()).collect();
     let mut seen = Vec::new();
     families.retain(|family| {
@@ -38,6 +39,7 @@ fn passage(results: &Results, entries: &[&Entry], found: &[&Comparison], out: &m
     let kind = if is_task(entries[0]) { "generated tasks" } else { "prose" };
     let _ = write!(out, "\n### {family}, {kind} ({ids})\n\n");
     utrc(found, out);
+    by_task(found, out);
     better_than_all(entries, found, out);
     let all = Count::of(found.iter().copied());
     let _ = writeln!(
@@ -54,6 +56,49 @@ fn passage(results: &Results, entries: &[&Entry], found: &[&Comparison], out: &m
     }
 }
 
+/// What several comparisons with one control come to.
+#[derive(Clone, Copy, PartialEq)]
+enum Outcome {
+    Beats,
+    Loses,
+    /// Significant both ways, more often than chance.
+    Mixed,
+    /// Significant one way more often than chance, but not in most comparisons.
+    SometimesBetter,
+    SometimesWorse,
+    Open,
+}
+
+fn outcome(count: &Count) -> Outcome {
+    let is_more_than_chance = |n: usize| 20 * n > count.all;
+    let (better, worse) = (is_more_than_chance(count.better), is_more_than_chance(count.worse));
+    match (count.verdict(), better, worse) {
+        (Verdict::Better, ..) => Outcome::Beats,
+        (Verdict::Worse, ..) => Outcome::Loses,
+        (_, true, true) => Outcome::Mixed,
+        (_, true, false) => Outcome::SometimesBetter,
+        (_, false, true) => Outcome::SometimesWorse,
+        (_, false, false) => Outcome::Open,
+    }
+}
+
+/// UTRC task by task, all controls and cuts together.
+fn by_task(found: &[&Comparison], out: &mut String) {
+    let mut tasks: Vec<(&str, &str)> = Vec::new();
+    for c in found.iter().filter(|c| c.spec == "utrc") {
+        if !tasks.contains(&(&c.model, &c.eval)) {
+            tasks.push((&c.model, &c.eval));
+        }
+    }
+    let part = |&(model, eval): &(&str, &str)| {
+        let is_it = |c: &&&Comparison| c.spec == "utrc" && c.model == model && c.eval == eval;
+        let c = Count::of(found.iter().filter(is_it).copied());
+        format!("`{eval}` {} / {} / {}", c.better, c.worse, c.all - c.better - c.worse)
+    };
+    let parts = tasks.iter().map(part).collect::<Vec<_>>().join(", ");
+    let _ = writeln!(out, "UTRC by task, all controls and cuts together: {parts}.\n");
+}
+
 /// UTRC, control by control, and the sentence that follows.
 fn utrc(found: &[&Comparison], out: &mut String) {
     let against = |control: &str| {
@@ -61,8 +106,8 @@ fn utrc(found: &[&Comparison], out: &mut String) {
         Count::of(found.iter().filter(is_it).copied())
     };
     let counts = CONTROLS.map(|control| (control, against(control)));
-    let named = |wanted: Verdict| -> String {
-        let names = counts.iter().filter(|(_, c)| c.all > 0 && c.verdict() == wanted);
+    let named = |wanted: Outcome| -> String {
+        let names = counts.iter().filter(|(_, c)| c.all > 0 && outcome(c) == wanted);
         names.map(|(control, _)| *control).collect::<Vec<_>>().join(", ")
     };
     let part = |(control, c): &(&str, Count)| {
@@ -70,18 +115,30 @@ fn utrc(found: &[&Comparison], out: &mut String) {
     };
     let parts = counts.iter().map(part).collect::<Vec<_>>().join(", ");
     let _ = write!(out, "UTRC, significantly better / worse / neither: {parts}. ");
-    let _ = match named(Verdict::Better).as_str() {
-        "" => write!(out, "**UTRC beats no control.** "),
-        names => write!(out, "**UTRC beats {names}.** "),
+    let _ = match (named(Outcome::Beats).as_str(), named(Outcome::Mixed).as_str()) {
+        ("", "") => write!(out, "**UTRC beats no control.** "),
+        ("", mixed) => write!(
+            out,
+            "**UTRC beats no control throughout; against {mixed} it wins on some tasks and loses on others.** "
+        ),
+        (names, "") => write!(out, "**UTRC beats {names}.** "),
+        (names, mixed) => write!(
+            out,
+            "**UTRC beats {names}; against {mixed} it wins on some tasks and loses on others.** "
+        ),
     };
-    for (text, verdict) in
-        [("It loses to", Verdict::Worse), ("No clear difference from", Verdict::Open)]
-    {
-        let names = named(verdict);
+    for (text, wanted) in [
+        ("It loses to", Outcome::Loses),
+        ("Better in some cases and hardly ever worse than", Outcome::SometimesBetter),
+        ("Worse in some cases and hardly ever better than", Outcome::SometimesWorse),
+        ("No clear difference from", Outcome::Open),
+    ] {
+        let names = named(wanted);
         if !names.is_empty() {
             let _ = write!(out, "{text} {names}. ");
         }
     }
+    out.truncate(out.trim_end().len());
     *out += "\n\n";
 }
 
@@ -128,6 +185,16 @@ mod tests {
         utrc(&all.iter().collect::<Vec<_>>(), &mut out);
         assert!(out.contains("UTRC beats no control"), "{out}");
         assert!(out.contains("random 0 / 0 / 1"), "{out}");
+    }
+
+    #[test]
+    fn a_method_that_wins_on_one_task_and_loses_on_another_is_said_to_do_so() {
+        let verdicts = [Verdict::Better, Verdict::Better, Verdict::Worse];
+        let all: Vec<Comparison> =
+            verdicts.into_iter().map(|v| comparison(CONTROLS[0], 0.1, v)).collect();
+        let mut out = String::new();
+        utrc(&all.iter().collect::<Vec<_>>(), &mut out);
+        assert!(out.contains("against random it wins on some tasks and loses on others"), "{out}");
     }
 
     #[test]
