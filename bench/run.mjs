@@ -1,7 +1,7 @@
 // The speed of Whittle beside what it is held against, in headless Chromium: one Markdown table on standard output.
 //
 // `cargo xtask bench` makes what this needs (dist/, bench/pkg, bench/node_modules) and runs it. `node bench/run.mjs
-// ROW ...` measures some rows alone: gemm-cpu, gemm-gpu, scan, page. Exit code 0 whatever the figures are.
+// ROW ...` measures some rows alone: gemm-cpu, gemm-gpu, scan, page, prune. Exit code 0 whatever the figures are.
 import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -10,6 +10,7 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { fixed, limitRow, ratioRow, spread, table } from "./table.mjs";
+import { prunings } from "./prune.mjs";
 import { inTurns } from "./turns.mjs";
 import { visits } from "./visit.mjs";
 
@@ -43,6 +44,9 @@ const ROWS = {
     bar: 20,
   },
 };
+
+/** Rows that open the built page. */
+const PAGES = ["page", "prune"];
 
 async function measured(browser, address, { wanted }) {
   // A fresh page each: what one measurement leaves in memory does not meet the next.
@@ -104,16 +108,22 @@ async function page(rows, about) {
   about.push(["Navigation to the first generated word of the baseline", spread(firstWords, "s")]);
 }
 
+async function pruning(rows) {
+  console.error("measuring prune");
+  for (const { model, spec, seconds } of await prunings()) rows.push(limitRow(`Pruning in the page, ${model}, ${spec}`, seconds, "s", 3));
+}
+
 const asked = process.argv.slice(2);
-const names = asked.length ? asked : [...Object.keys(ROWS), "page"];
-const unknown = names.filter((name) => name !== "page" && !(name in ROWS));
-if (unknown.length) throw new Error(`found row ${unknown.join(", ")}; expected ${Object.keys(ROWS).join(", ")} or page`);
+const names = asked.length ? asked : [...Object.keys(ROWS), ...PAGES];
+const unknown = names.filter((name) => !PAGES.includes(name) && !(name in ROWS));
+if (unknown.length) throw new Error(`found row ${unknown.join(", ")}; expected ${Object.keys(ROWS).join(", ")} or ${PAGES.join(" or ")}`);
 const rows = [];
 const about = [];
 const load = () => loadavg().map((n) => n.toFixed(2)).join(" ");
 const loadBefore = load();
 await kernels(names.filter((name) => name in ROWS), rows, about);
 if (names.includes("page")) await page(rows, about);
+if (names.includes("prune")) await pruning(rows);
 console.log(table(rows));
 console.log();
 const facts = [

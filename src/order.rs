@@ -48,6 +48,23 @@ pub fn select(keys: &[u64], rank: usize) -> (u64, usize) {
     (found, rank)
 }
 
+/// Marks the `count` lowest scores; ties fall to the lower index.
+pub fn mark_lowest(scores: &[f64], count: usize, mask: &mut [bool]) {
+    mask.fill(false);
+    if count == 0 {
+        return;
+    }
+    let keys: Vec<u64> = scores.iter().map(|s| key(*s)).collect();
+    let (last, before) = select(&keys, count - 1);
+    // Of those that share the last score, the ones of the lowest index go.
+    let mut ties = before + 1;
+    for (marked, key) in mask.iter_mut().zip(keys) {
+        let tied = key == last && ties > 0;
+        ties -= usize::from(tied);
+        *marked = key < last || tied;
+    }
+}
+
 /// A key that sorts by `major`, then by `minor`.
 pub fn pair(major: u32, minor: u32) -> u64 {
     u64::from(major) << 32 | u64::from(minor)

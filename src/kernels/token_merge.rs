@@ -110,6 +110,22 @@ pub(super) fn numbers(device: &Device, ids: &Ids, rows: usize) -> Tensor {
     token_merge(device, &device.tensor(rows, 1, &ramp), ids, None)
 }
 
+/// Rows to keep, sources and links of a case that merges the last rows into some of the first.
+pub(super) fn last_into_first(
+    device: &Device,
+    rng: &mut Rng,
+    rows: usize,
+    edges: usize,
+) -> (Ids, Ids, Links) {
+    let keep: Vec<u32> = (0..(rows - edges) as u32).collect();
+    let source: Vec<u32> = (keep.len() as u32..rows as u32).rev().collect();
+    let few = keep.len().div_ceil(3);
+    let target: Vec<u32> = source.iter().map(|_| rng.below(few) as u32).collect();
+    let keep = device.ids(&keep);
+    let links = token_links(device, &keep, &device.ids(&target));
+    (keep, device.ids(&source), links)
+}
+
 /// Sizes 1, around the workgroup of 64 columns, no edges, all edges into one row; one case on a view.
 pub fn cases() -> Vec<Case> {
     let case = |name: String, rows: usize, cols: usize, edges: usize, merged: usize| Case {
@@ -119,13 +135,7 @@ pub fn cases() -> Vec<Case> {
         run: Box::new(move |device| {
             let mut rng = Rng::new(1);
             let x = random(device, &mut rng, rows, cols + 3);
-            // The last rows are merged into some of the first.
-            let keep: Vec<u32> = (0..(rows - edges) as u32).collect();
-            let source: Vec<u32> = (keep.len() as u32..rows as u32).rev().collect();
-            let few = keep.len().div_ceil(3);
-            let target: Vec<u32> = source.iter().map(|_| rng.below(few) as u32).collect();
-            let (keep, source) = (device.ids(&keep), device.ids(&source));
-            let links = token_links(device, &keep, &device.ids(&target));
+            let (keep, source, links) = last_into_first(device, &mut rng, rows, edges);
             let merging = Some(Merging { source: &source, links: &links, merged });
             vec![token_merge(device, x.columns(2, cols), &keep, merging)]
         }),

@@ -4,8 +4,7 @@
 //! Shapes: sizes `[seq_len, 1]`, keep `[kept]`, source `[edges]`, outputs `[kept, 1]`.
 //! Source: ToMe (Bolya et al. 2023), section 3, proportional attention.
 
-use super::token_links::token_links;
-use super::token_merge::Merging;
+use super::token_merge::{Merging, last_into_first};
 use super::{Case, groups};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -93,12 +92,7 @@ pub fn cases() -> Vec<Case> {
         run: Box::new(move |device| {
             let mut rng = Rng::new(1);
             let values: Vec<f32> = (0..rows).map(|_| 1.0 + rng.below(5) as f32).collect();
-            let keep: Vec<u32> = (0..(rows - edges) as u32).collect();
-            let source: Vec<u32> = (keep.len() as u32..rows as u32).collect();
-            let few = keep.len().div_ceil(3);
-            let target: Vec<u32> = source.iter().map(|_| rng.below(few) as u32).collect();
-            let (keep, source) = (device.ids(&keep), device.ids(&source));
-            let links = token_links(device, &keep, &device.ids(&target));
+            let (keep, source, links) = last_into_first(device, &mut rng, rows, edges);
             let merging = Some(Merging { source: &source, links: &links, merged });
             let sizes = device.tensor(rows, 1, &values);
             let (sizes, logs) = token_sizes(device, &sizes, &keep, merging);
@@ -111,6 +105,7 @@ pub fn cases() -> Vec<Case> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::token_links::token_links;
 
     #[test]
     fn a_row_stands_for_itself_and_all_that_went_into_it() {

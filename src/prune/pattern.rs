@@ -4,7 +4,7 @@
 //! the whole matrix, or a block of its columns.
 
 use crate::method::{Knob, KnobKind};
-use crate::order;
+use crate::order::mark_lowest;
 
 /// How many weights are removed, and where.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,22 +119,6 @@ impl Pattern {
                 _ => mark_lowest(scores, self.quota(from, from + width), mask),
             }
         }
-    }
-}
-
-pub fn mark_lowest(scores: &[f64], remove: usize, mask: &mut [bool]) {
-    mask.fill(false);
-    if remove == 0 {
-        return;
-    }
-    let keys: Vec<u64> = scores.iter().map(|s| order::key(*s)).collect();
-    let (last, before) = order::select(&keys, remove - 1);
-    // Of the weights that share the last score, those of the lowest index go.
-    let mut ties = before + 1;
-    for (marked, key) in mask.iter_mut().zip(keys) {
-        let tied = key == last && ties > 0;
-        ties -= usize::from(tied);
-        *marked = key < last || tied;
     }
 }
 

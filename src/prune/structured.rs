@@ -10,7 +10,6 @@
 use super::calibrate::{LayerInputs, Statistic, Walk};
 use super::drive::{MOST_DAMPING, Progress, Subject, symmetric};
 use super::hessian::Hessian;
-use super::pattern::mark_lowest;
 use super::report::{Change, MatrixReport, Pruned, Smaller};
 use super::units::{GATE_NORM, Part, Units, quota};
 use super::{DAMPING, INPUTS_PRUNED, SEQUENCES, shared, states};
@@ -18,6 +17,7 @@ use crate::backend::Tensor;
 use crate::config::{FAMILIES, ModelConfig};
 use crate::method::{About, Knob, KnobKind, Setting};
 use crate::models::{Edits, Linear, Model, linears};
+use crate::order::mark_lowest;
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result};
 
@@ -116,10 +116,12 @@ impl Cut<'_> {
             let linears: Vec<Linear> = linears(config).into_iter().filter(named).collect();
             let feeds = |l: &&Linear| units.reads(layer, &l.name);
             let readers: Vec<Linear> = linears.iter().filter(feeds).cloned().collect();
-            let (inputs, next) = walk.gather(device, dense, layer, &readers, self.pace).await?;
-            let states = match units.has_readers() {
-                true => None,
-                false => Some(states::scores(device, dense, layer, walk.rows(), self.pace).await?),
+            let (inputs, next, states) = if units.has_readers() {
+                let found = walk.gather(device, dense, layer, &readers, self.pace).await?;
+                (found.0, Some(found.1), None)
+            } else {
+                let scores = states::scores(device, dense, layer, walk.rows(), self.pace).await?;
+                (LayerInputs::default(), None, Some(scores))
             };
             let report = &mut pruned.report;
             let edits = self.layer(units, layer, &linears, (&inputs, states), report).await?;
@@ -128,8 +130,10 @@ impl Cut<'_> {
                 let only = weights.with_edits(edits.clone()).with_layers(&[layer]);
                 let model = Model::load(device, &small.clone().with_layers(1), &only)?;
                 walk.run(device, &model, 0, self.pace).await?;
-            } else {
+            } else if let Some(next) = next {
                 walk.go_on(next);
+            } else {
+                walk.run(device, dense, layer, self.pace).await?;
             }
             pruned.edits.extend(edits);
         }

@@ -12,14 +12,7 @@ pub fn section(results: &Results, comparisons: &[Comparison], out: &mut String) 
         UTRC beats a control here where it is significantly better in most comparisons with it and worse in no more \
         than a twentieth of them, and loses to it the other way round. Where each is significantly better in more than a \
         twentieth, it depends on the task. What is left is named as it is, down to no clear difference.\n";
-    let mut families: Vec<&str> = INDEX.models.iter().map(|e| e.family.as_str()).collect();
-    let mut seen = Vec::new();
-    families.retain(|family| {
-        let is_new = !seen.contains(family);
-        seen.push(family);
-        is_new
-    });
-    for family in families {
+    for family in distinct(INDEX.models.iter().map(|e| e.family.as_str())) {
         let of_family = |entry: &&Entry| entry.family == family;
         for of_tasks in [false, true] {
             let entries = INDEX.models.iter().filter(of_family);
@@ -31,6 +24,17 @@ pub fn section(results: &Results, comparisons: &[Comparison], out: &mut String) 
             }
         }
     }
+}
+
+/// Each once, in the order in which they come.
+fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found = Vec::new();
+    for one in all {
+        if !found.contains(&one) {
+            found.push(one);
+        }
+    }
+    found
 }
 
 fn passage(results: &Results, entries: &[&Entry], found: &[&Comparison], out: &mut String) {
@@ -84,12 +88,8 @@ fn outcome(count: &Count) -> Outcome {
 
 /// UTRC task by task, all controls and cuts together.
 fn by_task(found: &[&Comparison], out: &mut String) {
-    let mut tasks: Vec<(&str, &str)> = Vec::new();
-    for c in found.iter().filter(|c| c.spec == "utrc") {
-        if !tasks.contains(&(&c.model, &c.eval)) {
-            tasks.push((&c.model, &c.eval));
-        }
-    }
+    let of_utrc = found.iter().filter(|c| c.spec == "utrc");
+    let tasks = distinct(of_utrc.map(|c| (c.model.as_str(), c.eval.as_str())));
     let part = |&(model, eval): &(&str, &str)| {
         let is_it = |c: &&&Comparison| c.spec == "utrc" && c.model == model && c.eval == eval;
         let c = Count::of(found.iter().filter(is_it).copied());
@@ -144,13 +144,7 @@ fn utrc(found: &[&Comparison], out: &mut String) {
 
 /// The methods that are significantly better than every control at once, and in how many cells.
 fn better_than_all(entries: &[&Entry], found: &[&Comparison], out: &mut String) {
-    let mut specs: Vec<String> = entries.iter().flat_map(|e| rows(e)).map(|r| r.spec).collect();
-    let mut seen = Vec::new();
-    specs.retain(|spec| {
-        let is_new = !seen.contains(spec);
-        seen.push(spec.clone());
-        is_new
-    });
+    let specs = distinct(entries.iter().flat_map(|e| rows(e)).map(|r| r.spec));
     let cells = |spec: &str| -> (usize, usize) {
         let of: Vec<&&Comparison> = found.iter().filter(|c| c.spec == spec).collect();
         let is_first = |c: &&&&Comparison| c.control == CONTROLS[0];

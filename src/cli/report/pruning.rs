@@ -56,8 +56,6 @@ pub struct Cell {
     scores: Vec<Score>,
     /// Relative squared output error on the held-out calibration window, mean over matrices by size.
     held_out_error: Option<f64>,
-    /// Share of zeros of the pruned matrices.
-    sparsity: f64,
     /// How often a damping had to be raised, over all matrices.
     retries: u32,
 }
@@ -174,7 +172,7 @@ impl Store {
 /// A model on the CPU with its items.
 struct Bench {
     loaded: Rc<Loaded>,
-    model: Model,
+    model: Rc<Model>,
     task: Task,
     priors: Vec<Prior>,
     kept: Option<Calibration>,
@@ -192,9 +190,8 @@ async fn measure(
     let (task, hash) = task(engine, &eval, &loaded).await?;
     let text = calibration_hash(&loaded);
     let key = |spec: &str| format!("{hash}{text} {name} {eval} {spec}");
-    let model = Model::load(&Device::Cpu, &loaded.config, &loaded.weights)?;
+    let model = Rc::new(Model::load(&Device::Cpu, &loaded.config, &loaded.weights)?);
     let mut bench = Bench { loaded, model, task, priors: Vec::new(), kept: None };
-    bench.find_priors().await?;
     let Some(dense) = store.cell(key("off"), async || bench.dense().await).await? else {
         return Ok(None);
     };
@@ -233,7 +230,11 @@ impl Bench {
         Arm { device: &Device::Cpu, config, model, reduction: None, filler: None }
     }
 
+    /// Once, before the first model is scored.
     async fn find_priors(&mut self) -> Result<()> {
+        if !self.priors.is_empty() {
+            return Ok(());
+        }
         let none = no_context(&self.arm(&self.model))?;
         let mut priors = Vec::with_capacity(self.task.len());
         for i in 0..self.task.len() {
@@ -243,7 +244,8 @@ impl Bench {
         Ok(())
     }
 
-    async fn scores(&self, model: &Model) -> Result<Vec<Score>> {
+    async fn scores(&mut self, model: &Model) -> Result<Vec<Score>> {
+        self.find_priors().await?;
         let mut scores = Vec::with_capacity(self.task.len());
         for (i, prior) in self.priors.iter().enumerate() {
             scores.push(self.task.score(&self.arm(model), prior, i).await?);
@@ -251,9 +253,10 @@ impl Bench {
         Ok(scores)
     }
 
-    async fn dense(&self) -> Result<Cell> {
-        let scores = self.scores(&self.model).await?;
-        Ok(Cell { scores, held_out_error: None, sparsity: 0.0, retries: 0 })
+    async fn dense(&mut self) -> Result<Cell> {
+        let model = self.model.clone();
+        let scores = self.scores(&model).await?;
+        Ok(Cell { scores, held_out_error: None, retries: 0 })
     }
 
     async fn pruned(&mut self, engine: &Engine, setting: &Setting) -> Result<Cell> {
@@ -272,7 +275,6 @@ impl Bench {
         Ok(Cell {
             scores: self.scores(&model).await?,
             held_out_error: errors,
-            sparsity: report.iter().map(|m| m.achieved * size(m) / all).sum(),
             retries: report.iter().map(|m| m.retries).sum(),
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{Factored, Plan, Way};
 use crate::backend::Tensor;
-use crate::order;
+use crate::order::mark_lowest;
 
 /// See `super::mark`.
 pub fn mark(w: &Tensor, hessian: Factored<'_>, plan: &Plan) -> [Tensor; 2] {
@@ -72,23 +72,11 @@ impl Rule<'_> {
     }
 
     fn lowest(&self, row: &[f64], (a, b): (usize, usize), zeros: usize, span: usize) -> Vec<usize> {
-        let zeros = zeros.min(b - a);
-        if zeros == 0 {
-            return Vec::new();
-        }
         let score = |j: usize| row[j] * row[j] / self.g(j, j, span.min(j));
-        let keys: Vec<u64> = (a..b).map(|j| order::key(score(j))).collect();
-        // Among equals the first ones go.
-        let (last, before) = order::select(&keys, zeros - 1);
-        let mut equals = before + 1;
-        let mut goes = |key: u64| {
-            if key == last && equals > 0 {
-                equals -= 1;
-                return true;
-            }
-            key < last
-        };
-        (a..b).zip(keys).filter(|(_, key)| goes(*key)).map(|(j, _)| j).collect()
+        let scores: Vec<f64> = (a..b).map(score).collect();
+        let mut goes = vec![false; b - a];
+        mark_lowest(&scores, zeros.min(b - a), &mut goes);
+        (a..b).zip(goes).filter(|(_, goes)| *goes).map(|(j, _)| j).collect()
     }
 
     fn best_subset(
