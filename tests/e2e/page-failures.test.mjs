@@ -79,7 +79,8 @@ test("what is said before the engine is there reaches it, in order", async () =>
   await page.reload();
   await page.waitForFunction(() => document.querySelector("#status").textContent.startsWith("Loading the engine"));
   await page.evaluate(() => { location.hash = "v=1"; });
-  const [worker] = page.workers();
+  // The page may say so before the browser has told of the worker.
+  const worker = page.workers()[0] ?? (await page.waitForEvent("worker"));
   await worker.evaluate(() => new Promise((seen) => {
     const look = () => (self.got?.length === 2 ? seen() : setTimeout(look, 20));
     look();
