@@ -16,31 +16,34 @@ const NONE = 0xffffffffu;
 
 struct Best { value: f32, row: u32 }
 
-fn better(a: Best, b: Best) -> Best {
-    if b.value > a.value || (b.value == a.value && b.row < a.row) { return b; }
-    return a;
+fn better(best: Best, value: f32, row: u32) -> Best {
+    let is_better = value > best.value || (value == best.value && row < best.row);
+    return Best(select(best.value, value, is_better), select(best.row, row, is_better));
 }
 
-fn with_row(best: Best, value: f32, b: u32) -> Best {
-    if b >= p.n_b { return best; }
-    return better(best, Best(value, rows[p.n_a + b]));
+// The rows of x that are the rows `b` of B, and NONE past its end.
+fn rows_of(b: vec4u) -> vec4u {
+    let at = p.n_a + min(b, vec4u(p.n_b - 1u));
+    let found = vec4u(rows[at.x], rows[at.y], rows[at.z], rows[at.w]);
+    return select(vec4u(NONE), found, b < vec4u(p.n_b));
 }
 
-// Writes the best of row `a` of A and its eight products with the rows b .. b + 8 of B.
-fn put(a: u32, v: vec4f, w: vec4f, b: u32) {
+// Writes the best of row `a` of A and its products with eight rows of B.
+fn put(a: u32, products_low: vec4f, products_high: vec4f, low: vec4u, high: vec4u, at: u32) {
     if a >= p.n_a { return; }
     // A cosine is above -2.
-    var best = with_row(Best(-2.0, NONE), v.x, b);
-    best = with_row(best, v.y, b + 1u);
-    best = with_row(best, v.z, b + 2u);
-    best = with_row(best, v.w, b + 3u);
-    best = with_row(best, w.x, b + 4u);
-    best = with_row(best, w.y, b + 5u);
-    best = with_row(best, w.z, b + 6u);
-    best = with_row(best, w.w, b + 7u);
-    let at = b / 8u * p.n_a + a;
-    best_value[at] = best.value;
-    best_row[at] = best.row;
+    let v = select(products_low, vec4f(-2.0), low == vec4u(NONE));
+    let w = select(products_high, vec4f(-2.0), high == vec4u(NONE));
+    var best = better(Best(-2.0, NONE), v.x, low.x);
+    best = better(best, v.y, low.y);
+    best = better(best, v.z, low.z);
+    best = better(best, v.w, low.w);
+    best = better(best, w.x, high.x);
+    best = better(best, w.y, high.y);
+    best = better(best, w.z, high.z);
+    best = better(best, w.w, high.w);
+    best_value[at + a] = best.value;
+    best_row[at + a] = best.row;
 }
 
 @compute @workgroup_size(8, 8)
@@ -65,12 +68,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         s[12] += d.z * v; s[13] += d.z * w;
         s[14] += d.w * v; s[15] += d.w * w;
     }
-    put(first_a + 0u, s[0], s[1], first_b);
-    put(first_a + 1u, s[2], s[3], first_b);
-    put(first_a + 2u, s[4], s[5], first_b);
-    put(first_a + 3u, s[6], s[7], first_b);
-    put(first_a + 4u, s[8], s[9], first_b);
-    put(first_a + 5u, s[10], s[11], first_b);
-    put(first_a + 6u, s[12], s[13], first_b);
-    put(first_a + 7u, s[14], s[15], first_b);
+    let low = rows_of(first_b + vec4u(0u, 1u, 2u, 3u));
+    let high = rows_of(first_b + vec4u(4u, 5u, 6u, 7u));
+    let at = id.x * p.n_a;
+    put(first_a + 0u, s[0], s[1], low, high, at);
+    put(first_a + 1u, s[2], s[3], low, high, at);
+    put(first_a + 2u, s[4], s[5], low, high, at);
+    put(first_a + 3u, s[6], s[7], low, high, at);
+    put(first_a + 4u, s[8], s[9], low, high, at);
+    put(first_a + 5u, s[10], s[11], low, high, at);
+    put(first_a + 6u, s[12], s[13], low, high, at);
+    put(first_a + 7u, s[14], s[15], low, high, at);
 }

@@ -97,7 +97,7 @@ pub(super) fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
         return Ok(());
     }
     let id = if is_proportional(setting) { PROPORTIONAL.id } else { "score" };
-    let found = format!("{} on a model of type {}", setting.choice(id), config.family());
+    let found = format!("{} with a model of type {}", setting.choice(id), config.family());
     Err(Error::input(id, found, format!("a model of type {}", families.join(" or "))))
 }
 
