@@ -47,6 +47,10 @@ fn wrong_settings_are_refused_in_one_line() {
     refused(&["run", "--link", "#v=9"], &["link version", "newer"]);
     refused(&["run", "--link", "#v=1&tr=utrc:layers=9"], &["layers", "0 to 5"]);
     refused(&["run", "--model", "lm-llama", "--reduce", "utrc:layers=7"], &["layers", "0 to 3"]);
+    refused(
+        &["reduce", "--model", "recall-mamba2", "--text", &prose, "--reduce", "utrc:layers=9"],
+        &["layers", "0 to 1"],
+    );
     refused(&["run", "--prune", "wanda:sparsity=2"], &["sparsity", "0 to 0.95"]);
     refused(&["run", "--reduce", "utrc:cut=0.6"], &["cut", "at most"]);
     refused(
@@ -54,6 +58,20 @@ fn wrong_settings_are_refused_in_one_line() {
         &["score", "llama"],
     );
     refused(&["run", "--eval", "recall:level=none"], &["level", "medium"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn it_ends_quietly_where_its_reader_does() {
+    use std::os::unix::process::ExitStatusExt;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_whittle"));
+    command.arg("methods").stdout(std::process::Stdio::piped());
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    // It was faster than the reader, or it was ended by SIGPIPE.
+    assert!(output.status.success() || output.status.signal() == Some(13), "{}", output.status);
 }
 
 #[test]

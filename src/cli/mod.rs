@@ -51,6 +51,7 @@ enum BackendArg {
 /// Parses the arguments, does the work, gives the exit code.
 pub fn main() -> u8 {
     quiet_vulkan();
+    end_with_the_reader();
     let args = Args::parse();
     let done = pollster::block_on(async {
         match args.command {
@@ -72,6 +73,15 @@ pub fn main() -> u8 {
                 _ => 2,
             }
         }
+    }
+}
+
+/// `whittle methods | head` ends where `head` does. Rust sets this signal aside, and the next `println!` panics.
+fn end_with_the_reader() {
+    #[cfg(unix)]
+    // SAFETY: this sets a default disposition and no handler; no other thread has started.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
 }
 

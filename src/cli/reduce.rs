@@ -67,7 +67,7 @@ pub async fn main(args: Args) -> Result<()> {
         backend: device.label(),
         reduce: setting.to_string(),
         tokens: tokens(&loaded, &ids),
-        savings: savings(&loaded.config, &setting, ids.len()),
+        savings: savings(&loaded.config, &setting, ids.len())?,
         layers: arm.trace(&setting, &ids).await?,
         ids,
     };

@@ -147,7 +147,10 @@ pub fn reduces(config: &ModelConfig, setting: &Setting, n: usize) -> bool {
 }
 
 /// What a setting saves on a context of `n` tokens.
-pub fn savings(config: &ModelConfig, setting: &Setting, n: usize) -> Savings {
+///
+/// Errors: a setting that cannot run on this model ([`check`]).
+pub fn savings(config: &ModelConfig, setting: &Setting, n: usize) -> Result<Savings> {
+    check(config, setting)?;
     let steps = Schedule::resolve(config, setting, n);
     let lengths = lengths(config.n_layer(), &steps, n);
     let f = flops(config);
@@ -159,11 +162,11 @@ pub fn savings(config: &ModelConfig, setting: &Setting, n: usize) -> Savings {
         method.map_or(0.0, |method| method.flops(config, &job, setting))
     });
     let reduced_total = reduced + f.head_per_token + overhead.sum::<f64>();
-    Savings {
+    Ok(Savings {
         layers: saved(reduced, dense),
         total: saved(reduced_total, dense + f.head_per_token),
         lengths,
-    }
+    })
 }
 
 fn saved(reduced: f64, dense: f64) -> f64 {

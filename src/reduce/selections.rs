@@ -158,7 +158,7 @@ fn the_oracle_drops_filler_first_and_needs_the_marks() {
 #[test]
 fn a_progressive_schedule_cuts_the_same_and_later() {
     for config in [mamba(24), llama(24)] {
-        let lengths = |spec: &str| super::savings(&config, &setting(spec), 1000);
+        let lengths = |spec: &str| super::savings(&config, &setting(spec), 1000).unwrap();
         let (even, late) =
             (lengths("stride:cut=0.2"), lengths("stride:cut=0.2,schedule=progressive"));
         assert!((late.layers - even.layers).abs() < 3e-3, "{} {}", even.layers, late.layers);

@@ -73,7 +73,7 @@ pub async fn run(
         reduce::check(&pruned.config, setting)?;
     }
     let compressed = Arm { model: &pruned.model, config: &pruned.config, reduction, ..baseline };
-    run.view.cost = cost(spec, &loaded, &pruned, prompt.len());
+    run.view.cost = cost(spec, &loaded, &pruned, prompt.len())?;
     run.say("Writing compressed text", None);
     write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
 
@@ -246,16 +246,17 @@ async fn pruned_model(
     Ok(pruned)
 }
 
-fn cost(spec: &RunSpec, loaded: &Loaded, pruned: &PrunedModel, prompt: usize) -> Cost {
+fn cost(spec: &RunSpec, loaded: &Loaded, pruned: &PrunedModel, prompt: usize) -> Result<Cost> {
     let n = prompt.max(SPEED_PROMPT);
     let saved = spec.reduction.as_ref().map(|s| reduce::savings(&pruned.config, s, n));
+    let saved = saved.transpose()?;
     let matrices = pruned.report.clone();
     // Of the pruned model by the reduction, and of the dense one by both.
     let both = |by_reduction: f64, heads: f64| {
         let [left, all] = [&*pruned.config, &loaded.config].map(|c| prefill(c, n, heads));
         1.0 - (1.0 - by_reduction) * left / all
     };
-    Cost {
+    Ok(Cost {
         flops_saved_layers: both(saved.as_ref().map_or(0.0, |s| s.layers), 0.0),
         flops_saved_total: both(saved.as_ref().map_or(0.0, |s| s.total), 1.0),
         lengths: saved.map_or_else(|| vec![n; pruned.config.n_layer()], |s| s.lengths),
@@ -263,7 +264,7 @@ fn cost(spec: &RunSpec, loaded: &Loaded, pruned: &PrunedModel, prompt: usize) ->
         sparsity_of_model: prune::zeros(&matrices).0 / loaded.view.parameters.max(1) as f64,
         decode: pruned.decode.clone(),
         matrices,
-    }
+    })
 }
 
 /// FLOPs of reading `n` tokens, with the head of so many.

@@ -127,7 +127,7 @@ async fn of_model(
                 };
                 let arms = [arm(None), arm(Some(&setting))];
                 let (dense_ms, ratio) = measure(&arms, context, rounds).await?;
-                let saved = savings(&loaded.config, &setting, tokens);
+                let saved = savings(&loaded.config, &setting, tokens)?;
                 let row = Row {
                     model: entry.id.clone(),
                     spec,
