@@ -82,6 +82,14 @@ impl Tokenizer {
         problem.map_or(Ok(out), Err)
     }
 
+    /// What stands for a word that is not in a vocabulary of whole words.
+    pub fn unknown(&self) -> Option<u32> {
+        match self.model {
+            Model::Words { unk, .. } => unk,
+            Model::Bpe(_) => None,
+        }
+    }
+
     fn encode_normalized(&self, text: &str, out: &mut Vec<u32>, problem: &mut Option<Error>) {
         self.normalized_added.each(text, &mut |piece| match piece {
             Piece::Token(id) => out.push(id),

@@ -57,6 +57,10 @@ fn wrong_settings_are_refused_in_one_line() {
         &["run", "--model", "recall-llama", "--reduce", "evit:score=delta"],
         &["score", "llama"],
     );
+    refused(
+        &["run", "--model", "recall-llama", "--eval", "text"],
+        &["heldout", "words that this model does not know"],
+    );
     refused(&["run", "--eval", "recall:level=none"], &["level", "medium"]);
 }
 

@@ -186,9 +186,25 @@ fn parse<'a, T: Deserialize<'a>>((file, line): &(&str, &'a str)) -> Result<T> {
         .map_err(|e| Error::file(*file, format!("a line is not an item ({e})")))
 }
 
+/// Ids of a text of `file`. Errors: most of it is outside the vocabulary; a figure would tell of the unknown token only.
+fn encode(file: &str, text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    let ids = tokenizer.encode(text)?;
+    let unknown = ids.iter().filter(|&&id| Some(id) == tokenizer.unknown()).count();
+    match 2 * unknown > ids.len() {
+        true => {
+            let n = ids.len();
+            let problem = format!(
+                "has {unknown} of {n} words that this model does not know; choose an evaluation in its words"
+            );
+            Err(Error::file(file, problem))
+        }
+        false => Ok(ids),
+    }
+}
+
 pub(super) fn choice(line: &(&str, &str), tokenizer: &Tokenizer) -> Result<Choice> {
     let item: ChoiceLine = parse(line)?;
-    let ids = tokenizer.encode(&item.context)?;
+    let ids = encode(line.0, &item.context, tokenizer)?;
     let choices: Vec<Vec<u32>> =
         item.choices.iter().map(|c| tokenizer.encode(c)).collect::<Result<_>>()?;
     let bytes = item.choices.get(item.label).map(String::len);
@@ -205,7 +221,7 @@ pub(super) fn choice(line: &(&str, &str), tokenizer: &Tokenizer) -> Result<Choic
 
 pub(super) fn cloze(line: &(&str, &str), tokenizer: &Tokenizer) -> Result<Cloze> {
     let item: ClozeLine = parse(line)?;
-    let ids = tokenizer.encode(&item.context)?;
+    let ids = encode(line.0, &item.context, tokenizer)?;
     let target = tokenizer.encode(&format!(" {}", item.target))?;
     if ids.is_empty() || target.is_empty() {
         return Err(Error::file(line.0, "an item lacks context or target"));
@@ -216,7 +232,7 @@ pub(super) fn cloze(line: &(&str, &str), tokenizer: &Tokenizer) -> Result<Cloze>
 pub(super) fn query(line: &(&str, &str), tokenizer: &Tokenizer) -> Result<Query> {
     let item: QueryLine = parse(line)?;
     let [context, query, answer] =
-        [item.context, item.query, item.answer].map(|s| tokenizer.encode(&s));
+        [item.context, item.query, item.answer].map(|s| encode(line.0, &s, tokenizer));
     let (context, query, answer) = (context?, query?, answer?);
     if context.is_empty() || query.is_empty() || answer.is_empty() {
         return Err(Error::file(line.0, "an item lacks context, query or answer"));
@@ -230,7 +246,7 @@ pub(super) fn windows(
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Window>> {
     let text = text(file)?;
-    let ids = tokenizer.encode(text)?;
+    let ids = encode(&file.0, text, tokenizer)?;
     let [windows, context, target] =
         ["windows", "context", "target"].map(|knob| setting.number(knob) as usize);
     let length = context + target;
