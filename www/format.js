@@ -27,6 +27,9 @@ export const percent = (share, digits = 1) => (known(share) ? fixed(share, { sty
 /** Milliseconds or tokens a second: three figures are as many as a timing carries. */
 export const timing = (x) => (known(x) ? format({ maximumSignificantDigits: 3 }).format(x) : NOTHING);
 
+/** What a method scores a token by; only the order counts. */
+export const score = timing;
+
 /** 1.234 -> "1.23×". */
 export const ratio = (x) => (known(x) ? `${fixed(x, {}, 2)}×` : NOTHING);
 

@@ -44,9 +44,23 @@ test("the fate of every token of the prompt is a table that a keyboard opens", (
   await region.locator("summary").focus();
   await page.keyboard.press("Enter");
   const cells = (row) => region.locator("tbody tr").nth(row).getByRole("cell").allTextContents();
-  assert.deepEqual(await cells(0), ['"It"', "●kept", "●kept"]);
-  assert.deepEqual(await cells(1), ['" <b>is</b>"', "✕pruned", "gone before"]);
+  assert.deepEqual(await cells(0), ['"It"', "●kept, score 0.5", "●kept, score 0.5"]);
+  assert.deepEqual(await cells(1), ['" <b>is</b>"', "✕pruned, score 0.1", "gone before"]);
   assert.deepEqual(await cells(2), ['"\\n"', "⤷ 0folded into 0, in the stream only", "gone before"]);
+}));
+
+test("the trace is a picture: a band a layer, a bar a token, as high as its score", () => withPage({}, async ({ page, says }) => {
+  await says("Run complete");
+  const region = page.getByRole("region", { name: /Tokens of the prompt/ });
+  const bars = async (name) => region.getByRole("img", { name }).locator("span").evaluateAll(
+    (spans) => spans.map((span) => [span.className, span.title, span.style.blockSize]));
+  assert.deepEqual(await bars("After layer 2: 1 kept, 1 pruned, 1 folded"), [
+    ["kept", '0 "It": kept, score 0.5', "100%"],
+    ["pruned", '1 " <b>is</b>": pruned, score 0.1', "12%"],
+    ["merged", '2 "\\n": folded into 0, in the stream only', "56%"]]);
+  assert.deepEqual((await bars("After layer 3: 1 kept, 0 pruned, 0 folded")).map(([fate]) => fate), ["kept", "gone", "gone"]);
+  assert.match(await region.innerText(), /from the lowest to the highest in this layer/);
+  assert.deepEqual(await region.locator(".below span").allTextContents(), ["It", " <b>is</b>", "⏎"]);
 }));
 
 test("a scorecard cell has its interval and n, and a change that may be none says so", () => withPage({}, async ({ page, says }) => {
