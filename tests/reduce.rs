@@ -120,7 +120,7 @@ fn a_reduced_context_is_as_short_as_planned_and_goes_on_token_by_token_as_in_one
         let model = Model::load(&device, &fixture.config, &fixture.weights).unwrap();
         for spec in specs(&fixture.config) {
             let (hidden, state, trace) = read(&device, &fixture, &model, &spec);
-            let lengths = savings(&fixture.config, &setting(&spec), TOKENS).lengths;
+            let lengths = savings(&fixture.config, &setting(&spec), TOKENS).unwrap().lengths;
             assert!(!trace.is_empty(), "{} {spec}", fixture.name);
             assert_eq!(hidden.rows(), trace.last().unwrap().kept.len());
             assert!(hidden.rows() <= *lengths.last().unwrap());
