@@ -68,11 +68,8 @@ pub async fn run(
     let pruned =
         pruned_model(engine, spec, &loaded, &device, &dense, &weights, pace, &mut run).await?;
     let reduction = spec.reduction.as_ref();
-    if let Some(setting) = reduction {
-        // Again: layers may have gone.
-        reduce::check(&pruned.config, setting)?;
-    }
     let compressed = Arm { model: &pruned.model, config: &pruned.config, reduction, ..baseline };
+    // Refuses a reduction after layers that pruning has taken.
     run.view.cost = cost(spec, &loaded, &pruned, prompt.len())?;
     run.say("Writing compressed text", None);
     write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;

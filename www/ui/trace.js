@@ -66,7 +66,7 @@ function legend(found) {
   const height = isScored ? "its height is the method's score, from the lowest to the highest in this layer" : "this method scores nothing, so all are as high";
   const sample = (fate, words) => [el("span", { class: `sample ${fate}`, "aria-hidden": "true" }), words];
   return el("p", { class: "note" }, `A bar is a token; ${height}. `, ...sample("kept", " kept "), ...sample("merged", " folded into another "),
-    ...sample("pruned", " pruned"));
+    ...sample("pruned", " pruned"), found.left_out ? `. The first ${found.left_out} tokens are left out, of the counts too.` : "");
 }
 
 function line(token) {
