@@ -228,10 +228,12 @@ fn a_pruned_model_that_was_written_runs_as_the_one_in_memory() {
     assert_eq!(compressed["value"], dense["value"]);
     // What is there is not written over.
     refused(&prune, &["--out", "does not exist yet"]);
-    // The same recipe, the same bytes.
+    // The same recipe, the same bytes, with any number of threads.
     let first = std::fs::read(out.join("model.safetensors")).unwrap();
     std::fs::remove_dir_all(&out).unwrap();
-    json(&[&prune[..], &["--backend", "cpu", "--json"]].concat());
+    refused(&[&prune[..], &["--threads", "0"]].concat(), &["--threads", "1 to 1024"]);
+    let report = json(&[&prune[..], &["--backend", "cpu", "--threads", "3", "--json"]].concat());
+    assert_eq!(report["threads"], 3);
     assert!(first == std::fs::read(out.join("model.safetensors")).unwrap(), "other bytes");
 }
 

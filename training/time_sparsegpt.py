@@ -116,7 +116,8 @@ def in_whittle(args: argparse.Namespace, text: Path) -> tuple[float, Path, tempf
     folder = tempfile.TemporaryDirectory()
     out = Path(folder.name) / "pruned"
     spec = f"sparsegpt:sparsity={SPARSITY},threshold=block,sequences={SEQUENCES}"
-    command = [args.whittle, "prune", "--model", args.model, "--prune", spec, "--calibration", text, "--out", out, "--json"]
+    command = [args.whittle, "prune", "--model", args.model, "--prune", spec, "--calibration", text, "--out", out]
+    command += ["--threads", args.threads, "--json"]
     done = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True)
     return json.loads(done.stdout)["milliseconds"] / 1000, out, folder
 

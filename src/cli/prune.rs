@@ -11,6 +11,7 @@ use crate::pace::{Pace, now_ms};
 use crate::prune::{MatrixReport, Progress, Smaller, Subject, abouts, prune, sparsity};
 use crate::session::bundle::data_hash;
 use crate::session::{CalibrationText, Loaded, calibration};
+use crate::threads;
 use crate::weights::{Checkpoint, Dtype};
 use crate::{Error, Result};
 use safetensors::tensor::TensorView;
@@ -35,6 +36,9 @@ pub struct Args {
     out: PathBuf,
     #[arg(long, value_enum, default_value = "auto")]
     backend: BackendArg,
+    /// Threads of matrix products on the CPU; the result is the same with any number. [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -44,6 +48,8 @@ pub struct Args {
 struct Output {
     out: String,
     backend: String,
+    /// On the CPU.
+    threads: usize,
     /// Calibration, pruning and errors; without loading and writing.
     milliseconds: f64,
     /// What `__metadata__` of model.safetensors holds.
@@ -58,6 +64,7 @@ pub async fn main(args: Args) -> Result<()> {
     }
     let setting = Setting::parse(&args.prune, &abouts())?
         .ok_or_else(|| Error::input("--prune", &args.prune, "a method; see `whittle methods`"))?;
+    let threads = threads::set(args.threads)?;
     let mut engine = load::engine();
     let (files, loaded) =
         load::with_calibration(&engine, &args.model, args.calibration.as_deref()).await?;
@@ -94,6 +101,7 @@ pub async fn main(args: Args) -> Result<()> {
     let output = Output {
         out: args.out.display().to_string(),
         backend: device.label(),
+        threads,
         milliseconds,
         recipe,
         matrices: pruned.report,

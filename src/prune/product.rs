@@ -66,7 +66,7 @@ pub fn add_product(c: &mut [f64], stride: usize, scale: f64, a: Grid<'_>, b: Gri
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            crate::threads::parallelism(),
         );
     }
 }

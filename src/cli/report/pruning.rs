@@ -115,6 +115,7 @@ pub fn exists(row: &Row, pattern: usize) -> bool {
 }
 
 pub async fn report(args: &Args) -> Result<()> {
+    crate::threads::set(args.threads)?;
     let mut engine = load::engine();
     let mut store = Store {
         path: args.cache(),
