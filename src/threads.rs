@@ -24,9 +24,13 @@ pub fn set(asked: Option<usize>) -> Result<usize> {
     Ok(count)
 }
 
+pub fn count() -> usize {
+    COUNT.load(Ordering::Relaxed)
+}
+
 /// For the `gemm` crate.
 pub fn parallelism() -> gemm::Parallelism {
-    match COUNT.load(Ordering::Relaxed) {
+    match count() {
         1 => gemm::Parallelism::None,
         count => gemm::Parallelism::Rayon(count),
     }

@@ -111,6 +111,32 @@ mod tests {
         }
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        let mut rng = Rng::new(17);
+        // Above the number of products from which the crate uses threads, but for the last; sizes that no tile divides.
+        for (rows, cols, outs) in
+            [(131, 577, 321), (1030, 67, 515), (5, 1536, 2111), (33, 900, 130)]
+        {
+            let values = rng.normals(rows * cols, 1.0);
+            let x = Rows { values: &values, rows, cols, stride: cols };
+            let w = rng.normals(outs * cols, 1.0);
+            for layout in [Layout::Rows, Layout::Halves] {
+                let matrix = matrix(layout, outs, cols, &w);
+                let found = [1, 2, 3].map(|count| {
+                    crate::threads::set(Some(count)).unwrap();
+                    let mut y = vec![0.5; rows * outs];
+                    accumulate(x, &matrix, 0..outs, &mut y);
+                    y
+                });
+                crate::threads::set(Some(1)).unwrap();
+                let same = found[0] == found[1] && found[0] == found[2];
+                assert!(same, "{layout:?} {rows}x{cols}x{outs}");
+            }
+        }
+    }
+
     fn layouts() -> Vec<Layout> {
         if cfg!(target_arch = "wasm32") {
             vec![Layout::Panels]

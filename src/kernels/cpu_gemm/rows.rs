@@ -42,28 +42,3 @@ pub fn product(x: Rows<'_>, weights: &[f32], outs: usize, y: &mut [f32], stride:
         );
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Rng;
-
-    #[test]
-    fn threads_do_not_change_a_bit() {
-        let mut rng = Rng::new(17);
-        // Above the number of products from which the crate uses threads; sizes that no tile divides.
-        for (rows, cols, outs) in [(131, 577, 321), (1030, 67, 515), (5, 1536, 2111)] {
-            let values = rng.normals(rows * cols, 1.0);
-            let x = Rows { values: &values, rows, cols, stride: cols };
-            let w = rng.normals(outs * cols, 1.0);
-            let found = [1, 2, 3].map(|count| {
-                threads::set(Some(count)).unwrap();
-                let mut y = vec![0.5; rows * outs];
-                product(x, &w, outs, &mut y, outs);
-                y
-            });
-            threads::set(Some(1)).unwrap();
-            assert!(found[0] == found[1] && found[0] == found[2], "{rows}x{cols}x{outs}");
-        }
-    }
-}
