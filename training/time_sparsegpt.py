@@ -150,7 +150,7 @@ def main() -> None:
                 whittle_seconds.append(seconds)
                 whittle_loss = loss(load(out), held_out)
                 folder.cleanup()
-                print(f"Whittle {seconds:.1f} s, held-out loss {whittle_loss:.3f}", flush=True)
+                print(f"Whittle {seconds:.1f} s, {args.threads} threads, held-out loss {whittle_loss:.3f}", flush=True)
     print(f"dense: held-out loss {loss(load(args.model), held_out):.3f}")
     ratio = statistics.median(whittle_seconds) / statistics.median(torch_seconds)
     print(f"Whittle / PyTorch: {ratio:.2f} (medians of {args.turns} turns)")

@@ -25,7 +25,7 @@ pub fn needs(mask: Needs, setting: &Setting, cols: usize) -> Needs {
 }
 
 /// Removes from every row the weights with the lowest scores; `score` fills `scores` `[cols]` for one row.
-pub async fn prune(job: Job<'_>, score: impl Fn(&[f64], &mut [f64])) -> Result<Outcome> {
+pub async fn prune(job: Job<'_>, score: impl Fn(&[f64], &mut [f64]) + Sync) -> Result<Outcome> {
     let cols = job.inputs.cols;
     let pattern = Pattern::of(job.setting);
     if let Some(device) = &job.inputs.device {

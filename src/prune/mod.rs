@@ -3,6 +3,7 @@
 //! A method is one file and one line in [`METHODS`]. The rows of a matrix are pruned independently of each other, in
 //! f64 in batches, or in f32 on a GPU (`device`); the driver (`drive`) goes through the model layer by layer.
 
+mod batches;
 mod calibrate;
 mod check;
 mod device;
@@ -41,6 +42,7 @@ pub use report::{MatrixReport, Pruned, Smaller, sparsity, zeros};
 use crate::method::{About, Setting};
 use crate::pace::Pace;
 use crate::{Error, Result};
+use batches::in_batches;
 use hessian::Hessian;
 use knobs::block_of;
 use std::pin::Pin;
@@ -125,34 +127,6 @@ impl Inputs {
     fn hessian(&self) -> &Hessian {
         self.hessian.as_ref().expect("the method asked for a Hessian")
     }
-}
-
-/// Rows that are converted to f64 and worked on together; all rows where they share a threshold.
-const BATCH: usize = 64;
-
-/// Runs `work` over batches of rows in f64, weights of dead inputs already zero.
-async fn in_batches(
-    job: Job<'_>,
-    pattern: Pattern,
-    work: impl AsyncFn(&mut [f64], &Pace) -> Result<Outcome>,
-) -> Result<Outcome> {
-    let cols = job.inputs.cols;
-    let together = if pattern.is_by_row() { BATCH * cols } else { job.weights.len() };
-    for batch in job.weights.chunks_mut(together) {
-        let mut rows: Vec<f64> = batch.iter().map(|w| f64::from(*w)).collect();
-        if let Some(hessian) = &job.inputs.hessian {
-            for row in rows.chunks_exact_mut(cols) {
-                let dead = row.iter_mut().zip(&hessian.dead).filter(|(_, dead)| **dead);
-                dead.for_each(|(w, _)| *w = 0.0);
-            }
-        }
-        if work(&mut rows, job.pace).await? == Outcome::NotPositive {
-            return Ok(Outcome::NotPositive);
-        }
-        batch.iter_mut().zip(&rows).for_each(|(to, w)| *to = *w as f32);
-        job.pace.breathe().await?;
-    }
-    Ok(Outcome::Done)
 }
 
 /// The descriptions of all methods.

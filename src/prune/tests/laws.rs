@@ -329,3 +329,16 @@ fn mask_m_needs_groups() {
     let error = block_on(method_of(&setting).unwrap().prune(job)).unwrap_err();
     assert!(error.to_string().contains("mask S, or a pattern"), "{error}");
 }
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    // Three batches of rows.
+    let case = layer(150, 48, 200, 77);
+    for spec in ["sparsity=0.6", "pattern=2:4"].iter().flat_map(|pattern| specs(pattern)) {
+        let alone = pruned(&case, &spec);
+        crate::threads::set(Some(3)).unwrap();
+        let shared = pruned(&case, &spec);
+        crate::threads::set(Some(1)).unwrap();
+        assert!(alone == shared && alone != case.weights, "{spec}");
+    }
+}

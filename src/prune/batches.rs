@@ -1,0 +1,66 @@
+//! Rows of a matrix in batches, in f64; natively several batches at a time where threads may be used.
+
+use super::{Job, Outcome, Pattern};
+use crate::Result;
+use crate::pace::Pace;
+
+/// Rows that are converted to f64 and worked on together; all rows where they share a threshold.
+const BATCH: usize = 64;
+
+/// Runs `work` over batches of rows, weights of dead inputs already zero.
+pub async fn in_batches(
+    job: Job<'_>,
+    pattern: Pattern,
+    work: impl AsyncFn(&mut [f64], &Pace) -> Result<Outcome> + Sync,
+) -> Result<Outcome> {
+    let cols = job.inputs.cols;
+    let together = if pattern.is_by_row() { BATCH * cols } else { job.weights.len() };
+    let dead = job.inputs.hessian.as_ref().map_or(&[][..], |hessian| &hessian.dead);
+    let work = async |batch: &mut [f32], pace: &Pace| {
+        let mut rows: Vec<f64> = batch.iter().map(|w| f64::from(*w)).collect();
+        for row in rows.chunks_exact_mut(cols) {
+            let gone = row.iter_mut().zip(dead).filter(|(_, dead)| **dead);
+            gone.for_each(|(w, _)| *w = 0.0);
+        }
+        let outcome = work(&mut rows, pace).await?;
+        batch.iter_mut().zip(&rows).for_each(|(to, w)| *to = *w as f32);
+        Ok(outcome)
+    };
+    let batches = job.weights.chunks_mut(together.max(1));
+    #[cfg(not(target_arch = "wasm32"))]
+    if crate::threads::count() > 1 && batches.len() > 1 {
+        return on_threads(batches, &work);
+    }
+    for batch in batches {
+        if work(batch, job.pace).await? == Outcome::NotPositive {
+            return Ok(Outcome::NotPositive);
+        }
+        job.pace.breathe().await?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Every thread takes the next batch until there is none. Nobody can cancel meanwhile: the caller waits here.
+#[cfg(not(target_arch = "wasm32"))]
+fn on_threads(
+    batches: std::slice::ChunksMut<'_, f32>,
+    work: &(impl AsyncFn(&mut [f32], &Pace) -> Result<Outcome> + Sync),
+) -> Result<Outcome> {
+    let batches = std::sync::Mutex::new(batches);
+    let next = || batches.lock().expect("taking a batch does not panic").next();
+    let outcomes = crate::threads::each(|| {
+        while let Some(batch) = next() {
+            if pollster::block_on(work(batch, &Pace::default()))? == Outcome::NotPositive {
+                return Ok(Outcome::NotPositive);
+            }
+        }
+        Ok(Outcome::Done)
+    });
+    let mut worst = Outcome::Done;
+    for outcome in outcomes {
+        if outcome? == Outcome::NotPositive {
+            worst = Outcome::NotPositive;
+        }
+    }
+    Ok(worst)
+}
