@@ -5,6 +5,8 @@
 
 use crate::{Error, Result};
 use std::cell::Cell;
+use std::ops::Range;
+use std::sync::Mutex;
 
 /// More than a machine that this is made for has.
 const MOST: usize = 1024;
@@ -33,21 +35,57 @@ pub fn count() -> usize {
     COUNT.get()
 }
 
-/// Runs `work` on all of them at once.
-pub fn each<T: Send>(work: impl Fn() -> T + Sync) -> Vec<T> {
+/// Does `work` for every item, several at a time. Results come in no order.
+pub fn share<I: Send, T: Send>(
+    items: impl Iterator<Item = I> + Send,
+    work: impl Fn(I) -> T + Sync,
+) -> Vec<T> {
+    let count = count();
+    if count == 1 {
+        return items.map(work).collect();
+    }
+    let items = Mutex::new(items);
+    let next = || items.lock().expect("taking an item does not panic").next();
+    let run = || std::iter::from_fn(next).map(&work).collect::<Vec<T>>();
     std::thread::scope(|scope| {
-        let all: Vec<_> = (0..count()).map(|_| scope.spawn(&work)).collect();
-        let result = |one: std::thread::ScopedJoinHandle<'_, T>| {
-            one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        all.into_iter().map(result).collect()
+        // This thread works too; what it does for an item takes no more threads.
+        let others: Vec<_> = (1..count).map(|_| scope.spawn(run)).collect();
+        COUNT.set(1);
+        let mut all = run();
+        COUNT.set(count);
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all
     })
 }
 
-/// For the `gemm` crate.
-pub fn parallelism() -> gemm::Parallelism {
-    match count() {
-        1 => gemm::Parallelism::None,
-        count => gemm::Parallelism::Rayon(count),
-    }
+/// Fewest rows of a part, and products below which threads cost more than they save.
+const FEWEST_ROWS: usize = 96;
+const FEWEST_PRODUCTS: usize = 1 << 22;
+
+/// Cuts the rows of a product of so many multiplications into parts for [`share`]; a part has 96 rows at least, because
+/// the `gemm` crate cuts the sums of up to 64 rows in other places. Gives where each part starts, and the end.
+pub fn parts(rows: usize, products: usize) -> Vec<usize> {
+    let most = if products < FEWEST_PRODUCTS { 1 } else { count() };
+    let parts = most.min(rows / FEWEST_ROWS).max(1);
+    (0..=parts).map(|i| i * rows / parts).collect()
+}
+
+/// The rows of `values`, `stride` apart, in the parts that [`parts`] gave, each with its first row.
+pub fn cut<'v, T>(
+    mut values: &'v mut [T],
+    parts: &'v [usize],
+    stride: usize,
+) -> impl Iterator<Item = (Range<usize>, &'v mut [T])> {
+    parts.windows(2).map(move |ends| {
+        let size = if Some(&ends[1]) == parts.last() {
+            values.len()
+        } else {
+            (ends[1] - ends[0]) * stride
+        };
+        let (part, rest) = std::mem::take(&mut values).split_at_mut(size);
+        values = rest;
+        (ends[0]..ends[1], part)
+    })
 }

@@ -40,27 +40,14 @@ pub async fn in_batches(
     Ok(Outcome::Done)
 }
 
-/// Every thread takes the next batch until there is none. Nobody can cancel meanwhile: the caller waits here.
+/// Nobody can cancel meanwhile: the caller waits here.
 #[cfg(not(target_arch = "wasm32"))]
 fn on_threads(
     batches: std::slice::ChunksMut<'_, f32>,
     work: &(impl AsyncFn(&mut [f32], &Pace) -> Result<Outcome> + Sync),
 ) -> Result<Outcome> {
-    let batches = std::sync::Mutex::new(batches);
-    let next = || batches.lock().expect("taking a batch does not panic").next();
-    let outcomes = crate::threads::each(|| {
-        while let Some(batch) = next() {
-            if pollster::block_on(work(batch, &Pace::default()))? == Outcome::NotPositive {
-                return Ok(Outcome::NotPositive);
-            }
-        }
-        Ok(Outcome::Done)
-    });
-    let mut worst = Outcome::Done;
-    for outcome in outcomes {
-        if outcome? == Outcome::NotPositive {
-            worst = Outcome::NotPositive;
-        }
-    }
-    Ok(worst)
+    let one = |batch: &mut [f32]| pollster::block_on(work(batch, &Pace::default()));
+    let outcomes: Result<Vec<Outcome>> = crate::threads::share(batches, one).into_iter().collect();
+    let all_done = outcomes?.iter().all(|outcome| *outcome == Outcome::Done);
+    Ok(if all_done { Outcome::Done } else { Outcome::NotPositive })
 }

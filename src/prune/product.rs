@@ -6,6 +6,9 @@
 #[cfg_attr(not(any(target_arch = "wasm32", test)), allow(dead_code))]
 mod tiles;
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::threads;
+
 /// A matrix in memory: element (i, j) lies at `i * down + j * right`.
 #[derive(Clone, Copy)]
 pub struct Grid<'a> {
@@ -29,6 +32,11 @@ impl<'a> Grid<'a> {
         Self { values, rows: cols, cols: rows, down: right, right: down }
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
+    fn rows(self, range: std::ops::Range<usize>) -> Self {
+        Self { values: &self.values[range.start * self.down..], rows: range.len(), ..self }
+    }
+
     fn at(&self, i: usize, j: usize) -> f64 {
         self.values[i * self.down + j * self.right]
     }
@@ -44,8 +52,18 @@ pub fn add_product(c: &mut [f64], stride: usize, scale: f64, a: Grid<'_>, b: Gri
     #[cfg(target_arch = "wasm32")]
     tiles::add_product(c, stride, scale, a, b);
     #[cfg(not(target_arch = "wasm32"))]
+    {
+        let parts = threads::parts(a.rows, a.rows * a.cols * b.cols);
+        let cut = threads::cut(c, &parts, stride);
+        threads::share(cut, |(rows, c)| on_one_thread(c, stride, scale, a.rows(rows), b));
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn on_one_thread(c: &mut [f64], stride: usize, scale: f64, a: Grid<'_>, b: Grid<'_>) {
+    assert!(c.len() >= (a.rows - 1) * stride + b.cols, "product");
     // SAFETY: c has a.rows rows of b.cols values `stride` apart (asserted), Grid::new has checked a and b, the inner
-    // sizes agree (asserted), and c is borrowed mutably, so that nothing overlaps it.
+    // sizes agree (asserted by the caller), and c is borrowed mutably, so that nothing overlaps it.
     unsafe {
         gemm::gemm(
             a.rows,
@@ -66,7 +84,7 @@ pub fn add_product(c: &mut [f64], stride: usize, scale: f64, a: Grid<'_>, b: Gri
             false,
             false,
             false,
-            crate::threads::parallelism(),
+            gemm::Parallelism::None,
         );
     }
 }

@@ -3,16 +3,13 @@
 
 use super::{Rows, rows};
 use crate::backend::{HostMatrix, widen};
-use crate::threads;
 use half::f16;
 use std::ops::Range;
 
 /// Most rows of x for which reading is dearer than multiplying.
 const FEW_ROWS: usize = 4;
-/// Outputs of a block that is widened, per thread: 64 * 3072 * 4 bytes stay in the second level cache.
+/// Outputs of a block that is widened: 64 * 3072 * 4 bytes stay in the second level cache.
 const OUTS: usize = 64;
-/// Up to so many rows the `gemm` crate chooses by the number of outputs where it cuts its sums: threads must not.
-const SMALL_PRODUCT: usize = 64;
 
 pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
     let (first, outs, cols) = (outputs.start, outputs.len(), w.cols());
@@ -25,14 +22,10 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
         }
         return;
     }
-    let size = if x.rows > SMALL_PRODUCT { OUTS * threads::count() } else { OUTS };
-    let mut wide = vec![0.0; size.min(outs) * cols];
-    // Outputs that fill no block come alone, with any number of threads: a single one takes another way in the crate.
-    let whole = outs / OUTS * OUTS;
-    for from in (0..whole).step_by(size).chain((whole < outs).then_some(whole)) {
-        let end = if from < whole { whole.min(from + size) } else { outs };
-        let n = end - from;
-        let block = &w.halves()[(first + from) * cols..(first + end) * cols];
+    let mut wide = vec![0.0; OUTS.min(outs) * cols];
+    for from in (0..outs).step_by(OUTS) {
+        let n = OUTS.min(outs - from);
+        let block = &w.halves()[(first + from) * cols..(first + from + n) * cols];
         widen(block, &mut wide[..n * cols]);
         rows::product(x, &wide[..n * cols], n, &mut y[from..], outs);
     }

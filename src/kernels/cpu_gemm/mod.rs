@@ -12,6 +12,8 @@ mod panels;
 mod rows;
 
 use crate::backend::{HostMatrix, Layout, PANEL, View};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::threads;
 use std::ops::Range;
 
 /// Activations on the CPU: `rows` rows of `cols` values, `stride` apart, the first at the start of `values`.
@@ -51,6 +53,17 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
     if y.is_empty() || x.cols == 0 {
         return;
     }
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        let parts = threads::parts(x.rows, x.rows * x.cols * outputs.len());
+        let cut = threads::cut(y, &parts, outputs.len());
+        threads::share(cut, |(rows, y)| on_one_thread(x.slice(rows), w, outputs.clone(), y));
+    }
+    #[cfg(target_arch = "wasm32")]
+    on_one_thread(x, w, outputs, y);
+}
+
+fn on_one_thread(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
     match w.layout() {
         Layout::Panels => panels::accumulate(x, w, outputs, y),
         #[cfg(not(target_arch = "wasm32"))]

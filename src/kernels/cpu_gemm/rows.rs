@@ -2,7 +2,6 @@
 
 use super::Rows;
 use crate::backend::HostMatrix;
-use crate::threads;
 use std::ops::Range;
 
 pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
@@ -38,7 +37,7 @@ pub fn product(x: Rows<'_>, weights: &[f32], outs: usize, y: &mut [f32], stride:
             false,
             false,
             false,
-            threads::parallelism(),
+            gemm::Parallelism::None,
         );
     }
 }
