@@ -330,6 +330,7 @@ fn mask_m_needs_groups() {
     assert!(error.to_string().contains("mask S, or a pattern"), "{error}");
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn threads_do_not_change_a_bit() {
     // Three batches of rows.
