@@ -36,7 +36,7 @@ pub struct Args {
     out: PathBuf,
     #[arg(long, value_enum, default_value = "auto")]
     backend: BackendArg,
-    /// Threads of matrix products on the CPU; the result is the same with any number. [default: one a core]
+    /// Threads on the CPU; the result is the same with any number. [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
     /// Print the report as JSON.

@@ -47,7 +47,7 @@ pub struct Args {
     /// Stop measuring after so many seconds and write the page with what is there.
     #[arg(long)]
     seconds: Option<f64>,
-    /// For pruning: threads of matrix products; figures are the same with any number. [default: one a core]
+    /// For pruning: threads; figures are the same with any number. [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
 }
