@@ -49,24 +49,31 @@ fn on_cpu(x: View<'_>, sum: &Tensor) -> Tensor {
     }
     let left = Rows { values: &transposed, rows: x.cols, cols: x.rows, stride: x.rows };
     let right = HostMatrix::new(x.cols, x.rows, transposed.clone());
-    let mut total = sum.cpu().to_vec();
-    let mut part = Vec::new();
-    for start in (0..x.cols).step_by(COLUMNS) {
-        // From the diagonal down; what lies right of it is the same.
-        let columns = start..(start + COLUMNS).min(x.cols);
-        part.clear();
-        part.resize((x.cols - start) * columns.len(), 0.0);
-        cpu_gemm::accumulate(left.slice(start..x.cols), &right, columns.clone(), &mut part);
-        for (i, row) in (start..).zip(part.chunks_exact(columns.len())) {
-            for (j, product) in columns.clone().zip(row).take_while(|(j, _)| *j <= i) {
-                total[i * x.cols + j] += product;
-                if j < i {
-                    total[j * x.cols + i] += product;
-                }
-            }
+    let n = x.cols;
+    let mut upper = vec![0.0; n * n];
+    let block = |(b, upper): (usize, &mut [f32])| {
+        // Columns of the lower half, which are rows of the upper one.
+        let start = b * COLUMNS;
+        let columns = start..(start + COLUMNS).min(n);
+        let mut part = vec![0.0; (n - start) * columns.len()];
+        cpu_gemm::accumulate(left.slice(start..n), &right, columns.clone(), &mut part);
+        for (j, upper) in upper.chunks_exact_mut(n).enumerate() {
+            let products = part.chunks_exact(columns.len()).map(|row| row[j]).skip(j);
+            upper[start + j..].iter_mut().zip(products).for_each(|(to, product)| *to = product);
         }
+    };
+    let blocks = upper.chunks_mut(COLUMNS * n).enumerate();
+    #[cfg(not(target_arch = "wasm32"))]
+    crate::threads::share(blocks, block);
+    #[cfg(target_arch = "wasm32")]
+    blocks.for_each(block);
+    let mut total = sum.cpu().to_vec();
+    for (i, total) in total.chunks_exact_mut(n).enumerate() {
+        let (left, right) = total.split_at_mut(i);
+        left.iter_mut().enumerate().for_each(|(j, t)| *t += upper[j * n + i]);
+        right.iter_mut().zip(&upper[i * n + i..]).for_each(|(t, product)| *t += product);
     }
-    Tensor::on_cpu(x.cols, x.cols, total)
+    Tensor::on_cpu(n, n, total)
 }
 
 fn on_gpu(gpu: &Gpu, x: View<'_>, sum: &Tensor) -> Tensor {
