@@ -64,28 +64,25 @@ pub fn share<I: Send, T: Send>(
 const FEWEST_ROWS: usize = 96;
 const FEWEST_PRODUCTS: usize = 1 << 22;
 
-/// Cuts the rows of a product of so many multiplications into parts for [`share`]; a part has 96 rows at least, because
-/// the `gemm` crate cuts the sums of up to 64 rows in other places. Gives where each part starts, and the end.
-pub fn parts(rows: usize, products: usize) -> Vec<usize> {
-    let most = if products < FEWEST_PRODUCTS { 1 } else { count() };
-    let parts = most.min(rows / FEWEST_ROWS).max(1);
-    (0..=parts).map(|i| i * rows / parts).collect()
-}
-
-/// The rows of `values`, `stride` apart, in the parts that [`parts`] gave, each with its first row.
-pub fn cut<'v, T>(
-    mut values: &'v mut [T],
-    parts: &'v [usize],
+/// Does `work` for the rows of a product, `stride` apart in `values`, that needs so many multiplications: all at once, or
+/// in parts shared out. A part has 96 rows at least, because the `gemm` crate cuts the sums of up to 64 in other places.
+pub fn by_rows<T: Send>(
+    mut values: &mut [T],
+    rows: usize,
     stride: usize,
-) -> impl Iterator<Item = (Range<usize>, &'v mut [T])> {
-    parts.windows(2).map(move |ends| {
-        let size = if Some(&ends[1]) == parts.last() {
-            values.len()
-        } else {
-            (ends[1] - ends[0]) * stride
-        };
+    products: usize,
+    work: impl Fn(Range<usize>, &mut [T]) + Sync,
+) {
+    let parts = if products < FEWEST_PRODUCTS { 1 } else { count().min(rows / FEWEST_ROWS) };
+    if parts <= 1 {
+        return work(0..rows, values);
+    }
+    let cut = (0..parts).map(|i| {
+        let range = i * rows / parts..(i + 1) * rows / parts;
+        let size = if range.end == rows { values.len() } else { range.len() * stride };
         let (part, rest) = std::mem::take(&mut values).split_at_mut(size);
         values = rest;
-        (ends[0]..ends[1], part)
-    })
+        (range, part)
+    });
+    share(cut, |(range, part)| work(range, part));
 }

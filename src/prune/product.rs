@@ -52,11 +52,9 @@ pub fn add_product(c: &mut [f64], stride: usize, scale: f64, a: Grid<'_>, b: Gri
     #[cfg(target_arch = "wasm32")]
     tiles::add_product(c, stride, scale, a, b);
     #[cfg(not(target_arch = "wasm32"))]
-    {
-        let parts = threads::parts(a.rows, a.rows * a.cols * b.cols);
-        let cut = threads::cut(c, &parts, stride);
-        threads::share(cut, |(rows, c)| on_one_thread(c, stride, scale, a.rows(rows), b));
-    }
+    threads::by_rows(c, a.rows, stride, a.rows * a.cols * b.cols, |rows, c| {
+        on_one_thread(c, stride, scale, a.rows(rows), b);
+    });
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -54,11 +54,9 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
         return;
     }
     #[cfg(not(target_arch = "wasm32"))]
-    {
-        let parts = threads::parts(x.rows, x.rows * x.cols * outputs.len());
-        let cut = threads::cut(y, &parts, outputs.len());
-        threads::share(cut, |(rows, y)| on_one_thread(x.slice(rows), w, outputs.clone(), y));
-    }
+    threads::by_rows(y, x.rows, outputs.len(), x.rows * x.cols * outputs.len(), |rows, y| {
+        on_one_thread(x.slice(rows), w, outputs.clone(), y);
+    });
     #[cfg(target_arch = "wasm32")]
     on_one_thread(x, w, outputs, y);
 }
