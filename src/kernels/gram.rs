@@ -1,14 +1,16 @@
 //! Running sum of products of columns: G' = G + XᵀX, the Hessian of a linear layer's inputs without its factor 2.
 //!
-//! Shapes: x `[seq_len, d]`, G `[d, d]`. On the CPU: `cpu_gemm` with Xᵀ on both sides, the lower half only, in blocks of
-//! columns. On the GPU an invocation computes 4 by 4 elements in registers; there both halves are only nearly the same,
+//! Shapes: x `[seq_len, d]`, G `[d, d]`. On the CPU one half is computed: natively by `cpu_gemm` with Xᵀ on both sides, in
+//! blocks of columns, in wasm from panels of columns. On the GPU an invocation computes 4 by 4 elements in registers; there both halves are only nearly the same,
 //! so readers take their mean.
 
 use super::cpu_gemm::{self, Rows};
 use super::{Case, groups, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
-use crate::backend::{Device, HostMatrix, PANEL, Tensor, View};
+use crate::backend::{Device, Tensor, View};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::backend::{HostMatrix, PANEL};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
@@ -27,7 +29,8 @@ struct Params {
     x_stride: u32,
 }
 
-/// Columns of the sum that are computed together on the CPU: whole panels.
+/// Columns of the sum that are computed together natively: whole panels.
+#[cfg(not(target_arch = "wasm32"))]
 const COLUMNS: usize = 8 * PANEL;
 
 /// Adds xᵀx to `sum` `[d, d]`.
@@ -40,6 +43,14 @@ pub fn gram<'a>(device: &Device, x: impl Into<View<'a>>, sum: &Tensor) -> Tensor
     }
 }
 
+#[cfg(target_arch = "wasm32")]
+fn on_cpu(x: View<'_>, sum: &Tensor) -> Tensor {
+    let mut total = sum.cpu().to_vec();
+    cpu_gemm::gram(Rows::of(x), &mut total);
+    Tensor::on_cpu(x.cols, x.cols, total)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
 fn on_cpu(x: View<'_>, sum: &Tensor) -> Tensor {
     let mut transposed = vec![0.0f32; x.cols * x.rows]; // [d, seq_len]
     for t in 0..x.rows {
@@ -62,11 +73,7 @@ fn on_cpu(x: View<'_>, sum: &Tensor) -> Tensor {
             upper[start + j..].iter_mut().zip(products).for_each(|(to, product)| *to = product);
         }
     };
-    let blocks = upper.chunks_mut(COLUMNS * n).enumerate();
-    #[cfg(not(target_arch = "wasm32"))]
-    crate::threads::share(blocks, block);
-    #[cfg(target_arch = "wasm32")]
-    blocks.for_each(block);
+    crate::threads::share(upper.chunks_mut(COLUMNS * n).enumerate(), block);
     let mut total = sum.cpu().to_vec();
     for (i, total) in total.chunks_exact_mut(n).enumerate() {
         let (left, right) = total.split_at_mut(i);

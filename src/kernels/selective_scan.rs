@@ -182,6 +182,7 @@ fn scan_block(
     y: &mut [f32],
 ) {
     let d_inner = input.u.cols;
+    let mut decays = vec![[[0.0; 4]; VECTORS]; a.len()];
     let load = |row: &[f32]| -> [Lanes; VECTORS] {
         let mut block = [[0.0; 4]; VECTORS];
         let flat = block.as_flattened_mut();
@@ -195,13 +196,19 @@ fn scan_block(
         let u = load(input.u.cpu_row(t));
         let delta = load(&delta[t * d_inner..(t + 1) * d_inner]);
         let drive: [Lanes; VECTORS] = std::array::from_fn(|i| delta[i].times(u[i]));
+        // In a loop of its own: the constants of the polynomial and the sums together are more than the registers hold.
+        for (decay, a) in decays.iter_mut().zip(a) {
+            for i in 0..VECTORS {
+                math::exp2_lanes(delta[i].times(Lanes::load(&a[i]))).store(&mut decay[i]);
+            }
+        }
         let mut sum = [Lanes::splat(0.0); VECTORS];
         let inputs = input.b.cpu_row(t).iter().zip(input.c.cpu_row(t));
-        for ((a, h), (&b, &c)) in a.iter().zip(h.iter_mut()).zip(inputs) {
+        for ((decay, h), (&b, &c)) in decays.iter().zip(h.iter_mut()).zip(inputs) {
             let (b, c) = (Lanes::splat(b), Lanes::splat(c));
             for i in 0..VECTORS {
-                let decay = math::exp2_lanes(delta[i].times(Lanes::load(&a[i])));
-                let next = decay.times(Lanes::load(&h[i])).plus(drive[i].times(b));
+                let kept = Lanes::load(&decay[i]).times(Lanes::load(&h[i]));
+                let next = kept.plus(drive[i].times(b));
                 next.store(&mut h[i]);
                 sum[i] = sum[i].plus(next.times(c));
             }

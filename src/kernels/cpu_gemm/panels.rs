@@ -1,14 +1,16 @@
-//! The microkernel over packed panels: a tile of up to [`TILE`] rows by one panel of eight outputs stays in
-//! registers while it walks the inputs. Inputs are cut into blocks so that a panel's block stays in the first
-//! level cache, and rows into blocks so that theirs stay in the second.
+//! The microkernel over packed panels: a tile of [`TILE`] rows by one panel of eight outputs stays in registers while
+//! it walks the inputs. Four rows of x are packed as quads first, so that one step reads four neighbours there too.
+//! Inputs are cut into blocks so that a panel's block stays in the first level cache, and rows into blocks so that
+//! theirs stay in the second.
 
 use super::Rows;
 use super::lanes::{F32x4, add, load, mul, splat, store, zero};
 use crate::backend::{HostMatrix, PANEL};
 use std::ops::Range;
 
-/// Rows of a register tile. V8 keeps eight sums in registers and spills with more: in node, 256 x 768 by 768 x 768,
-/// 35 GFLOP a CPU second with four rows, 22 with five, 26 with six; unrolling the walk by two costs a fifth as well.
+/// Rows of a register tile. V8 keeps eight sums in registers and spills with more. GFLOP/s of 512 x 128 by 128 x 480 in
+/// Chromium 156: quads of four rows 36, of six 26; rows where they lie, four at a time 27 to 30, five 22; twelve outputs
+/// by four rows 24; the walk over quads unrolled by two 21, by four 30.
 const TILE: usize = 4;
 /// Inputs of a block: 768 * 8 * 4 bytes = 24 KiB of a panel.
 const DEPTH: usize = 768;
@@ -18,15 +20,17 @@ const ROWS: usize = 16 * TILE;
 pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
     // One row block reads each weight once, whatever the depth; fewer, longer walks are better then.
     let depth = if x.rows <= TILE { x.cols } else { DEPTH };
+    let mut quads = Vec::new();
     for row in (0..x.rows).step_by(ROWS) {
         let rows = row..(row + ROWS).min(x.rows);
         for from in (0..x.cols).step_by(depth) {
             let inputs = from..(from + depth).min(x.cols);
+            pack(x, rows.clone(), inputs.clone(), &mut quads);
             for out in outputs.clone().step_by(PANEL) {
                 let tile_outs = PANEL.min(outputs.end - out);
                 let start = out * w.cols() + inputs.start * PANEL;
                 let panel = &w.stored()[start..start + inputs.len() * PANEL];
-                let block = Block { x, inputs: inputs.clone(), panel };
+                let block = Block { x, inputs: inputs.clone(), quads: &quads, panel };
                 let to =
                     Target { stride: outputs.len(), col: out - outputs.start, cols: tile_outs };
                 block.run(rows.clone(), to, y);
@@ -35,9 +39,21 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
     }
 }
 
+/// The whole quads of some rows: `[rows / TILE, inputs, TILE]`.
+fn pack(x: Rows<'_>, rows: Range<usize>, inputs: Range<usize>, quads: &mut Vec<f32>) {
+    quads.clear();
+    for row in (rows.start..rows.end).step_by(TILE).take(rows.len() / TILE) {
+        let rows: [&[f32]; TILE] =
+            std::array::from_fn(|r| &x.values[(row + r) * x.stride..][inputs.clone()]);
+        quads.extend((0..inputs.len()).flat_map(|i| rows.map(|row| row[i])));
+    }
+}
+
 struct Block<'a> {
     x: Rows<'a>,
     inputs: Range<usize>,
+    /// Of the first whole tiles.
+    quads: &'a [f32],
     panel: &'a [f32],
 }
 
@@ -49,41 +65,59 @@ struct Target {
     cols: usize,
 }
 
+impl Target {
+    /// Adds a tile to the rows at the start of `y`.
+    fn add<const R: usize>(self, sums: [[F32x4; 2]; R], y: &mut [f32]) {
+        for (r, sums) in sums.into_iter().enumerate() {
+            let y = &mut y[r * self.stride..r * self.stride + self.cols];
+            let lanes = values(sums);
+            match <&mut [f32; PANEL]>::try_from(&mut *y) {
+                Ok(whole) => whole.iter_mut().zip(lanes).for_each(|(y, lane)| *y += lane),
+                Err(_) => y.iter_mut().zip(lanes).for_each(|(y, lane)| *y += lane),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn values([low, high]: [F32x4; 2]) -> [f32; PANEL] {
+    let mut lanes = [0.0; PANEL];
+    // SAFETY: `lanes` has eight values.
+    unsafe {
+        store(lanes.as_mut_ptr(), low);
+        store(lanes.as_mut_ptr().add(4), high);
+    }
+    lanes
+}
+
 impl Block<'_> {
     fn run(&self, rows: Range<usize>, to: Target, y: &mut [f32]) {
         let mut row = rows.start;
-        while row < rows.end {
-            let y = &mut y[row * to.stride + to.col..];
-            match rows.end - row {
-                1 => self.tile::<1>(row, to, y),
-                2 => self.tile::<2>(row, to, y),
-                3 => self.tile::<3>(row, to, y),
-                _ => self.tile::<TILE>(row, to, y),
-            }
+        for quads in self.quads.chunks_exact(TILE * self.inputs.len()) {
+            let sums = quad::<TILE>(quads, self.panel);
+            to.add(sums, &mut y[row * to.stride + to.col..]);
             row += TILE;
+        }
+        if row == rows.end {
+            return;
+        }
+        let y = &mut y[row * to.stride + to.col..];
+        match rows.end - row {
+            1 => to.add(self.rows::<1>(row), y),
+            2 => to.add(self.rows::<2>(row), y),
+            _ => to.add(self.rows::<3>(row), y),
         }
     }
 
-    fn tile<const R: usize>(&self, row: usize, to: Target, y: &mut [f32]) {
+    /// Rows that make no whole quad, where they lie.
+    fn rows<const R: usize>(&self, row: usize) -> [[F32x4; 2]; R] {
         let depth = self.inputs.len();
         let start = |r: usize| (row + r) * self.x.stride + self.inputs.start;
         assert!(start(R - 1) + depth <= self.x.values.len() && self.panel.len() >= depth * PANEL);
         let a: [*const f32; R] = std::array::from_fn(|r| self.x.values[start(r)..].as_ptr());
         // SAFETY: `a[R - 1]`, the last row, has `depth` values (asserted) and so have those before it; the panel
         // has `depth` times eight (asserted).
-        let sums = unsafe { sums::<R>(a, self.panel.as_ptr(), depth) };
-        for (r, [low, high]) in sums.into_iter().enumerate() {
-            let y = &mut y[r * to.stride..r * to.stride + to.cols];
-            let mut lanes = [0.0; PANEL];
-            // SAFETY: `lanes` has eight values.
-            unsafe {
-                store(lanes.as_mut_ptr(), low);
-                store(lanes.as_mut_ptr().add(4), high);
-            }
-            for (y, lane) in y.iter_mut().zip(lanes) {
-                *y += lane;
-            }
-        }
+        unsafe { sums::<R>(a, self.panel.as_ptr(), depth) }
     }
 }
 
@@ -111,4 +145,66 @@ unsafe fn sums<const R: usize>(
         }
     }
     sums
+}
+
+/// Sums of four rows times one panel: the rows lie side by side in `quads`, a step `STEP` values after the other.
+#[inline(always)]
+fn quad<const STEP: usize>(quads: &[f32], panel: &[f32]) -> [[F32x4; 2]; TILE] {
+    let depth = panel.len() / PANEL;
+    assert!(quads.len() + STEP >= depth * STEP + TILE, "quads of {depth} inputs");
+    let mut sums = [[zero(); 2]; TILE];
+    let (mut a, mut b) = (quads.as_ptr(), panel.as_ptr());
+    for _ in 0..depth {
+        // SAFETY: step k < depth reads quads[k * STEP..k * STEP + 4], there by the assertion, and
+        // panel[k * 8..k * 8 + 8]; pointers beyond the last step are made and not read.
+        unsafe {
+            let (low, high) = (load(b), load(b.add(4)));
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let a = splat(a.add(r));
+                sums[0] = add(sums[0], mul(a, low));
+                sums[1] = add(sums[1], mul(a, high));
+            }
+            a = a.wrapping_add(STEP);
+            b = b.wrapping_add(PANEL);
+        }
+    }
+    sums
+}
+
+/// Adds xᵀx to `sum` `[cols, cols]`. Both factors are read from the same panels of columns, and what lies below the
+/// diagonal is that above.
+#[cfg_attr(not(any(target_arch = "wasm32", test)), allow(dead_code))]
+pub fn gram(x: Rows<'_>, sum: &mut [f32]) {
+    let n = x.cols;
+    assert_eq!(sum.len(), n * n, "gram sum");
+    let panels = columns(x);
+    let size = x.rows * PANEL;
+    for right in 0..n.div_ceil(PANEL) {
+        let panel = &panels[right * size..(right + 1) * size];
+        let columns = right * PANEL..((right + 1) * PANEL).min(n);
+        for top in (0..columns.end).step_by(TILE) {
+            let left = &panels[top / PANEL * size + top % PANEL..];
+            for (r, sums) in quad::<PANEL>(left, panel).into_iter().enumerate() {
+                let i = top + r;
+                for (j, product) in columns.clone().zip(values(sums)).filter(|(j, _)| *j >= i) {
+                    sum[i * n + j] += product;
+                    if i != j {
+                        sum[j * n + i] += product;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Panels of columns: `[ceil(cols / PANEL), rows, PANEL]`, the last one filled up with zeros.
+fn columns(x: Rows<'_>) -> Vec<f32> {
+    let mut panels = vec![0.0; x.cols.next_multiple_of(PANEL) * x.rows];
+    for (p, panel) in panels.chunks_exact_mut((x.rows * PANEL).max(1)).enumerate() {
+        for (t, to) in panel.chunks_exact_mut(PANEL).enumerate() {
+            let row = &x.values[t * x.stride..][p * PANEL..((p + 1) * PANEL).min(x.cols)];
+            to[..row.len()].copy_from_slice(row);
+        }
+    }
+    panels
 }
