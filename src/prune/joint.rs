@@ -6,7 +6,7 @@
 
 use super::Pattern;
 use super::hessian::Hessian;
-use super::linalg::{packed, solve_packed};
+use super::system::System;
 use crate::order;
 use crate::{Error, Result, pace::Pace};
 
@@ -114,14 +114,12 @@ fn subsets(g: &[f64], size: usize, zeros: usize, group: usize) -> Vec<Subset> {
 fn inverse_of(g: &[f64], size: usize, members: &[usize]) -> Vec<f64> {
     let p = members.len();
     let mut inverse = Vec::with_capacity(p * p);
+    let mut system = System::default();
     for column in 0..p {
-        let mut system = Vec::with_capacity(packed(p));
-        for (i, &row) in members.iter().enumerate() {
-            system.extend(members[..=i].iter().map(|&j| g[row * size + j]));
-        }
         let mut unit = vec![0.0; p];
         unit[column] = 1.0;
-        if !solve_packed(&mut system, &mut unit) {
+        system.choose(g, size, members);
+        if !system.solve(&mut unit) {
             return vec![f64::INFINITY; p * p];
         }
         inverse.extend(unit);

@@ -1,10 +1,9 @@
 //! The little dense linear algebra that pruning needs, in f64, row-major.
 //!
-//! Cholesky A = L Lᵀ, the inverse of L, and the solution of one small positive definite system. Written out, not
+//! Cholesky A = L Lᵀ and the inverse of L; small systems row by row are in `system`. Written out, not
 //! taken from faer: a few loops over contiguous rows are enough here, and faer's Cholesky alone would add about
 //! 30 kB (gzip) to an engine that must stay small. Work is done in blocks, most of it in matrix products (`product`).
 
-use super::pair::Pair;
 use super::product::{Grid, add_product};
 use crate::Result;
 use crate::pace::Pace;
@@ -25,31 +24,6 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
         }
     }
     sums.iter().sum::<f64>() + tail
-}
-
-/// The products of `a` with four others of its length: what is read of `a` serves all.
-fn dots(a: &[f64], others: [&[f64]; 4]) -> [f64; 4] {
-    let heads = a.len() / 4 * 4;
-    let mut sums = [[Pair::ZERO; 2]; 4];
-    for at in (0..heads).step_by(4) {
-        let halves = |v: &[f64]| [Pair::load(two(v, at)), Pair::load(two(v, at + 2))];
-        let x = halves(a);
-        for (sums, other) in sums.iter_mut().zip(others) {
-            let y = halves(other);
-            *sums = [sums[0].plus(x[0].times(y[0])), sums[1].plus(x[1].times(y[1]))];
-        }
-    }
-    let mut results = [0.0; 4];
-    for ((result, sums), other) in results.iter_mut().zip(sums).zip(others) {
-        let [x, y] = sums[0].plus(sums[1]).values();
-        let tail: f64 = a[heads..].iter().zip(&other[heads..]).map(|(x, y)| x * y).sum();
-        *result = x + y + tail;
-    }
-    results
-}
-
-fn two(v: &[f64], at: usize) -> &[f64; 2] {
-    v[at..at + 2].try_into().expect("two values")
 }
 
 /// y += c x
@@ -142,52 +116,8 @@ pub async fn invert_lower(l: &mut [f64], n: usize, pace: &Pace) -> Result<()> {
     Ok(())
 }
 
-/// Elements of a packed lower triangle of `n` rows.
-pub const fn packed(n: usize) -> usize {
-    n * (n + 1) / 2
-}
-
-/// Solves A x = b in place for a positive definite A given as a packed lower triangle (row i starts at
-/// i (i + 1) / 2), which is destroyed. False when A is not positive definite in f64.
-pub fn solve_packed(a: &mut [f64], b: &mut [f64]) -> bool {
-    let n = b.len();
-    assert_eq!(a.len(), packed(n), "packed triangle of {n} rows");
-    let largest = (0..n).map(|i| a[packed(i) + i]).fold(0.0, f64::max);
-    let floor = n as f64 * f64::EPSILON * largest;
-    for i in 0..n {
-        let (before, row) = a.split_at_mut(packed(i));
-        let row = &mut row[..=i];
-        for j in (0..i).step_by(4) {
-            let end = (j + 4).min(i);
-            // Beyond the last row the last one again, for nothing.
-            let others = [0, 1, 2, 3].map(|r| {
-                let k = (j + r).min(end - 1);
-                &before[packed(k)..packed(k + 1)]
-            });
-            let sums = dots(&row[..j], others.map(|other| &other[..j]));
-            for (k, (other, sum)) in (j..end).zip(others.iter().zip(sums)) {
-                let near = dot(&row[j..k], &other[j..k]);
-                row[k] = (row[k] - sum - near) / other[k];
-            }
-        }
-        let pivot = row[i] - dot(&row[..i], &row[..i]);
-        if pivot.is_nan() || pivot <= floor {
-            return false;
-        }
-        row[i] = pivot.sqrt();
-        b[i] = (b[i] - dot(&row[..i], &b[..i])) / row[i];
-    }
-    for i in (0..n).rev() {
-        let row = &a[packed(i)..packed(i + 1)];
-        let x = b[i] / row[i];
-        b[i] = x;
-        axpy(-x, &row[..i], &mut b[..i]);
-    }
-    true
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::Rng;
     use pollster::block_on;
@@ -228,25 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_system_is_solved() {
-        for n in [1, 2, 9, 40] {
-            let a = positive(n, 90 + n as u64);
-            let x: Vec<f64> = (0..n).map(|i| i as f64 - 1.5).collect();
-            let mut b: Vec<f64> = (0..n).map(|i| dot(&a[i * n..(i + 1) * n], &x)).collect();
-            let mut lower: Vec<f64> = (0..n).flat_map(|i| a[i * n..=i * n + i].to_vec()).collect();
-            assert!(solve_packed(&mut lower, &mut b));
-            assert!(b.iter().zip(&x).all(|(b, x)| (b - x).abs() < 1e-9), "{n}");
-        }
-    }
-
-    #[test]
     fn what_is_not_positive_definite_is_refused() {
         let singular = [1.0, 1.0, 1.0, 1.0];
         let not_a_number = [f64::NAN, 0.0, 0.0, 1.0];
         for a in [singular, not_a_number] {
             let mut full = a.to_vec();
             assert!(!block_on(cholesky(&mut full, 2, &Pace::default())).unwrap());
-            assert!(!solve_packed(&mut [a[0], a[2], a[3]], &mut [1.0, 1.0]));
         }
     }
 }

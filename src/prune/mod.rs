@@ -26,6 +26,7 @@ mod shared;
 mod sparsegpt;
 mod states;
 mod structured;
+mod system;
 #[cfg(test)]
 mod tests;
 mod units;

@@ -10,7 +10,8 @@
 //! gradients are ours.
 
 use super::hessian::Hessian;
-use super::linalg::{axpy, dot, packed, solve_packed};
+use super::linalg::{axpy, dot};
+use super::system::System;
 use super::{Outcome, Pattern};
 use crate::Result;
 use crate::backend::{Device, Matrix, WeightValues};
@@ -82,7 +83,7 @@ pub async fn refit(
 /// Memory that one row after the other uses.
 #[derive(Default)]
 pub struct Space {
-    system: Vec<f64>,
+    system: System,
     pub unknowns: Vec<f64>,
     pub chosen: Vec<usize>,
 }
@@ -90,13 +91,8 @@ pub struct Space {
 impl Space {
     /// Solves A_CC x = b for the chosen indices C of the symmetric `a` `[n, n]`; b lies in `unknowns`, as will x.
     pub fn solve(&mut self, a: &[f64], n: usize) -> bool {
-        self.system.clear();
-        self.system.reserve(packed(self.chosen.len()));
-        for (i, &row) in self.chosen.iter().enumerate() {
-            let row = &a[row * n..(row + 1) * n];
-            self.system.extend(self.chosen[..=i].iter().map(|&column| row[column]));
-        }
-        solve_packed(&mut self.system, &mut self.unknowns)
+        self.system.choose(a, n, &self.chosen);
+        self.system.solve(&mut self.unknowns)
     }
 
     /// Chooses the indices where `mask` is `wanted`.
