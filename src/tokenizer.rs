@@ -13,6 +13,7 @@ mod nfc;
 mod split;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use added::{Added, Piece};
 use split::Split;
@@ -70,16 +71,13 @@ impl Tokenizer {
     /// # Errors
     /// `Error::Input` for a word that is not in a vocabulary without an unknown token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let mut out = Vec::with_capacity(text.len() / 3);
-        let mut problem = None;
+        let mut out = Encoding { ids: Vec::with_capacity(text.len() / 3), ..Encoding::default() };
         self.raw_added.each(text, &mut |piece| match piece {
-            Piece::Token(id) => out.push(id),
-            Piece::Text(text) if self.nfc => {
-                self.encode_normalized(&nfc::nfc(text), &mut out, &mut problem);
-            }
-            Piece::Text(text) => self.encode_normalized(text, &mut out, &mut problem),
+            Piece::Token(id) => out.ids.push(id),
+            Piece::Text(text) if self.nfc => self.encode_normalized(&nfc::nfc(text), &mut out),
+            Piece::Text(text) => self.encode_normalized(text, &mut out),
         });
-        problem.map_or(Ok(out), Err)
+        out.problem.map_or(Ok(out.ids), Err)
     }
 
     /// What stands for a word that is not in a vocabulary of whole words.
@@ -90,43 +88,38 @@ impl Tokenizer {
         }
     }
 
-    fn encode_normalized(&self, text: &str, out: &mut Vec<u32>, problem: &mut Option<Error>) {
+    fn encode_normalized(&self, text: &str, out: &mut Encoding) {
         self.normalized_added.each(text, &mut |piece| match piece {
-            Piece::Token(id) => out.push(id),
-            Piece::Text(text) => self.split(&self.steps, text, out, problem),
+            Piece::Token(id) => out.ids.push(id),
+            Piece::Text(text) => self.split(&self.steps, text, out),
         });
     }
 
     /// Applies the first of `steps` and the others to each of its words, then the model.
-    fn split(&self, steps: &[Step], text: &str, out: &mut Vec<u32>, problem: &mut Option<Error>) {
+    fn split(&self, steps: &[Step], text: &str, out: &mut Encoding) {
         match steps.split_first() {
-            None => {
-                if let Err(error) = self.encode_word(text, out) {
-                    problem.get_or_insert(error);
-                }
-            }
+            None => self.encode_word(text, out),
             Some((Step::Split(split), rest)) => {
-                split.each(text, &mut |word| self.split(rest, word, out, problem));
+                split.each(text, &mut |word| self.split(rest, word, out));
             }
             Some((Step::PrefixSpace, rest)) if !text.starts_with(' ') => {
-                self.split(rest, &format!(" {text}"), out, problem);
+                self.split(rest, &format!(" {text}"), out);
             }
-            Some((Step::PrefixSpace, rest)) => self.split(rest, text, out, problem),
+            Some((Step::PrefixSpace, rest)) => self.split(rest, text, out),
         }
     }
 
-    fn encode_word(&self, word: &str, out: &mut Vec<u32>) -> Result<()> {
+    fn encode_word(&self, word: &str, out: &mut Encoding) {
         match &self.model {
-            Model::Bpe(bpe) => bpe.encode(word.as_bytes(), out),
+            Model::Bpe(bpe) => out.word(word.as_bytes(), |word, ids| bpe.encode(word, ids)),
             Model::Words { ids, unk } => match ids.get(word).copied().or(*unk) {
-                Some(id) => out.push(id),
+                Some(id) => out.ids.push(id),
                 None => {
                     let expected = "a word of the vocabulary (this one has no unknown token)";
-                    return Err(Error::input("text", word, expected));
+                    out.problem.get_or_insert(Error::input("text", word, expected));
                 }
             },
         }
-        Ok(())
     }
 
     /// The bytes of some tokens. Those of a longer list begin with those of the shorter one, so that
@@ -151,6 +144,33 @@ impl Tokenizer {
     /// One more than the largest id.
     pub fn vocab_size(&self) -> usize {
         self.bytes.len()
+    }
+}
+
+/// Ids of a text so far.
+#[derive(Default)]
+struct Encoding {
+    ids: Vec<u32>,
+    /// The first word that could not be encoded.
+    problem: Option<Error>,
+    /// Where the ids of the words stand that were met: most words of a text are among its few hundred common ones.
+    met: HashMap<Box<[u8]>, Range<usize>>,
+}
+
+/// Bytes of the longest word that is remembered.
+const LONGEST_MET: usize = 32;
+
+impl Encoding {
+    /// Adds the ids of a word: those it got before, or those that `encode` adds.
+    fn word(&mut self, word: &[u8], encode: impl Fn(&[u8], &mut Vec<u32>)) {
+        if let Some(before) = self.met.get(word) {
+            return self.ids.extend_from_within(before.clone());
+        }
+        let start = self.ids.len();
+        encode(word, &mut self.ids);
+        if word.len() <= LONGEST_MET {
+            self.met.insert(word.into(), start..self.ids.len());
+        }
     }
 }
 

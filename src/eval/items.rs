@@ -8,6 +8,10 @@ use crate::method::Setting;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result, Rng};
 use serde::Deserialize;
+use std::rc::Rc;
+
+/// Name and bytes of an evaluation file.
+pub type File = (String, Rc<Vec<u8>>);
 
 pub(super) struct Choice {
     context: Vec<u32>,
@@ -173,11 +177,11 @@ impl Query {
     }
 }
 
-fn text(file: &(String, Vec<u8>)) -> Result<&str> {
+fn text(file: &File) -> Result<&str> {
     std::str::from_utf8(&file.1).map_err(|_| Error::file(&file.0, "is not UTF-8 text"))
 }
 
-pub(super) fn lines(file: &(String, Vec<u8>)) -> Result<Vec<(&str, &str)>> {
+pub(super) fn lines(file: &File) -> Result<Vec<(&str, &str)>> {
     Ok(text(file)?.lines().map(|line| (file.0.as_str(), line)).collect())
 }
 
@@ -241,7 +245,7 @@ pub(super) fn query(line: &(&str, &str), tokenizer: &Tokenizer) -> Result<Query>
 }
 
 pub(super) fn windows(
-    file: &(String, Vec<u8>),
+    file: &File,
     setting: &Setting,
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Window>> {

@@ -5,7 +5,9 @@ use super::arm::{Arm, Context, filler};
 use super::figures::{self, Metric, Score};
 use super::published::Published;
 
-use super::items::{Choice, Cloze, Prior, Query, Window, choice, cloze, lines, query, windows};
+use super::items::{
+    Choice, Cloze, File, Prior, Query, Window, choice, cloze, lines, query, windows,
+};
 use crate::config::FAMILIES;
 use crate::method::{About, Knob, KnobKind, Setting};
 use crate::tokenizer::Tokenizer;
@@ -237,24 +239,21 @@ impl Task {
     pub fn build(
         setting: &Setting,
         seed: u64,
-        files: &[(String, Vec<u8>)],
+        files: &[File],
         tokenizer: &Tokenizer,
     ) -> Result<Task> {
+        // Chosen before they are read: most of the time would go into lines that nobody scores.
+        let chosen = || Ok(pick(lines(&files[0])?, setting.number("n") as usize, seed));
         let kind = match setting.about.id {
-            "continuation" => Kind::Continuation(pick(
-                lines(&files[0])?.iter().map(|l| choice(l, tokenizer)).collect::<Result<_>>()?,
-                setting.number("n") as usize,
-                seed,
-            )),
-            "cloze" => Kind::Cloze(pick(
-                lines(&files[0])?.iter().map(|l| cloze(l, tokenizer)).collect::<Result<_>>()?,
-                setting.number("n") as usize,
-                seed,
-            )),
+            "continuation" => Kind::Continuation(
+                chosen()?.iter().map(|l| choice(l, tokenizer)).collect::<Result<_>>()?,
+            ),
+            "cloze" => {
+                Kind::Cloze(chosen()?.iter().map(|l| cloze(l, tokenizer)).collect::<Result<_>>()?)
+            }
             task @ ("recall" | "copy" | "induction") => {
-                let all =
-                    lines(&files[0])?.iter().map(|l| query(l, tokenizer)).collect::<Result<_>>()?;
-                let mut items: Vec<Query> = pick(all, setting.number("n") as usize, seed);
+                let mut items: Vec<Query> =
+                    chosen()?.iter().map(|l| query(l, tokenizer)).collect::<Result<_>>()?;
                 let what = if task == "induction" { "nothing" } else { setting.choice("without") };
                 if what != "nothing" {
                     let marks = filler(tokenizer).ok_or_else(|| {

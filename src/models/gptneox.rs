@@ -221,6 +221,9 @@ impl Layer {
         };
         let act = gelu(device, &inner, kind); // [seq_len, d_ff]
         hooks.linear_input(device, &weight("mlp.dense_4h_to_h"), act.view());
+        if hooks.is_done() {
+            return (x, None);
+        }
         let hidden =
             matmul(device, &act, &self.from_4h, Some(&self.from_4h_bias), Some(&attention));
         if !reduces {

@@ -54,6 +54,11 @@ pub trait Hooks {
     /// `x` is about to be multiplied by the weight of this checkpoint name.
     fn linear_input(&mut self, _device: &Device, _weight: &str, _x: View<'_>) {}
 
+    /// Asked after the last input of a layer: whether nobody wants what the layer gives. It may give anything then.
+    fn is_done(&self) -> bool {
+        false
+    }
+
     /// Whether [`Hooks::reduce`] wants this layer, which runs on `tokens` tokens.
     fn wants_layer(&self, _layer: usize, _tokens: usize) -> bool {
         false

@@ -198,6 +198,9 @@ impl Layer {
         *ssm = next_ssm;
         let gated = if reduces { silu_gate(device, &y, z) } else { y.clone() };
         hooks.linear_input(device, &weight("out_proj"), gated.view());
+        if hooks.is_done() {
+            return x;
+        }
         let bias = self.out_proj_bias.as_ref();
         if !reduces {
             return matmul(device, &gated, &self.out_proj, bias, Some(&x));

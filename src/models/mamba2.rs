@@ -195,6 +195,9 @@ impl Layer {
         let normed =
             gated_rmsnorm(device, &y, z, &self.gate_norm, c.common.eps, c.norm_group_size());
         hooks.linear_input(device, &weight("out_proj"), normed.view());
+        if hooks.is_done() {
+            return x;
+        }
         let bias = self.out_proj_bias.as_ref();
         if !reduces {
             return matmul(device, &normed, &self.out_proj, bias, Some(&x));

@@ -106,6 +106,14 @@ enum Role {
     HeldOut,
 }
 
+/// How far a layer is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// What nobody will read is not computed.
+    OfInputs,
+    OfLayer,
+}
+
 /// All calibration sequences on their way through the layers.
 pub struct Walk {
     statistic: Statistic,
@@ -132,8 +140,8 @@ impl Walk {
         walk
     }
 
-    /// Runs one layer and gathers what its matrices `linears` are fed. The walk does not move on; see
-    /// [`Walk::go_on`]. Gives the inputs and the rows that leave the layer.
+    /// Runs one layer, to its `end` or as far as its matrices `linears` need, and gathers what they are fed. The walk does
+    /// not move on; see [`Walk::go_on`]. Gives the inputs and the rows that leave the layer, anything before its end.
     ///
     /// Errors: cancelled, or the GPU failed.
     pub async fn gather(
@@ -141,7 +149,7 @@ impl Walk {
         device: &Device,
         model: &Model,
         layer: usize,
-        linears: &[Linear],
+        (linears, end): (&[Linear], End),
         pace: &Pace,
     ) -> Result<(LayerInputs, Vec<Tensor>)> {
         let mut out = LayerInputs::default();
@@ -153,6 +161,8 @@ impl Walk {
                 role: *role,
                 out: &mut out,
                 last: None,
+                missing: linears.len(),
+                end,
             };
             next.push(model.run_layer(device, layer, rows.clone(), &mut hook));
             // Every sequence is submitted and waited for: memory stays bounded and a cancel is heard.
@@ -170,7 +180,7 @@ impl Walk {
         layer: usize,
         pace: &Pace,
     ) -> Result<()> {
-        let next = self.gather(device, model, layer, &[], pace).await?.1;
+        let next = self.gather(device, model, layer, (&[], End::OfLayer), pace).await?.1;
         self.go_on(next);
         Ok(())
     }
@@ -195,13 +205,21 @@ struct Gather<'a> {
     out: &'a mut LayerInputs,
     /// What was read last, by which group.
     last: Option<(Tensor, [usize; 4], usize)>,
+    /// Matrices of `linears` that were not yet met.
+    missing: usize,
+    end: End,
 }
 
 impl Hooks for Gather<'_> {
+    fn is_done(&self) -> bool {
+        self.missing == 0 && self.end == End::OfInputs
+    }
+
     fn linear_input(&mut self, device: &Device, weight: &str, x: View<'_>) {
         if !self.linears.iter().any(|l| l.name == weight) {
             return;
         }
+        self.missing -= 1;
         let place = [x.row, x.rows, x.col, x.cols];
         let index = match (self.out.group_of.get(weight), &self.last) {
             (Some(&index), _) => index,

@@ -5,7 +5,7 @@
 //! another ratio or method reads no text again. Inputs from pruned layers depend on the setting and are gathered
 //! anew each time.
 
-use super::calibrate::{Calibration, Group, LayerInputs, Statistic, Walk};
+use super::calibrate::{Calibration, End, Group, LayerInputs, Statistic, Walk};
 use super::check::{check, chosen};
 use super::device::DeviceInputs;
 use super::hessian::Hessian;
@@ -131,7 +131,8 @@ impl Run<'_> {
         for layer in 0..=last {
             let linears = of_layer(chosen, layer);
             progress(pruned.report.len(), chosen.len());
-            let (inputs, _) = walk.gather(device, &model, layer, linears, self.pace).await?;
+            let of_inputs = (linears, End::OfInputs);
+            let inputs = walk.gather(device, &model, layer, of_inputs, self.pace).await?.0;
             let edits = self.prune_layer(linears, &inputs, pruned, chosen.len(), progress).await?;
             if layer < last {
                 model.reload_layer(device, &weights.with_edits(edits.clone()), layer)?;
@@ -169,7 +170,8 @@ impl Run<'_> {
         for layer in 0..config.n_layer() {
             let linears = of_layer(chosen, layer);
             progress(pruned.report.len(), chosen.len());
-            let (inputs, next) = walk.gather(device, dense, layer, linears, self.pace).await?;
+            let to_end = (linears, End::OfLayer);
+            let (inputs, next) = walk.gather(device, dense, layer, to_end, self.pace).await?;
             walk.go_on(next);
             let edits = self.prune_layer(linears, &inputs, pruned, chosen.len(), progress).await?;
             pruned.edits.extend(edits);

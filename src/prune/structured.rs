@@ -7,7 +7,7 @@
 //! Layers: those go whose output points most nearly where their input does.
 //! Shapes: `units`. Sources: [`ABOUT`].
 
-use super::calibrate::{LayerInputs, Statistic, Walk};
+use super::calibrate::{End, LayerInputs, Statistic, Walk};
 use super::drive::{MOST_DAMPING, Progress, Subject, symmetric};
 use super::hessian::Hessian;
 use super::report::{Change, MatrixReport, Pruned, Smaller};
@@ -117,15 +117,18 @@ impl Cut<'_> {
             let feeds = |l: &&Linear| units.reads(layer, &l.name);
             let readers: Vec<Linear> = linears.iter().filter(feeds).cloned().collect();
             let (inputs, next, states) = if units.has_readers() {
-                let found = walk.gather(device, dense, layer, &readers, self.pace).await?;
-                (found.0, Some(found.1), None)
+                let end = if follows_pruned { End::OfInputs } else { End::OfLayer };
+                let found = walk.gather(device, dense, layer, (&readers, end), self.pace).await?;
+                (found.0, (end == End::OfLayer).then_some(found.1), None)
             } else {
                 let scores = states::scores(device, dense, layer, walk.rows(), self.pace).await?;
                 (LayerInputs::default(), None, Some(scores))
             };
             let report = &mut pruned.report;
             let edits = self.layer(units, layer, &linears, (&inputs, states), report).await?;
-            if follows_pruned && layer + 1 < n_layer {
+            if layer + 1 == n_layer {
+                // Nobody reads what leaves it.
+            } else if follows_pruned {
                 // The small layer on its own, as a model of one layer.
                 let only = weights.with_edits(edits.clone()).with_layers(&[layer]);
                 let model = Model::load(device, &small.clone().with_layers(1), &only)?;

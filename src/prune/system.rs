@@ -89,20 +89,17 @@ fn factor(above: &[Quad], group: &mut [Quad], floor: f64) -> bool {
         let products = products(done, other);
         let diagonal = &other[SIDE * j..];
         for c in 0..SIDE {
-            let mut quad = less(here[c], products[c], 1.0);
-            for p in 0..c {
-                quad = less(quad, here[p], diagonal[p][c]);
-            }
+            let quad = less(here[c], products[c], 1.0);
+            let before = here.iter().zip(diagonal).take(c);
+            let quad = before.fold(quad, |quad, (x, d)| less(quad, *x, d[c]));
             here[c] = quad.map(|x| x / diagonal[c][c]);
         }
     }
     let (done, here) = group.split_at_mut(SIDE * own);
     let products = products(done, done);
     for c in 0..SIDE {
-        let mut quad = less(here[c], products[c], 1.0);
-        for p in 0..c {
-            quad = less(quad, here[p], here[p][c]);
-        }
+        let quad = less(here[c], products[c], 1.0);
+        let quad = here.iter().take(c).fold(quad, |quad, x| less(quad, *x, x[c]));
         let pivot = quad[c];
         if pivot.is_nan() || pivot <= floor {
             return false;

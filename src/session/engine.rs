@@ -12,6 +12,8 @@ use crate::prune::{Calibration, MatrixReport};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Everything that outlives a run.
@@ -22,6 +24,8 @@ pub struct Engine {
     own: Option<Rc<Loaded>>,
     /// What the probe of a model (by sha256) said: whether the GPU is taken, and why.
     probed: Option<(String, bool, String)>,
+    /// Evaluation files that were read and checked, by name: the next run waits for no network.
+    read: RefCell<HashMap<String, Rc<Vec<u8>>>>,
     /// Models on a device, made from `loaded`.
     pub(super) cache: Cache,
 }
@@ -92,8 +96,16 @@ pub struct Chosen {
 
 impl Engine {
     pub fn new(library: Library) -> Engine {
-        let cache = Cache::default();
-        Engine { library, gpu: GpuSlot::NotTried, loaded: None, own: None, probed: None, cache }
+        let (cache, read) = (Cache::default(), RefCell::default());
+        Engine {
+            library,
+            gpu: GpuSlot::NotTried,
+            loaded: None,
+            own: None,
+            probed: None,
+            read,
+            cache,
+        }
     }
 
     /// The model of this id, loaded if need be.
@@ -140,9 +152,14 @@ impl Engine {
     }
 
     /// An evaluation file below models/eval.
-    pub async fn data(&self, file: &str) -> Result<Vec<u8>> {
+    pub async fn data(&self, file: &str) -> Result<Rc<Vec<u8>>> {
+        if let Some(bytes) = self.read.borrow().get(file) {
+            return Ok(bytes.clone());
+        }
         let hash = INDEX.eval.get(file).ok_or_else(|| Error::file(file, "is not bundled"))?;
-        self.library.get(&format!("models/eval/{file}"), hash).await
+        let bytes = Rc::new(self.library.get(&format!("models/eval/{file}"), hash).await?);
+        self.read.borrow_mut().insert(file.to_string(), bytes.clone());
+        Ok(bytes)
     }
 
     /// The device a run asks for; automatic takes the faster one on this model.
