@@ -36,7 +36,7 @@ static BARRIER: Shader = Shader {
 };
 
 /// Vectors of four channels that the CPU form computes side by side, so that their sums stay in registers.
-const VECTORS: usize = 2;
+const VECTORS: usize = 4;
 const WIDTH: usize = 4 * VECTORS;
 
 #[repr(C)]

@@ -201,9 +201,13 @@ pub fn gram(x: Rows<'_>, sum: &mut [f32]) {
 fn columns(x: Rows<'_>) -> Vec<f32> {
     let mut panels = vec![0.0; x.cols.next_multiple_of(PANEL) * x.rows];
     for (p, panel) in panels.chunks_exact_mut((x.rows * PANEL).max(1)).enumerate() {
-        for (t, to) in panel.chunks_exact_mut(PANEL).enumerate() {
+        for (t, to) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
             let row = &x.values[t * x.stride..][p * PANEL..((p + 1) * PANEL).min(x.cols)];
-            to[..row.len()].copy_from_slice(row);
+            // A copy of unknown length is a call.
+            match <&[f32; PANEL]>::try_from(row) {
+                Ok(whole) => *to = *whole,
+                Err(_) => to[..row.len()].copy_from_slice(row),
+            }
         }
     }
     panels
