@@ -60,13 +60,17 @@ impl Loaded {
     }
 }
 
-/// Keeps what every matrix is fed.
+/// Keeps what every matrix is fed, and is done after so many if it is told.
 #[derive(Default)]
-struct Keep(Vec<(String, Vec<f32>)>);
+struct Keep(Vec<(String, Vec<f32>)>, Option<usize>);
 
 impl Hooks for Keep {
     fn linear_input(&mut self, device: &Device, weight: &str, x: View<'_>) {
         self.0.push((weight.to_string(), copy(device, x).cpu().to_vec()));
+    }
+
+    fn is_done(&self) -> bool {
+        self.1 == Some(self.0.len())
     }
 }
 
@@ -83,6 +87,21 @@ fn layer_by_layer_the_inputs_are_those_of_the_whole_model() {
             x = model.run_layer(&device, layer, x, &mut layers);
         }
         assert_eq!(whole.0, layers.0, "{name}");
+    }
+}
+
+#[test]
+fn a_layer_that_is_cut_short_has_shown_all_inputs() {
+    for name in MODELS {
+        let Loaded { config, model, .. } = load(name);
+        let device = Device::Cpu;
+        let x = model.embed(&device, &sequences(1, 40, config.vocab_size())[0]);
+        let mut whole = Keep::default();
+        let end = model.run_layer(&device, 0, x.clone(), &mut whole);
+        let mut short = Keep(Vec::new(), Some(whole.0.len()));
+        let stopped = model.run_layer(&device, 0, x, &mut short);
+        assert_eq!(whole.0, short.0, "{name}");
+        assert_ne!(end.cpu(), stopped.cpu(), "{name} computed what nobody wanted");
     }
 }
 
