@@ -38,7 +38,7 @@ impl Pruning for Magnitude {
     }
 
     fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
-        Box::pin(masked::prune(job, |row, scores| {
+        Box::pin(masked::prune(job, &|row, scores| {
             scores.iter_mut().zip(row).for_each(|(s, w)| *s = w.abs());
         }))
     }

@@ -24,8 +24,11 @@ pub fn needs(mask: Needs, setting: &Setting, cols: usize) -> Needs {
     }
 }
 
-/// Removes from every row the weights with the lowest scores; `score` fills `scores` `[cols]` for one row.
-pub async fn prune(job: Job<'_>, score: impl Fn(&[f64], &mut [f64]) + Sync) -> Result<Outcome> {
+/// Fills the scores `[cols]` of the weights of one row. Not a type parameter: each method would cost the page 5 kB.
+type Score<'a> = &'a (dyn Fn(&[f64], &mut [f64]) + Sync);
+
+/// Removes from every row the weights with the lowest scores.
+pub async fn prune(job: Job<'_>, score: Score<'_>) -> Result<Outcome> {
     let cols = job.inputs.cols;
     let pattern = Pattern::of(job.setting);
     if let Some(device) = &job.inputs.device {
@@ -56,7 +59,7 @@ fn mask_on_cpu(
     weights: &mut [f32],
     square_sums: &[f64],
     pattern: Pattern,
-    score: impl Fn(&[f64], &mut [f64]),
+    score: Score<'_>,
 ) -> Vec<bool> {
     let cols = square_sums.len();
     let (mut row, mut scores) = (vec![0.0; cols], vec![0.0; cols]);

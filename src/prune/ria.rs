@@ -60,7 +60,7 @@ impl Pruning for Ria {
             }
             // An input without weights has shares of 0, not of 0 / 0.
             let columns: Vec<f64> = columns.iter().map(|sum| sum.max(f64::MIN_POSITIVE)).collect();
-            masked::prune(job, move |row, scores| {
+            masked::prune(job, &move |row, scores| {
                 let sum = row.iter().map(|w| w.abs()).sum::<f64>().max(f64::MIN_POSITIVE);
                 for (j, (s, w)) in scores.iter_mut().zip(row).enumerate() {
                     *s = (w.abs() / columns[j] + w.abs() / sum) * norms[j];

@@ -40,7 +40,7 @@ impl Pruning for Wanda {
     fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
         Box::pin(async move {
             let norms: Vec<f64> = job.square_sums().await?.iter().map(|s| s.sqrt()).collect();
-            masked::prune(job, move |row, scores| {
+            masked::prune(job, &move |row, scores| {
                 let weights = row.iter().zip(&norms);
                 scores.iter_mut().zip(weights).for_each(|(s, (w, n))| *s = w.abs() * n);
             })
