@@ -88,7 +88,7 @@ mod platform {
     }
 
     /// For no time at all by a message to oneself: a timer inside a timer waits for 4 ms (HTML standard, "timer
-    /// initialization steps"), which made up a seventh of a long run.
+    /// initialization steps"), which made up a tenth of a long run.
     pub async fn sleep_ms(ms: u32) {
         let promise = Promise::new(&mut |resolve, _| {
             let is_set = TURNS.with(|turns| match turns {

@@ -1,8 +1,8 @@
 //! Running sum of products of columns: G' = G + XᵀX, the Hessian of a linear layer's inputs without its factor 2.
 //!
 //! Shapes: x `[seq_len, d]`, G `[d, d]`. On the CPU one half is computed: natively by `cpu_gemm` with Xᵀ on both sides, in
-//! blocks of columns, in wasm from panels of columns. On the GPU an invocation computes 4 by 4 elements in registers; there both halves are only nearly the same,
-//! so readers take their mean.
+//! blocks of columns, in wasm from panels of columns. On the GPU an invocation computes 4 by 4 elements in registers;
+//! there both halves are only nearly the same, so readers take their mean.
 
 use super::cpu_gemm::{self, Rows};
 use super::{Case, groups, random};

@@ -141,7 +141,7 @@ fn on_cpu(input: &Scan<'_>) -> (Tensor, Tensor) {
     let mut y = vec![0.0; len * d_inner];
     let mut state = vec![0.0; d_inner * d_state];
     let mut a = vec![[[0.0; 4]; VECTORS]; d_state];
-    let mut h = a.clone();
+    let (mut h, mut decays) = (a.clone(), a.clone());
     for first in (0..d_inner).step_by(WIDTH) {
         let width = WIDTH.min(d_inner - first);
         for i in 0..width {
@@ -151,7 +151,7 @@ fn on_cpu(input: &Scan<'_>) -> (Tensor, Tensor) {
                 h[n][i / 4][i % 4] = input.state.cpu()[at];
             }
         }
-        scan_block(input, first..first + width, &delta, &a, &mut h, &mut y);
+        scan_block(input, first..first + width, &delta, &a, &mut h, &mut decays, &mut y);
         for i in 0..width {
             for n in 0..d_state {
                 state[(first + i) * d_state + n] = h[n][i / 4][i % 4];
@@ -179,10 +179,10 @@ fn scan_block(
     delta: &[f32],
     a: &[Block],
     h: &mut [Block],
+    decays: &mut [Block],
     y: &mut [f32],
 ) {
     let d_inner = input.u.cols;
-    let mut decays = vec![[[0.0; 4]; VECTORS]; a.len()];
     let load = |row: &[f32]| -> [Lanes; VECTORS] {
         let mut block = [[0.0; 4]; VECTORS];
         let flat = block.as_flattened_mut();

@@ -109,8 +109,9 @@ enum Role {
 /// How far a layer is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// What nobody will read is not computed.
+    /// As far as its matrices need; the walk stays where it is.
     OfInputs,
+    /// The walk moves on.
     OfLayer,
 }
 
@@ -140,18 +141,15 @@ impl Walk {
         walk
     }
 
-    /// Runs one layer, to its `end` or as far as its matrices `linears` need, and gathers what they are fed. The walk does
-    /// not move on; see [`Walk::go_on`]. Gives the inputs and the rows that leave the layer, anything before its end.
-    ///
-    /// Errors: cancelled, or the GPU failed.
+    /// Runs one layer to its `end` and gathers what its matrices `linears` are fed. Errors: cancelled, or the GPU failed.
     pub async fn gather(
-        &self,
+        &mut self,
         device: &Device,
         model: &Model,
         layer: usize,
         (linears, end): (&[Linear], End),
         pace: &Pace,
-    ) -> Result<(LayerInputs, Vec<Tensor>)> {
+    ) -> Result<LayerInputs> {
         let mut out = LayerInputs::default();
         let mut next = Vec::new();
         for (rows, role) in self.rows.iter().zip(&self.roles) {
@@ -169,7 +167,10 @@ impl Walk {
             device.finish().await?;
             pace.breathe().await?;
         }
-        Ok((out, next))
+        if end == End::OfLayer {
+            self.rows = next;
+        }
+        Ok(out)
     }
 
     /// Runs one layer of `model` and moves on. Errors: cancelled, or the GPU failed.
@@ -180,8 +181,7 @@ impl Walk {
         layer: usize,
         pace: &Pace,
     ) -> Result<()> {
-        let next = self.gather(device, model, layer, (&[], End::OfLayer), pace).await?.1;
-        self.go_on(next);
+        self.gather(device, model, layer, (&[], End::OfLayer), pace).await?;
         Ok(())
     }
 
@@ -189,11 +189,6 @@ impl Walk {
     pub fn rows(&self) -> impl Iterator<Item = &Tensor> {
         let seen = self.rows.iter().zip(&self.roles);
         seen.filter(|(_, role)| **role != Role::HeldOut).map(|(rows, _)| rows)
-    }
-
-    /// Moves on with the rows that left a layer.
-    pub fn go_on(&mut self, rows: Vec<Tensor>) {
-        self.rows = rows;
     }
 }
 

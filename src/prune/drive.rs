@@ -132,7 +132,7 @@ impl Run<'_> {
             let linears = of_layer(chosen, layer);
             progress(pruned.report.len(), chosen.len());
             let of_inputs = (linears, End::OfInputs);
-            let inputs = walk.gather(device, &model, layer, of_inputs, self.pace).await?.0;
+            let inputs = walk.gather(device, &model, layer, of_inputs, self.pace).await?;
             let edits = self.prune_layer(linears, &inputs, pruned, chosen.len(), progress).await?;
             if layer < last {
                 model.reload_layer(device, &weights.with_edits(edits.clone()), layer)?;
@@ -171,8 +171,7 @@ impl Run<'_> {
             let linears = of_layer(chosen, layer);
             progress(pruned.report.len(), chosen.len());
             let to_end = (linears, End::OfLayer);
-            let (inputs, next) = walk.gather(device, dense, layer, to_end, self.pace).await?;
-            walk.go_on(next);
+            let inputs = walk.gather(device, dense, layer, to_end, self.pace).await?;
             let edits = self.prune_layer(linears, &inputs, pruned, chosen.len(), progress).await?;
             pruned.edits.extend(edits);
             if keeps {

@@ -24,7 +24,7 @@ pub fn needs(mask: Needs, setting: &Setting, cols: usize) -> Needs {
     }
 }
 
-/// Fills the scores `[cols]` of the weights of one row. Not a type parameter: each method would cost the page 5 kB.
+/// Fills the scores `[cols]` of the weights of one row. Not a type parameter: that would cost the page 5 kB.
 type Score<'a> = &'a (dyn Fn(&[f64], &mut [f64]) + Sync);
 
 /// Removes from every row the weights with the lowest scores.

@@ -116,26 +116,22 @@ impl Cut<'_> {
             let linears: Vec<Linear> = linears(config).into_iter().filter(named).collect();
             let feeds = |l: &&Linear| units.reads(layer, &l.name);
             let readers: Vec<Linear> = linears.iter().filter(feeds).cloned().collect();
-            let (inputs, next, states) = if units.has_readers() {
+            let (inputs, states) = if units.has_readers() {
                 let end = if follows_pruned { End::OfInputs } else { End::OfLayer };
-                let found = walk.gather(device, dense, layer, (&readers, end), self.pace).await?;
-                (found.0, (end == End::OfLayer).then_some(found.1), None)
+                (walk.gather(device, dense, layer, (&readers, end), self.pace).await?, None)
             } else {
                 let scores = states::scores(device, dense, layer, walk.rows(), self.pace).await?;
-                (LayerInputs::default(), None, Some(scores))
+                (LayerInputs::default(), Some(scores))
             };
             let report = &mut pruned.report;
             let edits = self.layer(units, layer, &linears, (&inputs, states), report).await?;
-            if layer + 1 == n_layer {
-                // Nobody reads what leaves it.
-            } else if follows_pruned {
+            let goes_on = layer + 1 < n_layer;
+            if goes_on && follows_pruned {
                 // The small layer on its own, as a model of one layer.
                 let only = weights.with_edits(edits.clone()).with_layers(&[layer]);
                 let model = Model::load(device, &small.clone().with_layers(1), &only)?;
                 walk.run(device, &model, 0, self.pace).await?;
-            } else if let Some(next) = next {
-                walk.go_on(next);
-            } else {
+            } else if goes_on && !units.has_readers() {
                 walk.run(device, dense, layer, self.pace).await?;
             }
             pruned.edits.extend(edits);

@@ -37,13 +37,8 @@ impl System {
             let rows: [&[f64]; SIDE] =
                 std::array::from_fn(|r| group.get(r).map_or(&[][..], |&j| &a[j * n..(j + 1) * n]));
             let columns = &chosen[..chosen.len().min(SIDE * (i + 1))];
-            match group.len() {
-                SIDE => self.quads.extend(columns.iter().map(|&j| rows.map(|row| row[j]))),
-                _ => {
-                    let or_zero = |&j: &usize| rows.map(|row| row.get(j).copied().unwrap_or(0.0));
-                    self.quads.extend(columns.iter().map(or_zero));
-                }
-            }
+            let quad = |&j: &usize| rows.map(|row| row.get(j).copied().unwrap_or(0.0));
+            self.quads.extend(columns.iter().map(quad));
         }
         self.quads.resize(start(chosen.len().div_ceil(SIDE)), [0.0; SIDE]);
     }
