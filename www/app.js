@@ -5,13 +5,17 @@ import { about } from "./ui/about.js";
 import { cost } from "./ui/cost.js";
 import { byId } from "./ui/dom.js";
 import { files } from "./ui/files.js";
+import { headline } from "./ui/headline.js";
+import { lasting } from "./ui/lasting.js";
 import { notices } from "./ui/notices.js";
 import { output } from "./ui/output.js";
+import { presets } from "./ui/presets.js";
 import { runBar } from "./ui/run.js";
 import { scorecard } from "./ui/scorecard.js";
 import { settings } from "./ui/settings.js";
 import { share } from "./ui/share.js";
 import { speed } from "./ui/speed.js";
+import { tabs } from "./ui/tabs.js";
 import { theme } from "./ui/theme.js";
 import { trace } from "./ui/trace.js";
 
@@ -41,6 +45,10 @@ const app = {
     // What is on the page answers an older question until the next view.
     byId("results").setAttribute("aria-busy", "true");
     engine.send(message, transfer);
+  },
+  /** A slider is under the finger: what the results show is no longer what is chosen. */
+  moving() {
+    byId("results").setAttribute("aria-busy", "true");
   },
   complain(text) {
     failure = { text, action: "dismiss" };
@@ -85,13 +93,15 @@ function start() {
 }
 
 theme();
+tabs();
 files(app);
-const panels = [settings(app), runBar(app), notices(app), output(), scorecard(), speed(), cost(), trace(), about(), share(app)];
+const last = lasting();
+const panels = [settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), trace(), scorecard(), speed(), cost(), about()];
 
 function draw() {
   frame = undefined;
   // A view means something only together with what can be chosen.
-  const shown = catalog && view;
+  const shown = last(catalog && view);
   for (const panel of panels) panel(shown, catalog, loading);
 }
 

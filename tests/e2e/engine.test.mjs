@@ -33,6 +33,7 @@ test("a first visit runs baseline and compressed by itself and fits the budget",
   assert.ok(baseline.length > 20 && compressed.length > 20);
   const rows = await scores(page);
   assert.ok(rows.length >= 2 && rows.every((row) => /n=100/.test(row)), rows.join("\n"));
+  await page.getByRole("tab", { name: "Speed" }).click();
   assert.match(await page.getByRole("region", { name: "Speed" }).innerText(), /Measured on/);
   const paths = new Set(server.requests.slice(before));
   let bytes = 0;
@@ -100,7 +101,8 @@ test("broken files are refused by name, the model that was there goes on, and go
 
   await page.getByRole("button", { name: "Run" }).click();
   await complete(page);
-  assert.match(await page.getByText("recall in noise").first().innerText(), /Mamba-2/);
+  await page.getByRole("tab", { name: "Method and model" }).click();
+  assert.match(await page.getByText("Mamba-2, recall in noise").first().innerText(), /Mamba-2/);
 
   await input.setInputFiles([config, weights, tokenizer]);
   await page.getByText(/Your own llama model/).first().waitFor();

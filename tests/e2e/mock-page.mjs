@@ -22,6 +22,8 @@ export async function openMock(browser, server, { scenario = {}, fragment = "", 
     state,
     /** Some items are scored, more are to come. */
     midway: () => page.getByRole("row", { name: /Accuracy.*items so far/ }).waitFor(),
+    /** Brings a panel below the fold to the front. */
+    tab: (name) => page.getByRole("tab", { name }).click(),
     says: (text) => page.getByRole("status").filter({ hasText: text }).waitFor(),
     /** What the page has told the engine, without the bytes. */
     heard: async () => {

@@ -36,10 +36,13 @@ test("a link runs, and with both methods off the two sides are the same", { time
   await complete(12);
   const [baseline, compressed] = await words();
   assert.ok(baseline.length > 0 && compressed.length > 0);
+  await page.getByRole("tab", { name: "Speed" }).click();
   assert.match(await page.getByRole("region", { name: "Speed" }).innerText(), /Measured on .+: .+/);
 
   await page.getByRole("combobox", { name: "Token reduction method" }).selectOption("off");
   await page.getByRole("combobox", { name: "Sparsity method" }).selectOption("off");
+  await page.getByText(/^Advanced/).click();
+  await page.getByRole("tab", { name: "Scores" }).click();
   const items = page.getByRole("spinbutton", { name: "Items, exact value" });
   await items.fill("10");
   await items.press("Enter");

@@ -17,7 +17,7 @@ async function withPage(options, check) {
   await opened.close();
 }
 
-test("without a click a run completes and every panel shows it", () => withPage({}, async ({ page, says }) => {
+test("without a click a run completes and every panel shows it", () => withPage({}, async ({ page, says, tab }) => {
   assert.match(await page.title(), /Whittle/);
   assert.deepEqual(await page.getByRole("heading", { level: 1 }).allTextContents(), ["Whittle"]);
   for (const landmark of ["banner", "main", "contentinfo"]) assert.equal(await page.getByRole(landmark).count(), 1, landmark);
@@ -30,7 +30,13 @@ test("without a click a run completes and every panel shows it", () => withPage(
   assert.deepEqual(await page.locator("#sides mark").allTextContents(), ["wife.", "house,"]);
   assert.match(output, /part after 55 characters/);
   assert.match(output, /48 tokens · 611 tokens\/s, measured/);
+  const short = await panel("In short");
+  assert.match(short, /Accuracy\s+measured\s+−2\.1 pt\s+may be no change at all \(−5\.8 to \+1\.7 pt, n=240\)/);
+  assert.match(short, /Prefill\s+measured\s+1\.34×\s+faster \(1\.32× to 1\.36×\)/);
+  assert.match(short, /Weights read\s+counted\s+0\.74×/);
+  await tab("Speed");
   assert.match(await panel("Speed"), /Measured on CPU \(wasm simd128\): the only GPU is SwiftShader/);
+  await tab("Layers");
   const paper = await panel("Cost on paper");
   assert.match(paper, /counted, not measured/);
   assert.match(paper, /12 of 12 pruned matrices are packed as 2:4\./);
@@ -52,6 +58,7 @@ test("the fate of every token of the prompt is a table that a keyboard opens", (
 test("the trace is a picture: a band a layer, a bar a token, as high as its score", () => withPage({}, async ({ page, says }) => {
   await says("Run complete");
   const region = page.getByRole("region", { name: /Tokens of the prompt/ });
+  await region.locator("summary").click();
   const bars = async (name) => region.getByRole("img", { name }).locator("span").evaluateAll(
     (spans) => spans.map((span) => [span.className, span.title, span.style.blockSize]));
   assert.deepEqual(await bars("After layer 2: 1 kept, 1 pruned, 1 folded"), [
@@ -88,7 +95,7 @@ test("controls stand below the scorecard, method minus control, and go with the 
 
 test("the scorer as published stands beside the honest one, with its warning", () => withPage({ scenario: { published: true } }, async ({ page, says }) => {
   await says("Run complete");
-  const region = page.getByRole("region", { name: "Scorecard" });
+  const region = page.getByRole("tabpanel", { name: "Scores and controls" });
   await region.getByText("Not a measure of quality. Rows slip against their labels. In step here: 11% of the rows.").waitFor();
   const table = region.getByRole("table").filter({ has: page.getByRole("columnheader", { name: "As published" }) });
   const cells = await table.getByRole("row", { name: "Accuracy" }).getByRole("cell").allInnerTexts();
@@ -117,7 +124,7 @@ test("a value that the engine refuses goes back, with an alert", () => withPage(
 test("knobs follow the method, and what a model cannot run is not offered", () => withPage({}, async ({ page }) => {
   const method = page.getByRole("combobox", { name: "Token reduction method" });
   const layers = page.getByRole("textbox", { name: "Layers" });
-  const more = page.getByText("1 more setting");
+  const more = page.getByText("2 more settings");
   await more.click();
   await layers.waitFor();
   await method.selectOption("off");
@@ -196,6 +203,7 @@ test("Share copies the whole link, and the box never holds an old one", () => wi
   assert.equal(first, `${server.url}#v=1&m=lm-mamba2&tr=utrc&sp=wanda:0.5&seed=1`);
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), first);
   assert.equal(page.url(), first);
+  await page.getByText(/^Advanced/).click();
   await page.getByRole("spinbutton", { name: "Seed" }).fill("9");
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.querySelector("#link").value.endsWith("seed=9"));
@@ -213,7 +221,7 @@ test("a link that the engine cannot read leaves the defaults and a notice", () =
   await says("Run complete");
 }));
 
-test("opened files arrive as bytes, and the engine tells what is missing", () => withPage({}, async ({ page, says, heard }) => {
+test("opened files arrive as bytes, and the engine tells what is missing", () => withPage({}, async ({ page, says, heard, tab }) => {
   const file = (name, text) => ({ name, mimeType: "application/octet-stream", buffer: Buffer.from(text) });
   await says("Run complete");
   const chooser = page.waitForEvent("filechooser");
@@ -223,6 +231,7 @@ test("opened files arrive as bytes, and the engine tells what is missing", () =>
   await page.locator("#files").setInputFiles([file("config.json", "{}"), file("model.safetensors", "abc"), file("tokenizer.json", "[]")]);
   await page.getByRole("radio", { name: /Opened: config.json/ }).waitFor();
   assert.equal(await page.getByRole("radio", { name: /Opened/ }).isChecked(), true);
+  await tab("Method and model");
   await page.getByText("foo_bar").waitFor();
   assert.deepEqual((await heard()).at(-1).files[1], { name: "model.safetensors", bytes: [97, 98, 99] });
 }));
@@ -258,4 +267,62 @@ test("a file that cannot be read is told, and forgotten with the next deed", () 
   await alert.waitFor();
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await alert.waitFor({ state: "detached" });
+}));
+
+test("a first run moves nothing that is in view", () => withPage({
+  viewport: { width: 1440, height: 900 },
+  before: (page) => page.addInitScript(() => {
+    self.shifted = 0;
+    new PerformanceObserver((list) => { for (const entry of list.getEntries()) self.shifted += entry.value; }).observe({ type: "layout-shift", buffered: true });
+  }),
+}, async ({ page, says }) => {
+  await says("Run complete");
+  assert.ok(await page.evaluate(() => self.shifted) < 0.1, `layout shift ${await page.evaluate(() => self.shifted)}`);
+  for (const name of ["Run", "Sparsity"]) {
+    const box = await (name === "Run" ? page.getByRole("button", { name, exact: true }) : page.getByRole("slider", { name })).boundingBox();
+    assert.ok(box.y + box.height <= 900, `${name} is below the fold`);
+  }
+  for (const name of ["In short", "Output", "Trade-off"]) assert.ok((await page.getByRole("region", { name }).boundingBox()).y < 700, name);
+}));
+
+test("numbers typed as in Germany or China reach the engine as it reads them, and arrows step", () => withPage({}, async ({ page, heard }) => {
+  const box = page.getByRole("spinbutton", { name: "Sparsity, exact value" });
+  for (const [typed, sent] of [["0,6", "0.6"], ["０．７", "0.7"]]) {
+    await box.fill(typed);
+    await box.press("Enter");
+    await page.waitForFunction((sent) => document.querySelector("[aria-label='Sparsity, exact value']").value === sent, sent);
+    assert.equal((await heard()).at(-1).value, sent);
+  }
+  await box.press("ArrowDown");
+  assert.equal((await heard()).at(-1).value, "0.65");
+}));
+
+test("an arrow key that is held on a slider is one change", () => withPage({}, async ({ page, says, heard }) => {
+  await says("Run complete");
+  const slider = page.getByRole("slider", { name: "Sparsity" });
+  await slider.focus();
+  for (let i = 0; i < 6; i++) await page.keyboard.press("ArrowRight");
+  await page.getByRole("button", { name: "Cancel" }).waitFor();
+  assert.deepEqual((await heard()).filter(({ type }) => type === "set"), [{ type: "set", name: "prune.sparsity", value: "0.8" }]);
+}));
+
+test("a preset exchanges the two methods and leaves the rest of the link", () => withPage({}, async ({ page, says, heard }) => {
+  await says("Run complete");
+  const preset = page.getByRole("combobox", { name: "Preset" });
+  assert.equal(await preset.locator("option:checked").textContent(), "Custom");
+  await preset.selectOption({ label: "Aggressive" });
+  const { type, fragment } = (await heard()).at(-1);
+  assert.deepEqual([type, fragment], ["link", "#v=1&m=lm-mamba2&tr=utrc:cut=0.3&sp=mrp:sparsity=0.7&seed=1"]);
+}));
+
+test("while a new run measures, the old figures stand dimmed and say so", () => withPage({ scenario: { tick: 100 } }, async ({ page, says }) => {
+  await says("Run complete");
+  const speed = page.locator(".card-figure.prefill");
+  assert.match(await speed.innerText(), /1\.34×/);
+  await page.getByRole("slider", { name: "Sparsity" }).press("ArrowRight");
+  await page.waitForFunction(() => document.querySelector(".card-figure.prefill").classList.contains("was"));
+  assert.match(await speed.innerText(), /1\.34×/);
+  assert.match(await speed.locator("h3").evaluate((node) => getComputedStyle(node, "::after").content), /being measured again/);
+  await says("Run complete");
+  assert.equal(await speed.evaluate((node) => node.classList.contains("was")), false);
 }));

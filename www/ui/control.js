@@ -4,28 +4,51 @@ import { el } from "./dom.js";
 
 /** How long a view from before a change may not undo what the person sees; views in flight are far younger. */
 const ECHO_MS = 1000;
+/** A slider moved by keys has been let go when no key came for so long: holding an arrow is one change. */
+const KEY_MS = 250;
 
-/** One named setting and the elements that show it. `send(value)` is called when the person has decided. */
+/**
+ * One named setting and the elements that show it. `send(value)` is called when the person has decided, `moving(value)`
+ * while a finger is still on it.
+ */
 export class Control {
   #elements;
   #editing = false;
   #sent;
   #shown;
+  #timer;
 
-  constructor(elements, send, redraw) {
+  constructor(elements, send, redraw, moving) {
     this.#elements = elements;
+    const decide = (element) => {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      this.#editing = false;
+      this.#sent = { over: this.#shown, at: performance.now() };
+      setTimeout(redraw, ECHO_MS);
+      send(typed(element));
+    };
     for (const element of elements) {
+      let byKey = false;
+      element.addEventListener("keydown", () => { byKey = true; });
+      element.addEventListener("pointerdown", () => { byKey = false; });
       element.addEventListener("input", () => {
         this.#editing = true;
-        for (const other of elements) if (other !== element) other.value = element.value;
+        for (const other of elements) if (other !== element) other.value = typed(element);
+        if (element.type === "range") moving?.(element.value);
       });
-      element.addEventListener("blur", () => { this.#editing = false; redraw(); });
-      element.addEventListener("change", () => {
+      element.addEventListener("blur", () => {
+        if (this.#timer) return decide(element);
         this.#editing = false;
-        this.#sent = { over: this.#shown, at: performance.now() };
-        setTimeout(redraw, ECHO_MS);
-        send(element.value);
+        return redraw();
       });
+      element.addEventListener("change", () => {
+        if (!(byKey && element.type === "range")) return decide(element);
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => decide(element), KEY_MS);
+        return undefined;
+      });
+      if (element.getAttribute?.("role") === "spinbutton") spins(element, elements);
     }
   }
 
@@ -37,6 +60,25 @@ export class Control {
     this.#shown = value;
     for (const element of this.#elements) if (element.value !== value) element.value = value;
   }
+}
+
+/** What was typed into a box for numbers, in the digits and with the point of the engine: "0,5" and "０．５" are 0.5. */
+export function typed({ value, inputMode }) {
+  return inputMode === "decimal" ? value.normalize("NFKC").trim().replace(/^([+-]?\d*),(\d+)$/, "$1.$2").replace("−", "-") : value;
+}
+
+/** Up and down in a box step as its slider does. */
+function spins(box, elements) {
+  const slider = elements.find((element) => element.type === "range");
+  if (!slider) return;
+  box.addEventListener("keydown", (event) => {
+    const step = { ArrowUp: "stepUp", ArrowDown: "stepDown" }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    slider[step]();
+    box.value = slider.value;
+    box.dispatchEvent(new Event("change"));
+  });
 }
 
 /** Radio buttons, or anything that can pretend to be one element with a value. */

@@ -2,6 +2,7 @@
 
 import { compact, count, error, megabytes, percent } from "../format.js";
 import { byId, cell, el, empty, fact, part, row, table } from "./dom.js";
+import { HELD, mark } from "./lasting.js";
 
 export function cost() {
   // Folded or not is the person's choice and outlives a redraw.
@@ -20,7 +21,12 @@ export function cost() {
       ...(cost.matrices.length ? [matrices(cost.matrices, open, (now) => { open = now; })] : []),
     ];
   });
-  return (view) => draw(view?.run?.cost);
+  return (view) => {
+    const run = view?.run;
+    mark(byId("cost").closest("section"), run?.was?.includes("cost") ?? false);
+    // Before anything is counted all of it is 0, which is no figure.
+    draw(run?.cost && HELD.cost(run) ? run.cost : undefined);
+  };
 }
 
 /** One decoded token: linear layers and head, counted. */

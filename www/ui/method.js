@@ -3,7 +3,8 @@
 import { Control, fill } from "./control.js";
 import { byId, el, part, text } from "./dom.js";
 
-const IN_VIEW = 2;
+/** The main knob is in view; the rest is a click away. */
+const IN_VIEW = 1;
 
 export const OFF = [{ id: "off", label: "Off" }];
 
@@ -22,7 +23,7 @@ export function methodControl(kind, title, first, list, app) {
   let knobs = [];
   const drawKnobs = part(box, (chosen) => {
     const drawn = (chosen?.knobs ?? []).map((knob) => drawKnob(kind, knob));
-    knobs = drawn.map(({ name, elements }) => [name, new Control(elements, set(name), app.redraw)]);
+    knobs = drawn.map(({ name, elements }) => [name, new Control(elements, set(name), app.redraw, (value) => app.moving(name, value))]);
     return folded(drawn.map(({ field }) => field));
   });
 
@@ -64,8 +65,8 @@ function drawKnob(kind, knob) {
   if (knob.kind.type === "number") {
     const { min, max, step } = knob.kind;
     const slider = el("input", { ...common, type: "range", min, max, step });
-    const box = el("input", { type: "number", inputmode: "decimal", min, max, step, "aria-label": `${knob.label}, exact value` });
-    return { name, elements: [slider, box], field: el("div", { class: "field" }, label, el("div", { class: "slide" }, slider, box), help) };
+    const box = el("input", { type: "text", role: "spinbutton", inputmode: "decimal", autocomplete: "off", "aria-valuemin": min, "aria-valuemax": max, "aria-label": `${knob.label}, exact value` });
+    return { name, elements: [slider, box], field: el("div", { class: "field" }, el("div", { class: "slide" }, label, box, slider), help) };
   }
   const input = knob.kind.type === "choice"
     ? el("select", common, ...knob.kind.options.map(([value, words]) => el("option", { value }, words)))

@@ -3,9 +3,7 @@
 import { timing } from "../format.js";
 import { compressions } from "./about.js";
 import { byId, el, part, text } from "./dom.js";
-
-/** Of a long prompt only its end leads into the text. */
-const LEAD = 90;
+import { mark } from "./lasting.js";
 
 export function output() {
   const baseline = side("Baseline");
@@ -14,25 +12,25 @@ export function output() {
 
   return (view, catalog) => {
     const run = view?.run;
-    const prompt = view?.settings.prompt ?? "";
-    baseline.draw(run?.baseline, prompt, "the model as it was trained", run?.speed?.baseline);
-    compressed.draw(run?.compressed, prompt, view ? treatment(view, catalog) : "", run?.speed?.compressed);
-    text(byId("parted"), run ? parted(run) : "");
+    baseline.draw(run, "baseline", "as it was trained");
+    compressed.draw(run, "compressed", view ? treatment(view, catalog) : "");
+    text(byId("parted"), run?.baseline && run.compressed ? parted(run) : "");
   };
 }
 
 function side(title) {
   const how = el("small");
-  const words = el("p", { class: "words" });
-  const speed = el("p", { class: "speed" });
-  const node = el("div", { class: "side" }, el("h3", {}, title, " ", how), words, speed);
-  const drawWords = part(words, ({ lead, side }) => (side ? spans(lead, side) : [el("span", { class: "empty" }, "Nothing generated yet.")]));
+  const words = el("p", { class: "words", tabindex: "0", "aria-label": `${title} text` });
+  const speed = el("span", { class: "speed" });
+  const node = el("div", { class: "side" }, el("div", { class: "row" }, el("h3", {}, title, " ", how), speed), words);
+  const drawWords = part(words, (side) => (side ? spans(side) : [el("span", { class: "empty" }, "Nothing generated yet.")]));
   return {
     node,
-    draw(side, prompt, treatment, measured) {
+    draw(run, name, treatment) {
       text(how, treatment);
-      drawWords({ lead: tail(prompt), side });
-      text(speed, side ? pace(side, measured) : "");
+      drawWords(run?.[name]);
+      text(speed, run?.[name] ? pace(run[name], run.speed?.[name]) : "");
+      mark(node, run?.was?.includes(name) ?? false);
     },
   };
 }
@@ -42,19 +40,13 @@ function pace(side, measured) {
   return measured ? `${tokens} · ${timing(measured.decode_tokens_per_s.value)} tokens/s, measured` : tokens;
 }
 
-function tail(prompt) {
-  const characters = Array.from(prompt);
-  return characters.length > LEAD ? `…${characters.slice(-LEAD).join("")}` : prompt;
-}
-
 /** Up to the difference, the rest of the word where it lies (marked), and what follows. */
-function spans(lead, side) {
+function spans(side) {
   const characters = Array.from(side.text);
   const at = Math.min(side.differs_at ?? characters.length, characters.length);
   const rest = characters.slice(at).join("");
   const word = /^\s*\S*/u.exec(rest)[0];
   return [
-    el("span", { class: "lead" }, lead),
     characters.slice(0, at).join(""),
     word ? el("mark", { title: "First difference" }, word) : undefined,
     rest.slice(word.length),
@@ -72,5 +64,5 @@ function parted({ baseline, compressed }) {
 
 /** "UTRC and Wanda", in the words of the catalog. */
 function treatment(view, catalog) {
-  return compressions(view, catalog).map((method) => method.label).join(" and ") || "nothing chosen: the same as the baseline";
+  return compressions(view, catalog).map((method) => method.label).join(" and ") || "nothing chosen, the same as the baseline";
 }

@@ -26,7 +26,7 @@ export function runBar(app) {
   addEventListener("keydown", (event) => {
     if (event.key === "Escape" && running()) app.send({ type: "cancel" });
   });
-  byId("settings").addEventListener("keydown", (event) => {
+  const enter = (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
     const field = document.activeElement;
@@ -35,7 +35,9 @@ export function runBar(app) {
     field.blur();
     field.focus();
     if (app.sent() === before) app.send({ type: "run" });
-  });
+  };
+  byId("settings").addEventListener("keydown", enter);
+  byId("prompt").addEventListener("keydown", enter);
 
   return (view, catalog, loading) => {
     const state = view?.status ?? { running: false, text: loading };

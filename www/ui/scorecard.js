@@ -2,6 +2,7 @@
 
 import { change, changeRange, count, metric, percent } from "../format.js";
 import { byId, cell, el, empty, part, row, table } from "./dom.js";
+import { mark } from "./lasting.js";
 
 const CAPTION = "Both models on the same items. In brackets the 95% interval; the change is paired, compressed minus baseline.";
 
@@ -26,8 +27,10 @@ export function scorecard() {
       ...definitions(list).map((words) => el("p", { class: "note" }, words)),
     ];
   });
+  const section = byId("scorecard").closest("section");
   return (view) => {
     const run = view?.run;
+    mark(section, run?.was?.includes("quality") ?? false);
     draw(run?.quality?.length ? run.quality : undefined);
     drawControls(run?.controls?.length ? run.controls : undefined);
     drawPublished(run?.published ?? undefined);
@@ -67,13 +70,15 @@ function scores(quality) {
 const figure = ({ value, low, high, n }, unit, like) =>
   cell(metric(value, unit, like), `(${metric(low, unit, like)} to ${metric(high, unit, like)}) n=${count(n)}`);
 
-function changed({ change: { value, low, high, n }, unit, higher_is_better: higher }, like) {
-  const interval = `(${changeRange(low, high, unit, like)}) n=${count(n)}`;
-  return cell(change(value, unit, like), interval, " ", el("span", { class: "tag" }, verdict(low, high, higher)));
+const WORDS = { better: "better", worse: "worse", not_significant: "not significant", too_few: "too few items", none: "no change" };
+
+function changed({ change: c, unit, higher_is_better: higher, verdict: said }, like) {
+  const interval = `(${changeRange(c.low, c.high, unit, like)}) n=${count(c.n)}`;
+  return cell(change(c.value, unit, like), interval, " ", el("span", { class: "tag" }, WORDS[said ?? verdict(c, higher)]));
 }
 
 /** An interval that holds 0 says nothing about the direction. */
-function verdict(low, high, higher) {
-  if (!(low > 0 || high < 0)) return "not significant";
+export function verdict({ low, high }, higher) {
+  if (!(low > 0 || high < 0)) return "not_significant";
   return low > 0 === higher ? "better" : "worse";
 }

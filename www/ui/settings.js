@@ -14,8 +14,9 @@ export function settings(app) {
   fit(form);
 
   const model = new Control([radioGroup(byId("model-choices"))], set("model"), app.redraw);
-  const drawModels = part(byId("model-choices"), (choices) => choices.map(modelChoice));
+  const drawModels = part(byId("model-choices"), (choices) => modelMenu(choices));
   const plain = PLAIN.map((name) => [name, new Control([byId(name)], set(name), app.redraw)]);
+  byId("temperature").setAttribute("role", "spinbutton");
   const methods = [
     methodControl("reduce", "Token reduction method", OFF, (_, catalog) => catalog.reductions, app),
     methodControl("prune", "Sparsity method", OFF, (_, catalog) => catalog.prunings, app),
@@ -23,7 +24,7 @@ export function settings(app) {
   ];
 
   return (view, catalog) => {
-    byId("fields").disabled = !view;
+    byId("fields").disabled = byId("prompt").disabled = !view;
     if (!view) return;
     drawModels(models(view, catalog));
     model.show(view.settings.model);
@@ -41,22 +42,42 @@ function fit(form) {
 
   const body = byId("settings-body");
   const phone = matchMedia("(max-width: 56rem)");
-  const fold = () => { body.open = !phone.matches; };
+  const fold = () => {
+    body.open = !phone.matches;
+    body.classList.add("fitted");
+  };
   phone.addEventListener("change", fold);
   fold();
 }
 
-/** The bundled models, and the one that the person opened. */
+/** The bundled models and those that the person opened, by what they can do: [[task, models]]. */
 function models(view, catalog) {
-  const own = view.model && !catalog.models.some((m) => m.id === view.model.id) ? [view.model] : [];
-  return [...catalog.models, ...own].map(({ id, label, family, parameters, bytes }) => ({ id, label, family, parameters, bytes }));
+  const own = view.model && !catalog.models.some((m) => m.id === view.model.id) ? [{ ...view.model, own: true }] : [];
+  const tasks = new Map();
+  for (const { id, label, family, parameters, bytes, own: opened } of [...catalog.models, ...own]) {
+    const [name, task] = opened ? [label, "Your files"] : label.split(", ");
+    tasks.set(task ?? "", [...(tasks.get(task ?? "") ?? []), { id, name, label, family, parameters, bytes }]);
+  }
+  return { tasks: [...tasks], chosen: view.settings.model };
 }
 
-function modelChoice({ id, label, family, parameters, bytes }) {
-  return el("label", { class: "choice" },
-    el("input", { type: "radio", name: "model", value: id }),
-    el("span", {}, el("b", {}, label), " ",
-      el("small", {}, `${family} · ${compact(parameters)}`, el("span", { class: "unseen" }, " parameters"), ` · ${megabytes(bytes)}`)));
+/** A line a task, a button a family, and what the chosen one is. */
+function modelMenu({ tasks, chosen }) {
+  const all = tasks.flatMap(([, models]) => models);
+  const about = all.find((m) => m.id === chosen);
+  return [
+    ...tasks.map(([task, models]) => el("div", { class: "task" }, el("span", { class: "name", "aria-hidden": "true" }, task), ...models.map(modelChoice))),
+    el("p", { class: "note", "aria-hidden": "true" }, about ? sizes(about) : ""),
+  ];
+}
+
+const sizes = ({ family, parameters, bytes }) => `${family} · ${compact(parameters)} parameters · ${megabytes(bytes)}`;
+
+function modelChoice(model) {
+  const { id, name, label } = model;
+  return el("label", { class: "chip", title: `${label}: ${sizes(model)}` },
+    el("input", { type: "radio", name: "model", value: id, "aria-label": `${label} ${sizes(model)}` }),
+    el("span", { "aria-hidden": "true" }, name));
 }
 
 /** Tasks that make sense for the model; the chosen one stays in the list in any case. */

@@ -2,6 +2,7 @@
 
 import { count, ratio, timing } from "../format.js";
 import { byId, cell, el, empty, part, row, table } from "./dom.js";
+import { mark } from "./lasting.js";
 
 export function speed() {
   const draw = part(byId("speed"), (state) => {
@@ -21,6 +22,7 @@ export function speed() {
   });
   return (view) => {
     const run = view?.run;
+    mark(byId("speed").closest("section"), run?.was?.includes("speed") ?? false);
     draw(run?.speed ? { speed: run.speed, backend: run.backend, why: view.backend_why } : undefined);
   };
 }

@@ -1,0 +1,36 @@
+// Named pairs of methods. A preset is the link of the page with the two methods exchanged, so everything else stays.
+
+import { json } from "../data.js";
+import { Control, fill } from "./control.js";
+import { byId } from "./dom.js";
+
+const CUSTOM = { id: "", label: "Custom" };
+
+export function presets(app) {
+  let list = [];
+  const select = byId("preset");
+  const control = new Control([select], (id) => {
+    const chosen = list.find((preset) => preset.id === id);
+    const fragment = app.view()?.fragment;
+    if (chosen && fragment) app.send({ type: "link", fragment: exchanged(fragment, chosen) });
+  }, app.redraw);
+
+  json("presets.json").then((found) => {
+    list = (Array.isArray(found) ? found : []).map((preset) => ({ ...preset, id: `${preset.reduce} ${preset.prune}` }));
+    app.redraw();
+  });
+
+  return (view) => {
+    if (!view) return;
+    const id = `${value(view.fragment, "tr")} ${value(view.fragment, "sp")}`;
+    const known = list.some((preset) => preset.id === id);
+    fill(select, [...(known ? [] : [CUSTOM]), ...list]);
+    control.show(known ? id : CUSTOM.id);
+  };
+}
+
+const value = (fragment, key) => new RegExp(`[#&]${key}=([^&]*)`).exec(fragment ?? "")?.[1] ?? "off";
+
+export function exchanged(fragment, { reduce, prune }) {
+  return fragment.replace(/([#&]tr=)[^&]*/, `$1${reduce}`).replace(/([#&]sp=)[^&]*/, `$1${prune}`);
+}
