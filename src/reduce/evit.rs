@@ -24,6 +24,7 @@ static ABOUT: About = About {
              output, no fused token. The released code keeps the lowest instead, see evit-released.",
     knobs: knobs![
         score::knob("clip"),
+        score::of_knob("mixer"),
         Knob {
             id: "fused",
             label: "Fused token",

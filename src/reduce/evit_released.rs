@@ -20,7 +20,7 @@ static ABOUT: About = About {
     summary: "Drops the tokens of highest score: the baseline as the released code of UTRC computes it.",
     source: "Read off the code of arXiv 2410.14725 (github wuyushuwys/ToR_SSM). Whether the paper's EViT rows come \
              from this path is not known.",
-    knobs: knobs![score::knob("clip")],
+    knobs: knobs![score::knob("clip"), score::of_knob("output")],
     families: &FAMILIES,
 };
 

@@ -18,14 +18,12 @@ mod random;
 mod reducer;
 mod schedule;
 mod score;
-#[cfg(all(test, not(target_arch = "wasm32")))]
-mod selections;
 mod stride;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
 mod tome;
 mod utrc;
 mod utrc_released;
-#[cfg(all(test, not(target_arch = "wasm32")))]
-mod vectors;
 
 pub use controls::{CONTROLS, controls};
 pub use reducer::{LayerTrace, Merge, Reducer};

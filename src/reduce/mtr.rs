@@ -24,6 +24,7 @@ static ABOUT: About = About {
              group sizes are ours.",
     knobs: knobs![
         score::knob("delta"),
+        score::of_knob("mixer"),
         score::features_knob("mixer"),
         Knob {
             id: "protected",

@@ -48,6 +48,23 @@ pub(super) const fn knob(default: &'static str) -> Knob {
     }
 }
 
+/// Which tensor clip, l1, l2, noclip and cosine are taken of, with a method's own default. The paper says "y" and not
+/// whether before the gate; its released code sees the mixer only from outside, after out_proj.
+pub(super) const fn of_knob(default: &'static str) -> Knob {
+    Knob {
+        id: "of",
+        label: "Importance of",
+        help: "What y is in clip, l1, l2, noclip and cosine. The paper leaves it open",
+        kind: KnobKind::Choice {
+            options: &[
+                ("mixer", "mixer output y, before the gate"),
+                ("output", "layer output, after out_proj"),
+            ],
+            default,
+        },
+    }
+}
+
 /// The features knob with a method's own default.
 pub(super) const fn features_knob(default: &'static str) -> Knob {
     Knob {
@@ -118,11 +135,13 @@ pub(super) fn scores(
     setting: &Setting,
 ) -> Tensor {
     let tokens = output.mixer.rows();
+    let is_output = has(setting, "of") && setting.choice("of") == "output";
+    let y = if is_output { output.hidden } else { output.mixer }; // [tokens, d_model or d_inner]
     match (setting.choice("score"), output.inputs) {
-        ("clip", _) => token_score(device, output.mixer, Score::Clip),
-        ("l1", _) => token_score(device, output.mixer, Score::L1),
-        ("l2", _) => token_score(device, output.mixer, Score::L2),
-        ("noclip", _) => token_score(device, output.mixer, Score::NoClip),
+        ("clip", _) => token_score(device, y, Score::Clip),
+        ("l1", _) => token_score(device, y, Score::L1),
+        ("l2", _) => token_score(device, y, Score::L2),
+        ("noclip", _) => token_score(device, y, Score::NoClip),
         ("delta", MixerInputs::Ssm(s)) => token_ssm(device, &s, SsmScore::Delta),
         ("implicit", MixerInputs::Ssm(s)) => token_ssm(device, &s, SsmScore::Implicit),
         ("row", MixerInputs::Attention(a)) => received(device, &a, Queries::Last),
@@ -130,7 +149,7 @@ pub(super) fn scores(
         ("cosine", _) => {
             let all: Vec<u32> = (0..tokens as u32).collect();
             let last = device.ids(&vec![tokens as u32 - 1; tokens]);
-            token_pairs(device, output.mixer, &device.ids(&all), &last)
+            token_pairs(device, y, &device.ids(&all), &last)
         }
         ("recency", _) => {
             let ramp: Vec<f32> = (0..tokens).map(|t| t as f32).collect();

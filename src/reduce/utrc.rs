@@ -28,6 +28,7 @@ static ABOUT: About = About {
              computes something else, see utrc-released.",
     knobs: knobs![
         score::knob("clip"),
+        score::of_knob("mixer"),
         score::features_knob("mixer"),
         Knob {
             id: "q_hidden",

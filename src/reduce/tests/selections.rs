@@ -1,10 +1,12 @@
-//! What every selection keeps, on every device that opens: the sheet's vectors V6 and V7, and small cases worked out
-//! by hand.
+//! What every selection keeps, on every device that opens: V6 and V7, which the released code of
+//! arXiv 2410.14725 gave, and small cases worked out by hand.
 
-use super::vectors::{applied, assert_near, devices, ids, llama, mamba, plan, run, setting};
-use super::{METHODS, Plan, check};
+use super::vectors::{
+    applied, assert_near, devices, ids, llama, mamba, plan, plan_of, run, setting,
+};
 use crate::backend::Device;
 use crate::config::ModelConfig;
+use crate::reduce::{METHODS, Plan, check};
 use pollster::block_on;
 
 fn kept(device: &Device, plan: &Plan) -> Vec<u32> {
@@ -21,18 +23,14 @@ fn v6_the_released_utrc_folds_the_even_places_into_the_second_token() {
     for device in devices() {
         let values: Vec<f32> = (1..=20).map(|v| v as f32).collect();
         let x = device.tensor(20, 1, &values);
-        let plan = plan(&device, &x, 4, "utrc-released");
-        assert_eq!(kept(&device, &plan)[..4], [1, 3, 5, 7]);
-        let (hidden, residual) = applied(&device, &plan, &x);
+        let folded = plan(&device, &x, 4, "utrc-released");
+        assert_eq!(kept(&device, &folded)[..4], [1, 3, 5, 7]);
+        let (hidden, residual) = applied(&device, &folded, &x);
         let rest = [4.0, 6.0, 8.0].into_iter().chain((9..=20).map(|v| v as f32));
         let with = |first: f32| -> Vec<f32> { [first].into_iter().chain(rest.clone()).collect() };
         assert_near(&device, &hidden, &with(14.0 / 3.0));
         assert_near(&device, &residual, &with(3.6));
-        assert_near(
-            &device,
-            &applied(&device, &super::vectors::plan(&device, &x, 4, "prefix"), &x).0,
-            &with(2.0),
-        );
+        assert_near(&device, &applied(&device, &plan(&device, &x, 4, "prefix"), &x).0, &with(2.0));
     }
 }
 
@@ -44,6 +42,23 @@ fn v7_evit_keeps_the_best_and_its_released_form_the_worst() {
         assert_eq!(of(&device, &V7, 4, "evit"), [0, 2, 4, 6, 8, 9]);
         // The released code keeps K + 1.
         assert_eq!(of(&device, &V7, 3, "evit-released"), [0, 1, 3, 5, 7, 8, 9]);
+    }
+}
+
+#[test]
+fn the_released_evit_scores_what_leaves_out_proj_and_the_paper_s_the_mixer() {
+    let rising: Vec<f32> = (0..10).map(|v| v as f32 + 1.0).collect();
+    for device in devices() {
+        let (mixer, hidden) = (device.tensor(10, 1, &V7), device.tensor(10, 1, &rising));
+        let of = |spec: &str| kept(&device, &plan_of(&device, [&mixer, &hidden], 3, spec));
+        let v7_lowest = [0, 1, 3, 5, 7, 8, 9];
+        assert_eq!(of("evit-released"), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(of("evit-released:of=mixer"), v7_lowest);
+        assert_eq!(of("evit"), [0, 2, 3, 4, 6, 8, 9]);
+        for score in ["clip", "l1", "l2", "noclip"] {
+            assert_eq!(of(&format!("evit:of=output,score={score}")), [3, 4, 5, 6, 7, 8, 9]);
+            assert_eq!(of(&format!("evit-released:score={score}")), [0, 1, 2, 3, 4, 5, 6]);
+        }
     }
 }
 
@@ -150,7 +165,8 @@ fn the_oracle_drops_filler_first_and_needs_the_marks() {
     for trace in block_on(reducer.trace(&device)).unwrap() {
         assert!(trace.pruned.iter().all(|t| t % 3 > 0), "layer {}", trace.layer);
     }
-    let reducer = super::Reducer::new(&mamba(6), &setting("evit:score=oracle"), 200).unwrap();
+    let reducer =
+        crate::reduce::Reducer::new(&mamba(6), &setting("evit:score=oracle"), 200).unwrap();
     let error = reducer.with_filler(&device, None).err().unwrap().to_string();
     assert!(error.contains("recall model"), "{error}");
 }
@@ -158,7 +174,7 @@ fn the_oracle_drops_filler_first_and_needs_the_marks() {
 #[test]
 fn a_progressive_schedule_cuts_the_same_and_later() {
     for config in [mamba(24), llama(24)] {
-        let lengths = |spec: &str| super::savings(&config, &setting(spec), 1000).unwrap();
+        let lengths = |spec: &str| crate::reduce::savings(&config, &setting(spec), 1000).unwrap();
         let (even, late) =
             (lengths("stride:cut=0.2"), lengths("stride:cut=0.2,schedule=progressive"));
         assert!((late.layers - even.layers).abs() < 3e-3, "{} {}", even.layers, late.layers);

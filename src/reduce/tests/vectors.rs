@@ -1,11 +1,11 @@
-//! The test vectors of the research sheet (worked out by hand there), on every device that opens.
+//! Small cases V1 to V10 whose answers were worked out by hand, on every device that opens.
 
-use super::reducer::apply;
-use super::{Edges, Job, METHODS, Plan, Reducer, Savings, Schedule, check, savings};
 use crate::backend::{Device, Tensor};
 use crate::config::ModelConfig;
 use crate::method::Setting;
 use crate::models::{AttentionInputs, Hooks, LayerOutput, MixerInputs, SsmInputs};
+use crate::reduce::reducer::apply;
+use crate::reduce::{Edges, Job, METHODS, Plan, Reducer, Savings, Schedule, check, savings};
 use crate::{Result, Rng};
 use pollster::block_on;
 
@@ -19,7 +19,7 @@ pub(super) fn devices() -> Vec<Device> {
 }
 
 pub(super) fn setting(spec: &str) -> Setting {
-    Setting::parse(spec, &super::abouts()).unwrap().unwrap()
+    Setting::parse(spec, &crate::reduce::abouts()).unwrap().unwrap()
 }
 
 pub(super) fn mamba(n_layer: usize) -> ModelConfig {
@@ -72,6 +72,21 @@ pub(super) fn with_output<R>(
         }),
     };
     f(LayerOutput { layer, hidden: x, residual: x, mixer: x, inputs })
+}
+
+/// The plan for an SSM layer whose mixer output is `mixer` and whose output after out_proj is `hidden`.
+pub(super) fn plan_of(
+    device: &Device,
+    [mixer, hidden]: [&Tensor; 2],
+    remove: usize,
+    spec: &str,
+) -> Plan {
+    let setting = setting(spec);
+    let method = METHODS.iter().find(|m| m.about().id == setting.about.id).unwrap();
+    let job = Job { removable: 0..mixer.rows(), remove, oracle: None, salt: 0 };
+    with_output(device, mixer, 0, true, |output| {
+        method.plan(device, &LayerOutput { hidden, ..output }, &job, &setting)
+    })
 }
 
 /// The plan for such a layer, without guards.
