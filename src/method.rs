@@ -15,6 +15,7 @@ const MAX_SPEC: usize = 512;
 
 /// A method's description of itself.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct About {
     /// Short name used in SPECs and links.
     pub id: &'static str,
@@ -31,6 +32,7 @@ pub struct About {
 
 /// One setting of a method.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Knob {
     pub id: &'static str,
     pub label: &'static str,
@@ -41,6 +43,7 @@ pub struct Knob {
 
 /// The values a knob takes.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum KnobKind {
     /// A number; `step` is what a slider moves by.

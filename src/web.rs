@@ -4,7 +4,7 @@
 //! one item). A message that turns out to be wrong costs nothing: the interrupted run starts again.
 
 use crate::pace::Pace;
-use crate::session::protocol::{Event, Message, Request};
+use crate::session::protocol::{Event, Numbered, Request};
 use crate::session::{Library, Next, Session};
 use serde::Serialize;
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 /// What the message handler and the driver share.
 #[derive(Default)]
 struct Inbox {
-    requests: VecDeque<Request>,
+    requests: VecDeque<(u64, Request)>,
     wake: Option<futures_channel::oneshot::Sender<()>>,
     pace: Pace,
 }
@@ -30,7 +30,7 @@ pub fn start() {
     let on_message =
         Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             match read(event.data()) {
-                Ok(request) => receiver.borrow_mut().put(request),
+                Ok((id, request)) => receiver.borrow_mut().put(id, request),
                 Err(e) => post_failure(&format!("A message of the page was not understood: {e}")),
             }
         });
@@ -44,15 +44,17 @@ pub fn start() {
     wasm_bindgen_futures::spawn_local(drive(inbox));
 }
 
-fn read(data: JsValue) -> Result<Request, String> {
-    let message: Message = serde_wasm_bindgen::from_value(data).map_err(|e| e.to_string())?;
-    Request::try_from(message).map_err(|e| e.to_string())
+fn read(data: JsValue) -> Result<(u64, Request), String> {
+    let numbered = serde_wasm_bindgen::from_value(data.clone());
+    let Numbered { id } = numbered.map_err(|e| e.to_string())?;
+    let request = serde_wasm_bindgen::from_value(data).map_err(|e| e.to_string())?;
+    Ok((id, request))
 }
 
 impl Inbox {
-    fn put(&mut self, request: Request) {
+    fn put(&mut self, id: u64, request: Request) {
         self.pace.cancel();
-        self.requests.push_back(request);
+        self.requests.push_back((id, request));
         if let Some(wake) = self.wake.take() {
             // The driver may be gone only when the worker is.
             let _ = wake.send(());
@@ -65,7 +67,7 @@ async fn drive(inbox: Rc<RefCell<Inbox>>) {
     let mut interrupted = false;
     loop {
         let request = inbox.borrow_mut().requests.pop_front();
-        let Some(request) = request else {
+        let Some((id, request)) = request else {
             if let (true, Some(session)) = (interrupted, session.as_mut()) {
                 let pace = Pace::default();
                 inbox.borrow_mut().pace = pace.clone();
@@ -83,7 +85,7 @@ async fn drive(inbox: Rc<RefCell<Inbox>>) {
         }
         let Some(session) = session.as_mut() else { continue };
         let cancels = matches!(request, Request::Cancel);
-        interrupted = match session.handle(request) {
+        interrupted = match session.handle(id, request) {
             Next::Run => true,
             Next::Nothing => interrupted && !cancels,
         };

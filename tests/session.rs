@@ -8,24 +8,61 @@ use whittle::pace::Pace;
 use whittle::session::protocol::{Event, Request};
 use whittle::session::{Library, Next, Session};
 
-/// Sets controls one after the other, runs, and gives the last view.
+/// Sets controls one after the other, runs, and gives the last view, with the run's parts put together under `run`.
 fn view_after(controls: &[(&str, &str)]) -> Value {
     let last = Rc::new(RefCell::new(Value::Null));
-    let seen = last.clone();
+    let parts = Rc::new(RefCell::new(Vec::new()));
+    let (seen, heard) = (last.clone(), parts.clone());
     let library = Library::new(env!("CARGO_MANIFEST_DIR"));
-    let mut session = Session::new(library, move |event| {
-        if let Event::View(view) = event {
+    let mut session = Session::new(library, move |event| match event {
+        Event::View(view) => {
             *seen.borrow_mut() = serde_json::to_value(&view).expect("a view is JSON");
         }
+        Event::Result { run, part } => {
+            heard.borrow_mut().push((run, serde_json::to_value(&part).expect("a part is JSON")));
+        }
+        _ => {}
     });
-    for (name, value) in controls {
+    for (id, (name, value)) in (1..).zip(controls) {
         let request = Request::Set { name: (*name).into(), value: (*value).into() };
-        assert_eq!(session.handle(request), Next::Run, "{name}={value}: {}", last.borrow());
+        assert_eq!(session.handle(id, request), Next::Run, "{name}={value}: {}", last.borrow());
+        assert_eq!(last.borrow()["answers"], id);
     }
     pollster::block_on(session.run(&Pace::default()));
-    let view = last.take();
-    assert_eq!(view["run"]["finished"], true, "{}", view["notices"]);
+    let mut view = last.take();
+    assert_eq!(view["status"]["state"], "complete", "{}", view["notices"]);
+    let (number, parts) = (view["run"].as_u64().expect("a run"), parts.take());
+    assert!(parts.iter().all(|(run, _)| *run == number));
+    view["run"] = together(parts.into_iter().map(|(_, part)| part));
     view
+}
+
+/// What the parts of a run say in the end, as the page puts them together.
+fn together(parts: impl Iterator<Item = Value>) -> Value {
+    let mut run = serde_json::json!({ "finished": false, "controls": [] });
+    for part in parts {
+        match part["kind"].as_str().expect("a kind") {
+            "text" => {
+                let side = part["side"].as_str().expect("a side").to_string();
+                let known = run[&side]["text"].as_str().unwrap_or_default();
+                let kept = known.chars().take(part["at"].as_u64().expect("a place") as usize);
+                let text: String =
+                    kept.chain(part["text"].as_str().expect("text").chars()).collect();
+                run[&side]["text"] = text.into();
+            }
+            "control" => {
+                run["controls"].as_array_mut().expect("a list").push(part["control"].clone())
+            }
+            "done" => run["finished"] = true.into(),
+            kind @ ("cost" | "quality" | "speed" | "trace" | "published") => {
+                run[kind] = part[kind].clone();
+            }
+            "begin" | "first_number" => {}
+            other => panic!("a part of kind {other}"),
+        }
+    }
+    assert_eq!(run["finished"], true);
+    run
 }
 
 /// Quality, link and texts of the last view.

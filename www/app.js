@@ -1,6 +1,9 @@
-// The page: starts the engine, keeps the newest view, draws it at most once a frame. It measures nothing itself.
+// The page: starts the engine, keeps the newest view and its run, draws them at most once a frame. It measures nothing itself.
+
+/** @import { App, Catalog, Engine, Failure, Panel, RunView, Shown, View } from "./state.js" */
 
 import { startEngine } from "./engine.js";
+import { newRun, take } from "./run.js";
 import { about } from "./ui/about.js";
 import { cost } from "./ui/cost.js";
 import { byId } from "./ui/dom.js";
@@ -22,29 +25,41 @@ import { trace } from "./ui/trace.js";
 /** After this long without a sign of life the person is told what is being waited for. */
 const SLOW_MS = 10_000;
 
+/** @type {Engine} */
 let engine;
+/** @type {Catalog | undefined} */
 let catalog;
+/** @type {View | undefined} */
 let view;
+/** The run whose parts are coming in. @type {RunView | undefined} */
+let run;
+/** @type {Shown | undefined} */
+let shown;
+/** @type {Failure | undefined} */
 let failure;
 let loading = "";
 let slow;
+/** Rises for as long as the page lives, over restarts of the engine too: controls remember the number of their change. */
 let sent = 0;
 let frame;
 
+/** @type {App} */
 const app = {
-  view: () => view,
+  view: () => shown,
   failure: () => failure,
   sent: () => sent,
   redraw() {
+    shown = view && { ...view, run: run?.number === view.run ? run : undefined };
     frame ??= requestAnimationFrame(draw);
   },
-  send(message, transfer) {
+  send(request, transfer) {
     sent += 1;
     // A file that could not be read is forgotten with the next thing the person does.
     if (failure?.action === "dismiss") failure = undefined;
-    // What is on the page answers an older question until the next view.
+    // What is on the page answers an older question until a view knows of this one.
     byId("results").setAttribute("aria-busy", "true");
-    engine.send(message, transfer);
+    engine.send({ id: sent, ...request }, transfer);
+    return sent;
   },
   /** A slider is under the finger: what the results show is no longer what is chosen. */
   moving() {
@@ -63,7 +78,7 @@ const app = {
 };
 
 function start() {
-  catalog = view = failure = undefined;
+  catalog = view = run = failure = undefined;
   loading = "Loading the engine (WebAssembly).";
   clearTimeout(slow);
   slow = setTimeout(() => {
@@ -79,30 +94,41 @@ function start() {
     },
     view(event) {
       view = event;
-      byId("results").removeAttribute("aria-busy");
+      if (view.answers >= sent) byId("results").removeAttribute("aria-busy");
+      app.redraw();
+    },
+    status(status) {
+      if (view) view = { ...view, status };
+      app.redraw();
+    },
+    result(number, part) {
+      if (run?.number !== number) run = newRun(number);
+      take(run, part);
       app.redraw();
     },
     failed(event) {
       clearTimeout(slow);
-      catalog = view = undefined;
+      catalog = view = run = undefined;
       failure = event;
       loading = "The engine is not running.";
       app.redraw();
     },
   });
+  app.send({ type: "hello", fragment: location.hash, base: document.baseURI });
 }
 
 theme();
 tabs();
 files(app);
-const last = lasting();
+const held = lasting();
+/** @type {Panel[]} */
 const panels = [settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), trace(), scorecard(), speed(), cost(), about()];
 
 function draw() {
   frame = undefined;
   // A view means something only together with what can be chosen.
-  const shown = last(catalog && view);
-  for (const panel of panels) panel(shown, catalog, loading);
+  const drawn = held(catalog && shown);
+  for (const panel of panels) panel(drawn, /** @type {Catalog} */ (catalog), loading);
 }
 
 // Followed as a link this would change the fragment, which holds the settings.

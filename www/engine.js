@@ -1,17 +1,21 @@
 // The engine as the page sees it: a dedicated worker that is told what a person did and answers with views.
 
+/** @import { Ask, Engine, Event, Failure, Hearer } from "./state.js" */
+
 /** What this page speaks; src/session/protocol.rs holds the same number. */
-const PROTOCOL = 1;
+const PROTOCOL = 2;
 
 /**
- * Starts a worker and greets it. `hear` has catalog(catalog), view(view) and failed(failure), the last at most once.
- * A failure is { text, action }, where action is "restart" or "reload".
+ * Starts a worker. `hear.failed` is called at most once, and then nothing else is.
+ * @param {Hearer} hear
+ * @returns {Engine}
  */
 export function startEngine(hear) {
   let worker;
   let ready = false;
   let over = false;
 
+  /** @param {Failure["action"]} action */
   const fail = (text, action = "restart") => {
     if (over) return;
     over = true;
@@ -26,11 +30,17 @@ export function startEngine(hear) {
             "worker-start.js, worker.js and worker_bg.wasm must lie beside index.html, with wasm served as application/wasm.",
     );
 
+  /** @param {Event | { type: "failed", text: string }} event */
   const heard = (event) => {
     if (over) return;
-    if (event?.type === "failed") return broke(event.text);
-    if (event?.type === "view") return hear.view(event);
-    if (event?.type !== "catalog") return undefined;
+    switch (event?.type) {
+      case "failed": return broke(event.text);
+      case "view": return hear.view(event);
+      case "status": return hear.status(event.status);
+      case "result": return hear.result(event.run, event.part);
+      case "catalog": break;
+      default: return;
+    }
     if (event.version !== PROTOCOL) {
       return fail(
         `This page and its engine are of different versions (protocol ${PROTOCOL} and ${event.version}), so they were not ` +
@@ -39,7 +49,7 @@ export function startEngine(hear) {
       );
     }
     ready = true;
-    return hear.catalog(event);
+    hear.catalog(event);
   };
 
   try {
@@ -56,9 +66,9 @@ export function startEngine(hear) {
     };
     worker.onmessageerror = () => broke("a message could not be read");
   }
-  const send = (message, transfer = []) => {
-    if (!over) worker?.postMessage(message, transfer);
+  return {
+    send(ask, transfer = []) {
+      if (!over) worker?.postMessage(ask, transfer);
+    },
   };
-  send({ type: "hello", fragment: location.hash, base: document.baseURI });
-  return { send };
 }

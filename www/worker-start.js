@@ -1,3 +1,4 @@
+export {};
 // The worker's first lines: load the engine, keep what the page says meanwhile, hand it over in order.
 const early = [];
 const keep = (event) => early.push(event.data);
@@ -6,6 +7,7 @@ addEventListener("message", keep);
 addEventListener("unhandledrejection", (event) => reportError(event.reason));
 
 try {
+  // @ts-ignore: the build makes it.
   const engine = await import("./worker.js");
   await engine.default();
 } catch (error) {

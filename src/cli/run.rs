@@ -3,7 +3,7 @@
 use super::{BackendArg, load};
 use crate::eval::{Estimate, Quality};
 use crate::pace::Pace;
-use crate::session::protocol::{RunView, Status};
+use crate::session::protocol::{Cost, RunView, Status};
 use crate::session::spec::{Link, OWN, RunSpec};
 use crate::session::{Engine, run as run_session};
 use crate::{Error, Result};
@@ -176,7 +176,12 @@ fn print(spec: &RunSpec, view: &RunView) {
             range(&s.decode_ratio, 3)
         );
     }
-    let cost = &view.cost;
+    view.cost.iter().for_each(print_cost);
+    println!("\nbaseline     {}", view.baseline.text);
+    println!("compressed   {}", view.compressed.text);
+}
+
+fn print_cost(cost: &Cost) {
     println!("\ncounted, not measured");
     println!(
         "FLOPs saved in a prefill: {:.1} % of the layers, {:.1} % in all",
@@ -198,8 +203,6 @@ fn print(spec: &RunSpec, view: &RunView) {
             d.text
         );
     }
-    println!("\nbaseline     {}", view.baseline.text);
-    println!("compressed   {}", view.compressed.text);
 }
 
 /// Controls and, where it was asked for, the released code's scorer.

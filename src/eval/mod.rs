@@ -20,7 +20,8 @@ pub use tasks::{Task, abouts, files, no_context};
 use serde::Serialize;
 
 /// One quality metric of a baseline and a compressed model on the same items.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Quality {
     /// "accuracy", "perplexity", "bits_per_byte", "bits_per_target", "context_benefit", "context_benefit_nats"
     pub metric: &'static str,
@@ -40,7 +41,8 @@ pub struct Quality {
 }
 
 /// Speed of the two, measured in turns in one process.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Speed {
     pub prompt_tokens: usize,
     pub decode_tokens: usize,
@@ -51,7 +53,8 @@ pub struct Speed {
     pub decode_ratio: Estimate,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct SpeedSide {
     pub prefill_tokens_per_s: Estimate,
     pub decode_tokens_per_s: Estimate,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// A number with its 95 % interval and the items it rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Estimate {
     pub value: f64,
     pub low: f64,

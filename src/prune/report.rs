@@ -9,7 +9,8 @@ use crate::models::{Edits, Linear};
 use serde::Serialize;
 
 /// What pruning did to one matrix.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct MatrixReport {
     /// Checkpoint name.
     pub name: String,

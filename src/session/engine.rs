@@ -144,6 +144,11 @@ impl Engine {
         Ok(files)
     }
 
+    /// The user's own model, if one is open.
+    pub fn own(&self) -> Option<&Loaded> {
+        self.own.as_deref()
+    }
+
     /// Takes a model of the user's own. What was open before stays when this fails.
     pub fn open_own(&mut self, files: Vec<(String, Vec<u8>)>) -> Result<Rc<Loaded>> {
         let loaded = Rc::new(open(files)?);

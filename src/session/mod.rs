@@ -2,9 +2,13 @@
 
 mod beside;
 pub mod calibration;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod declarations;
 mod decode;
 mod engine;
+mod fits;
 mod library;
+mod parts;
 pub mod protocol;
 mod run;
 pub mod spec;
@@ -17,8 +21,10 @@ pub use run::{Show, run};
 
 use crate::pace::Pace;
 use crate::{Error, Result, eval, prune, reduce};
+use parts::Told;
 use protocol::{
-    Catalog, Event, ModelChoice, ModelView, Notice, Request, RunView, Status, VERSION, View,
+    Catalog, Event, Level, ModelChoice, ModelView, Notice, Request, RunView, State, Status,
+    VERSION, View,
 };
 use spec::{BACKENDS, Link, OWN, RunSpec};
 
@@ -45,9 +51,10 @@ impl Session {
         Session { engine, spec: RunSpec::first(), view, runs: 0, emit: Box::new(emit) }
     }
 
-    /// Takes a request in; a run that it asks for is started by [`Session::run`].
-    pub fn handle(&mut self, request: Request) -> Next {
+    /// Takes a request in and answers it with a view; a run that it asks for is started by [`Session::run`].
+    pub fn handle(&mut self, id: u64, request: Request) -> Next {
         self.view.notices.clear();
+        self.view.answers = id;
         let next = match request {
             Request::Hello { fragment, .. } => {
                 (self.emit)(Event::Catalog(catalog()));
@@ -61,7 +68,7 @@ impl Session {
             Request::Run => Next::Run,
             Request::Cancel => {
                 self.view.run = None;
-                self.view.status = Status { text: "Cancelled".into(), ..Status::default() };
+                self.view.status = ended(State::Cancelled, "Cancelled");
                 Next::Nothing
             }
             Request::Reset => {
@@ -78,8 +85,11 @@ impl Session {
         };
         if next == Next::Run {
             self.view.run = None;
-            self.view.status = Status { running: true, text: "Starting".into(), progress: None };
+            let text = "Starting".into();
+            self.view.status =
+                Status { state: State::Running, running: true, text, progress: None };
         }
+        self.view.why_not = fits::why_not(&self.spec, self.engine.own());
         self.show();
         next
     }
@@ -90,7 +100,7 @@ impl Session {
             Ok(Some(link)) => {
                 self.check_model(&link);
                 for note in link.notes {
-                    self.notice("warning", note);
+                    self.notice(Level::Warning, note);
                 }
                 self.spec = link.spec;
                 Next::Run
@@ -98,7 +108,7 @@ impl Session {
             Ok(None) if first => Next::Run,
             Ok(None) => Next::Nothing,
             Err(e) => {
-                self.notice("error", format!("The link was not used. {e}"));
+                self.notice(Level::Error, format!("The link was not used. {e}"));
                 if first { Next::Run } else { Next::Nothing }
             }
         }
@@ -113,47 +123,43 @@ impl Session {
                 link.model_hash,
                 &here[..16]
             );
-            self.notice("warning", text);
+            self.notice(Level::Warning, text);
         }
     }
 
     fn refuse(&mut self, error: &Error) -> Next {
-        self.notice("error", error.to_string());
+        self.notice(Level::Error, error.to_string());
         Next::Nothing
     }
 
-    fn notice(&mut self, level: &'static str, text: String) {
+    fn notice(&mut self, level: Level, text: String) {
         self.view.notices.push(Notice { level, text });
     }
 
     /// Runs the settings as they are. A lost GPU is opened again once; then the CPU takes over.
     pub async fn run(&mut self, pace: &Pace) {
-        self.runs += 1;
         self.fit().await;
         let mut spec = self.spec.clone();
         let mut result = self.attempt(&spec, pace).await;
-        for again in ["once more on the GPU", "on the CPU"] {
+        for second in [true, false] {
             let Err(Error::Gpu(why)) = &result else { break };
-            if again == "on the CPU" || spec.backend == spec::Backend::Cpu {
+            let goes_on_gpu = second && spec.backend != spec::Backend::Cpu;
+            let again = if goes_on_gpu { "once more on the GPU" } else { "on the CPU" };
+            if !goes_on_gpu {
                 spec.backend = spec::Backend::Cpu;
             }
-            self.notice(
-                "warning",
-                format!("The GPU failed ({why}). The run starts again {again}."),
-            );
+            let text = format!("The GPU failed ({why}). The run starts again {again}.");
+            self.notice(Level::Warning, text);
             result = self.attempt(&spec, pace).await;
         }
         match result {
-            Ok(run) => {
-                self.view.run = Some(run);
-                self.view.status = done("Run complete");
-            }
+            Ok(()) => self.view.status = ended(State::Complete, "Run complete"),
             // Whoever cancelled has already said what comes next.
             Err(Error::Cancelled) => return,
             Err(e) => {
-                self.notice("error", e.to_string());
+                self.notice(Level::Error, e.to_string());
                 self.view.run = None;
-                self.view.status = done("Stopped by an error");
+                self.view.status = ended(State::Failed, "Stopped by an error");
             }
         }
         self.show();
@@ -169,27 +175,32 @@ impl Session {
             let text = format!(
                 "With these layers of this model a cut of {most} is the most there is; it was set to that."
             );
-            self.notice("warning", text);
+            self.notice(Level::Warning, text);
         }
     }
 
-    async fn attempt(&mut self, spec: &RunSpec, pace: &Pace) -> Result<RunView> {
+    /// One run under a number of its own, told piece by piece.
+    async fn attempt(&mut self, spec: &RunSpec, pace: &Pace) -> Result<()> {
+        self.runs += 1;
+        self.view.run = Some(self.runs);
         let loaded = self.engine.model(&spec.model).await?;
         self.view.model = Some(loaded.view.clone());
         let chosen = self.engine.device(spec.backend, &loaded).await?;
         self.view.backend = chosen.device.label();
         self.view.backend_why = chosen.why;
-        let (view, emit, settings) = (&mut self.view, &self.emit, &self.spec);
-        let fragment = settings.fragment(&loaded.view.sha256);
-        let values = settings.values();
-        let mut show = |run: &RunView, status: Status| {
-            view.run = Some(run.clone());
-            view.status = status;
-            view.settings = values.clone();
-            view.fragment = fragment.clone();
-            emit(Event::View(Box::new(view.clone())));
+        self.show();
+        let (mut told, number) = (Told::default(), self.runs);
+        let (status, emit) = (&mut self.view.status, &self.emit);
+        let mut show = |run: &RunView, now: Status| {
+            for part in told.news(run) {
+                emit(Event::Result { run: number, part });
+            }
+            if *status != now {
+                *status = now.clone();
+                emit(Event::Status { status: now });
+            }
         };
-        run(&mut self.engine, spec, self.runs, pace, &mut show).await
+        run(&mut self.engine, spec, number, pace, &mut show).await.map(drop)
     }
 
     fn show(&mut self) {
@@ -206,8 +217,9 @@ impl Session {
     }
 }
 
-fn done(text: &str) -> Status {
-    Status { running: false, text: text.into(), progress: Some(1.0) }
+fn ended(state: State, text: &str) -> Status {
+    let progress = (state == State::Complete).then_some(1.0);
+    Status { state, running: false, text: text.into(), progress }
 }
 
 /// Everything that can be chosen.

@@ -1,9 +1,14 @@
 //! The whole conversation between a page and the engine: [`Request`] in, [`Event`] out.
 //!
-//! The page sends what a person did; the engine answers with a complete picture of what is to be shown. A page
-//! that draws the newest [`View`] can never show a stale number: a superseded run is simply not in it.
+//! The page sends what a person did, each request with a number that rises. The engine answers with a small
+//! [`View`], which says the number of the request it answers, and tells what a run finds as [`Part`]s: each part is
+//! sent once, and adds to or replaces what was told of the same run before. A view names the run that belongs to
+//! its settings, so a page that shows the run of its newest view can never show a stale number as a current one.
 //! Controls have names: `model`, `seed`, `prompt`, `tokens`, `temperature`, `backend`; `eval`, `reduce` and `prune`
 //! (an id, or "off" for the last two); and `eval.KNOB`, `reduce.KNOB`, `prune.KNOB` for the knobs of what is chosen.
+//!
+//! `www/protocol.d.ts` declares the same for the page's scripts. It is made from the types here by a test, see
+//! `super::declarations`.
 
 use crate::eval::{Quality, Speed};
 use crate::method::About;
@@ -12,10 +17,20 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Raised whenever a message changes its meaning; the page refuses to talk to another version.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// The number of a request. Stands beside its fields in the message: `{ id: 7, type: "run" }`.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Numbered {
+    #[serde(default)]
+    pub id: u64,
+}
 
 /// What a person did.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Request {
     /// First message. `fragment` is location.hash (hostile), `base` is document.baseURI.
     Hello { fragment: String, base: String },
@@ -23,7 +38,7 @@ pub enum Request {
     Set { name: String, value: String },
     /// Start a run with the settings as they are.
     Run,
-    /// Stop the run that is on; what it measured so far is dropped.
+    /// Stop the run that is on; what it measured so far is no longer current.
     Cancel,
     /// The address changed by hand or by the back button.
     Link { fragment: String },
@@ -35,9 +50,11 @@ pub enum Request {
 
 /// A file that the user opened.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct File {
     pub name: String,
     #[serde(with = "serde_bytes")]
+    #[cfg_attr(test, ts(type = "Uint8Array"))]
     pub bytes: Vec<u8>,
 }
 
@@ -47,65 +64,36 @@ impl std::fmt::Debug for File {
     }
 }
 
-/// A message as it arrives: every field that any request has. A tagged enum would cost the page 6 kB.
-#[derive(Deserialize)]
-pub struct Message {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    fragment: String,
-    #[serde(default)]
-    base: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    value: String,
-    #[serde(default)]
-    files: Vec<File>,
-}
-
-impl TryFrom<Message> for Request {
-    type Error = crate::Error;
-
-    fn try_from(m: Message) -> crate::Result<Request> {
-        Ok(match m.kind.as_str() {
-            "hello" => Request::Hello { fragment: m.fragment, base: m.base },
-            "set" => Request::Set { name: m.name, value: m.value },
-            "run" => Request::Run,
-            "cancel" => Request::Cancel,
-            "link" => Request::Link { fragment: m.fragment },
-            "reset" => Request::Reset,
-            "open" => Request::Open { files: m.files },
-            other => {
-                let expected = "hello, set, run, cancel, link, reset or open";
-                return Err(crate::Error::input("message type", other, expected));
-            }
-        })
-    }
-}
-
 /// What the engine says.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// Once, before anything else: everything that can be chosen.
     Catalog(Catalog),
-    /// Everything that is to be shown now. At most about 20 a second.
+    /// After every request, and when the model, the device or a notice changes.
     View(Box<View>),
+    /// How far the run is; stands for the newest view's `status`. At most about 20 a second.
+    Status { status: Status },
+    /// A piece of a run.
+    Result { run: u64, part: Part },
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Catalog {
     pub version: u32,
     pub models: Vec<ModelChoice>,
     pub reductions: Vec<&'static About>,
     pub prunings: Vec<&'static About>,
     pub evaluations: Vec<&'static About>,
+    /// Id and name for people.
     pub backends: Vec<(&'static str, &'static str)>,
 }
 
 /// A bundled model before it is loaded.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ModelChoice {
     pub id: String,
     pub label: String,
@@ -117,14 +105,22 @@ pub struct ModelChoice {
     pub evaluations: Vec<String>,
 }
 
-/// The page as it should look now.
+/// Control name (`reduce`, `prune.pattern`..) -> what it could be set to -> why that cannot be chosen with this model.
+/// What is not named can be chosen.
+pub type WhyNot = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The settings and what is known without a run.
 #[derive(Debug, Clone, Serialize, Default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct View {
+    /// The number of the newest request that this view knows of.
+    pub answers: u64,
     /// Control name -> value, as the engine understood it.
     pub settings: BTreeMap<String, String>,
+    pub why_not: WhyNot,
     /// The address fragment that reproduces these settings, starting with '#'.
     pub fragment: String,
-    /// "CPU (wasm simd128)" and why it was chosen.
+    /// "CPU (wasm simd128)" and why it was chosen; empty before a device was.
     pub backend: String,
     pub backend_why: String,
     pub model: Option<ModelView>,
@@ -132,27 +128,55 @@ pub struct View {
     /// Messages that need reading: what happened, what was done, what one can do.
     pub notices: Vec<Notice>,
     /// The run that belongs to these settings; absent when there is none yet.
-    pub run: Option<RunView>,
+    pub run: Option<u64>,
 }
 
-#[derive(Debug, Clone, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Status {
+    pub state: State,
+    /// Whether a run is on or about to be.
     pub running: bool,
-    /// "Loading model", "Pruning layer 2 of 6", "Run complete", "Cancelled"...
+    /// For people: "Loading model", "Pruning layer 2 of 6", "Run complete", "Cancelled"...
     pub text: String,
     /// Share done, 0..=1; absent when unknown.
     pub progress: Option<f64>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// What the engine is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing was run yet.
+    #[default]
+    Idle,
+    Running,
+    Complete,
+    Cancelled,
+    /// A notice says why.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Notice {
-    /// "error", "warning" or "info".
-    pub level: &'static str,
+    pub level: Level,
     pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    Error,
+    Warning,
+    Info,
 }
 
 /// The loaded model.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ModelView {
     pub id: String,
     pub label: String,
@@ -166,8 +190,63 @@ pub struct ModelView {
     pub ignored: Vec<String>,
 }
 
+/// A piece of what a run found. A page puts the pieces of one run together to what [`RunView`] holds; a later piece of
+/// the same kind stands for the earlier one, but for `text`, which goes on from `at`, and `control`, which is one more.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Part {
+    /// The first of a run.
+    Begin {
+        link: String,
+        backend: String,
+    },
+    /// A side's text from character `at` on.
+    Text {
+        side: Which,
+        at: usize,
+        text: String,
+        tokens: usize,
+        /// Of both sides.
+        differs_at: Option<usize>,
+        done: bool,
+    },
+    FirstNumber {
+        ms: f64,
+    },
+    Cost {
+        cost: Box<Cost>,
+    },
+    Quality {
+        quality: Vec<Quality>,
+    },
+    Speed {
+        speed: Box<Speed>,
+    },
+    Trace {
+        trace: TraceView,
+    },
+    Control {
+        control: ControlView,
+    },
+    Published {
+        published: PublishedView,
+    },
+    /// The last of a run that came to its end.
+    Done,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum Which {
+    Baseline,
+    Compressed,
+}
+
 /// What a run has measured so far. The same structure is printed by `whittle run --json`.
 #[derive(Debug, Clone, Serialize, Default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RunView {
     /// Rises with every run of this page.
     pub number: u64,
@@ -183,7 +262,8 @@ pub struct RunView {
     /// Where the evaluation's `published` is on.
     pub published: Option<PublishedView>,
     pub speed: Option<Speed>,
-    pub cost: Cost,
+    /// Absent until it is counted.
+    pub cost: Option<Cost>,
     /// What the reduction did to the prompt; absent without one, or where the prompt is too short for it.
     pub trace: Option<TraceView>,
     /// Milliseconds from the start of the run to its first baseline number.
@@ -191,7 +271,8 @@ pub struct RunView {
 }
 
 /// Generated text of one side; the prompt is not repeated.
-#[derive(Debug, Clone, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Side {
     pub text: String,
     pub tokens: usize,
@@ -201,7 +282,8 @@ pub struct Side {
 }
 
 /// A reduction that does not look at the tokens (or looks at the answer), at the lengths of the method.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ControlView {
     pub label: &'static str,
     pub spec: String,
@@ -210,7 +292,8 @@ pub struct ControlView {
 }
 
 /// Figures of the released code's scorer, which are no measure of quality.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PublishedView {
     pub warning: &'static str,
     /// Share of the scored rows that are compared with the right label.
@@ -220,7 +303,8 @@ pub struct PublishedView {
 }
 
 /// Which tokens of the prompt went where.
-#[derive(Debug, Clone, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TraceView {
     /// Layers after which tokens went, in order.
     pub layers: Vec<usize>,
@@ -230,7 +314,8 @@ pub struct TraceView {
     pub left_out: usize,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TraceToken {
     pub position: usize,
     pub text: String,
@@ -240,6 +325,7 @@ pub struct TraceToken {
 
 /// What became of a token after a layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "fate", rename_all = "snake_case")]
 pub enum Fate {
     Kept {
@@ -260,7 +346,8 @@ pub enum Fate {
 }
 
 /// What the settings save on paper. Counted, not measured; the page says so.
-#[derive(Debug, Clone, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Cost {
     /// Share of the layers' FLOPs saved in a prefill of the context, 0..=1.
     pub flops_saved_layers: f64,
@@ -279,7 +366,8 @@ pub struct Cost {
 }
 
 /// What one decoded token reads and multiplies: linear layers and head. Counted, not measured.
-#[derive(Debug, Clone, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Decode {
     /// Bytes of weights, with every matrix dense and as they are run, in the precision of the device.
     pub bytes_dense: f64,

@@ -2,7 +2,7 @@
 
 use super::beside::{self, Scored};
 use super::engine::{CalibrationText, Engine, Loaded, PrunedModel, short_hash};
-use super::protocol::{Cost, RunView, Side, Status};
+use super::protocol::{Cost, RunView, Side, State, Status};
 use super::spec::RunSpec;
 use super::{calibration, decode, trace};
 use crate::backend::Device;
@@ -70,7 +70,7 @@ pub async fn run(
     let reduction = spec.reduction.as_ref();
     let compressed = Arm { model: &pruned.model, config: &pruned.config, reduction, ..baseline };
     // Refuses a reduction after layers that pruning has taken.
-    run.view.cost = cost(spec, &loaded, &pruned, prompt.len())?;
+    run.view.cost = Some(cost(spec, &loaded, &pruned, prompt.len())?);
     run.say("Writing compressed text", None);
     write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
 
@@ -78,7 +78,8 @@ pub async fn run(
     run.say("Timing both in turns", None);
     let text = speed_text(engine, &loaded, &prompt).await?;
     let measured = speed([&baseline, &compressed], &text, SPEED_DECODE, pace).await?;
-    run.view.cost.decode.iter_mut().for_each(|d| decode::judge(d, &measured));
+    let decode = run.view.cost.as_mut().and_then(|cost| cost.decode.as_mut());
+    decode.into_iter().for_each(|d| decode::judge(d, &measured));
     run.view.speed = Some(measured);
     if let Some(setting) = reduction {
         let layers = compressed.trace(setting, &prompt).await?;
@@ -102,7 +103,9 @@ pub(super) struct Running<'a, 'b> {
 impl Running<'_, '_> {
     pub fn say(&mut self, text: &str, progress: Option<f64>) {
         self.last = now_ms();
-        let status = Status { running: !self.view.finished, text: text.into(), progress };
+        let running = !self.view.finished;
+        let state = if running { State::Running } else { State::Complete };
+        let status = Status { state, running, text: text.into(), progress };
         (self.show)(&self.view, status);
     }
 

@@ -25,13 +25,14 @@ export async function openMock(browser, server, { scenario = {}, fragment = "", 
     /** Brings a panel below the fold to the front. */
     tab: (name) => page.getByRole("tab", { name }).click(),
     says: (text) => page.getByRole("status").filter({ hasText: text }).waitFor(),
-    /** What the page has told the engine, without the bytes. */
+    /** What the page has told the engine: the bytes as a list, the requests' numbers, which rise, left out. */
     heard: async () => {
       const worker = page.workers()[0] ?? (await page.waitForEvent("worker"));
       return worker.evaluate(async () => {
         while (!self.heard) await new Promise((later) => setTimeout(later, 10));
         const plain = ({ name, bytes }) => ({ name, bytes: [...bytes] });
-        return self.heard.map((message) => (message.files ? { ...message, files: message.files.map(plain) } : message));
+        if (self.heard.some(({ id }, at) => at > 0 && !(id > self.heard[at - 1].id))) throw new Error("numbers of requests must rise");
+        return self.heard.map(({ id, ...message }) => (message.files ? { ...message, files: message.files.map(plain) } : message));
       });
     },
   };

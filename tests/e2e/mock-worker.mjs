@@ -1,11 +1,21 @@
 // Stands in for the engine in tests of the page: a worker script that speaks the protocol with canned views.
 // It is served in the place of worker-start.js by the tests only and is no part of dist/. Its figures are invented.
 // self.scenario, set by a line that the test puts in front, picks what goes wrong.
+// `tsc -p www` checks what it sends against the types of the real engine.
 
-const scenario = self.scenario ?? {};
+/** @import { Ask, Catalog, ControlView, Cost, Event, Knob, ModelChoice, ModelView, Notice, Part, PublishedView, Quality, Speed, Status, TraceView } from "../../www/state.js" */
+
+/** @type {any} */
+const worker = self;
+const scenario = worker.scenario ?? {};
+
+/** @param {Event} event */
+const tell = (event) => worker.postMessage(event);
 
 const families = ["mamba", "mamba2", "llama"];
+/** @type {Knob} */
 const items = { id: "n", label: "Items", help: "Items scored.", kind: { type: "number", min: 1, max: 2000, step: 1, default: 240 } };
+/** @type {import("../../www/state.js").About} */
 const utrc = {
   id: "utrc", label: "UTRC", summary: "Scores tokens by the hidden state's output and drops or merges the least important.",
   source: "Token reduction for state space models, eq. 4.", families,
@@ -15,6 +25,7 @@ const utrc = {
     { id: "layers", label: "Layers", help: "Layer numbers joined by plus signs, e.g. 1+3; empty lets the method choose.", kind: { type: "layers" } },
   ],
 };
+/** @type {import("../../www/state.js").About} */
 const wanda = {
   id: "wanda", label: "Wanda", summary: "Drops the weights with the least |weight| times input norm in each row.",
   source: "Sun et al. 2023, eq. 1.", families,
@@ -24,6 +35,7 @@ const wanda = {
   ],
 };
 const ssmOnly = { id: "delta", label: "Step size", summary: "Ranks by the step size.", source: "House rule.", families: ["mamba", "mamba2"], knobs: [] };
+/** @type {ModelChoice[]} */
 const models = [
   { id: "lm-mamba2", label: "Mamba-2, English prose", family: "mamba2", parameters: 919440, bytes: 1844440, evaluations: ["text", "continuation"] },
   { id: "lm-mamba", label: "Mamba-1, English prose", family: "mamba", parameters: 961920, bytes: 1930000, evaluations: ["text", "continuation"] },
@@ -32,8 +44,9 @@ const models = [
   { id: "recall-mamba", label: "Mamba-1, recall", family: "mamba", parameters: 70848, bytes: 141000, evaluations: ["recall"] },
   { id: "recall-llama", label: "Llama, recall", family: "llama", parameters: 87616, bytes: 175000, evaluations: ["recall"] },
 ];
+/** @type {Catalog} */
 const catalog = {
-  type: "catalog", version: scenario.version ?? 1, models, reductions: [utrc, ssmOnly], prunings: [wanda],
+  version: scenario.version ?? 2, models, reductions: [utrc, ssmOnly], prunings: [wanda],
   evaluations: [
     { id: "continuation", label: "Four-way continuation", summary: "Which of four continuations does the context make likelier?", source: "House items.", families, knobs: [items] },
     { id: "text", label: "Held-out text", summary: "Perplexity of four books that no model has seen.", source: "House windows.", families, knobs: [] },
@@ -47,13 +60,18 @@ const defaults = {
   prune: "wanda", "prune.sparsity": "0.5", "prune.pattern": "free",
 };
 
+/** @type {Record<string, string>} */
 let settings = { ...defaults };
+/** @type {Notice[]} */
 let notices = [];
+/** @type {Omit<ModelView, "sha256" | "card" | "ignored">} */
 let model = models[0];
-let run;
+let isCurrent = false;
 let number = 0;
+let answers = 0;
 let timer;
-let status = { running: false, text: "Loading model", progress: null };
+/** @type {Status} */
+let status = { state: "idle", running: false, text: "Loading model", progress: null };
 
 const estimate = (value, low, high, n) => ({ value, low, high, n });
 const base = " in possession of a good fortune, must be in want of a wife. However little known the feelings or views of such a man may be";
@@ -61,30 +79,55 @@ const other = " in possession of a good fortune, must be in want of a house, and
 const PARTS_AT = Array.from(base).findIndex((c, i) => c !== Array.from(other)[i]);
 const fragment = () => `#v=1&m=${settings.model}&tr=${settings.reduce}&sp=${settings.prune}:${settings["prune.sparsity"] ?? ""}&seed=${settings.seed}`;
 
+const unfit = () => ({
+  ...(model.family === "llama" ? { reduce: { delta: "needs a model of type mamba or mamba2" } } : {}),
+  eval: Object.fromEntries(catalog.evaluations.map(({ id }) => id)
+    .filter((id) => !(models.find((m) => m.id === model.id)?.evaluations ?? [id]).includes(id))
+    .map((id) => [id, `${model.label} was not trained for it`])),
+});
+
 function view() {
-  postMessage({
-    type: "view", settings, fragment: fragment(), backend: "CPU (wasm simd128)",
+  tell({
+    type: "view", answers, settings, why_not: unfit(), fragment: fragment(), backend: "CPU (wasm simd128)",
     backend_why: "the only GPU is SwiftShader, a program running on the CPU itself",
     model: model && { ...model, sha256: "3f9a1c22".repeat(8), card: "# lm-mamba2\n\nSmall English prose model.\n\n| held-out | loss |\n|---|---|\n| persuasion | 3.683 |", ignored: model.id === "own" ? ["foo_bar"] : [] },
-    status, notices, run,
+    status, notices, run: isCurrent ? number : null,
   });
 }
+
+/** @param {Part} part */
+const piece = (part) => tell({ type: "result", run: number, part });
 
 function progress(step, steps) {
   const done = step >= steps;
   const share = Math.min(1, step / 10);
   const first = Math.ceil(share * base.length);
   const second = Math.ceil(Math.max(0, Math.min(1, (step - 5) / 10)) * other.length);
+  const before = Math.ceil(Math.max(0, Math.min(1, (step - 6) / 10)) * other.length);
   const items = Math.round(240 * Math.max(0, (step - 10) / (steps - 10)));
-  run = {
-    number, finished: done, link: fragment(), backend: "CPU (wasm simd128)",
-    baseline: { text: base.slice(0, first), tokens: Math.round(48 * share), differs_at: second > PARTS_AT ? PARTS_AT : null, done: share === 1 },
-    compressed: { text: other.slice(0, second), tokens: Math.round((48 * second) / other.length), differs_at: second > PARTS_AT ? PARTS_AT : null, done: second === other.length },
-    quality: items ? quality(items) : [], controls: done ? controls() : [], published: done && scenario.published ? published() : null, speed: done ? speed() : null, cost: cost(), trace: done ? trace() : null, first_number_ms: 412.3,
-  };
-  status = done ? { running: false, text: "Run complete", progress: 1 } : { running: true, text: step < 5 ? `Pruning layer ${step} of 6` : `Scoring items (${items} of 240)`, progress: step / steps };
+  const differs_at = second > PARTS_AT ? PARTS_AT : null;
+  if (step === 1) {
+    piece({ kind: "begin", link: fragment(), backend: "CPU (wasm simd128)" });
+    piece({ kind: "first_number", ms: 412.3 });
+    piece({ kind: "cost", cost: cost() });
+  }
+  if (step <= 10) piece({ kind: "text", side: "baseline", at: 0, text: base.slice(0, first), tokens: Math.round(48 * share), differs_at, done: share === 1 });
+  if (second > before) piece({ kind: "text", side: "compressed", at: before, text: other.slice(before, second), tokens: Math.round((48 * second) / other.length), differs_at, done: second === other.length });
+  if (items) piece({ kind: "quality", quality: quality(items) });
+  if (done) {
+    piece({ kind: "speed", speed: speed() });
+    piece({ kind: "trace", trace: trace() });
+    if (scenario.published) piece({ kind: "published", published: published() });
+    for (const control of controls()) piece({ kind: "control", control });
+    piece({ kind: "done" });
+  }
+  status = done ? { state: "complete", running: false, text: "Run complete", progress: 1 }
+    : { state: "running", running: true, text: step < 5 ? `Pruning layer ${step} of 6` : `Scoring items (${items} of 240)`, progress: step / steps };
+  if (done) view();
+  else tell({ type: "status", status });
 }
 
+/** @type {(items: number) => Quality[]} */
 const quality = (items) => [
   { metric: "accuracy", label: "Accuracy", definition: "Share of items whose right continuation gains most from the context, of four.", unit: "share", higher_is_better: true,
     baseline: estimate(0.752, 0.693, 0.802, items), compressed: estimate(0.731, 0.671, 0.783, items), change: estimate(-0.021, -0.058, 0.017, items), items, items_total: 240 },
@@ -96,31 +139,37 @@ const between = (accuracy, bits) => {
   const [first, second] = quality(50);
   return [{ ...first, definition: "", ...accuracy }, { ...second, definition: "", ...bits }];
 };
+/** @type {() => ControlView[]} */
 const controls = () => [
   { label: "Random (control)", spec: "random:ratio=0.3", quality: between(
     { baseline: estimate(0.7, 0.56, 0.81, 50), change: estimate(0.031, 0.004, 0.07, 50) }, { baseline: estimate(1.66, 1.6, 1.7, 50), change: estimate(-0.048, -0.07, -0.02, 50) }) },
   { label: "Stride (control)", spec: "stride:ratio=0.3", quality: between(
     { baseline: estimate(0.74, 0.6, 0.84, 50), change: estimate(-0.009, -0.05, 0.03, 50) }, { baseline: estimate(1.58, 1.5, 1.6, 50), change: estimate(0.032, 0.01, 0.05, 50) }) },
 ];
+/** @type {() => PublishedView} */
 const published = () => ({
   warning: "Rows slip against their labels.", in_step: 0.11,
   quality: between({ baseline: estimate(0.731, 0.671, 0.783, 240), compressed: estimate(0.233, 0.184, 0.291, 240) }, {}),
 });
+/** @type {() => Speed} */
 const speed = () => ({
   prompt_tokens: 512, decode_tokens: 64,
   baseline: { prefill_tokens_per_s: estimate(4210, 4150, 4290, 7), decode_tokens_per_s: estimate(611.4, 602, 618, 7), first_token_ms: estimate(123.4, 120, 127, 7) },
   compressed: { prefill_tokens_per_s: estimate(5630, 5580, 5710, 7), decode_tokens_per_s: estimate(609.1, 598, 617, 7), first_token_ms: estimate(92.6, 91, 95, 7) },
   prefill_ratio: estimate(1.34, 1.32, 1.36, 7), decode_ratio: estimate(0.996, 0.98, 1.01, 7),
 });
+/** @type {() => Cost} */
 const cost = () => ({
   flops_saved_layers: 0.18, flops_saved_total: 0.141, lengths: [512, 512, 358, 358, 358, 358], sparsity: 0.5, sparsity_of_model: 0.312,
   decode: { bytes_dense: 1.78e6, bytes: 1.31e6, flops_dense: 2.1e6, flops: 1.6e6, packed: 12, text: "12 of 12 pruned matrices are packed as 2:4." },
   matrices: [0, 1, 2, 3, 4, 5].flatMap((layer) => [
-    { name: `backbone.layers.${layer}.mixer.in_proj.weight`, rows: 584, cols: 128, requested: 0.5, achieved: 0.5, error: 0.0213 + layer / 300, held_out_error: 0.0241 + layer / 300, milliseconds: 3.2, damping: 0.01, retries: 0 },
-    { name: `backbone.layers.${layer}.mixer.out_proj.weight`, rows: 128, cols: 256, requested: 0.5, achieved: 0.5, error: 0.0341 + layer / 300, held_out_error: 0.0355 + layer / 300, milliseconds: 2.9, damping: 0.01, retries: 0 },
+    { name: `backbone.layers.${layer}.mixer.in_proj.weight`, rows: 584, cols: 128, requested: 0.5, achieved: 0.5, error: 0.0213 + layer / 300, held_out_error: 0.0241 + layer / 300, milliseconds: 3.2, damping: 0.01, retries: 0, on_gpu: false, left: null },
+    { name: `backbone.layers.${layer}.mixer.out_proj.weight`, rows: 128, cols: 256, requested: 0.5, achieved: 0.5, error: 0.0341 + layer / 300, held_out_error: 0.0355 + layer / 300, milliseconds: 2.9, damping: 0.01, retries: 0, on_gpu: false, left: null },
   ]),
 });
+/** @type {import("../../www/state.js").Fate} */
 const kept = { fate: "kept", score: 0.5 };
+/** @type {() => TraceView} */
 const trace = () => ({
   layers: [2, 3], left_out: 0,
   tokens: [
@@ -135,43 +184,45 @@ function start() {
   number += 1;
   let step = 0;
   const steps = 30;
-  run = undefined;
-  status = { running: true, text: "Loading model", progress: null };
+  isCurrent = true;
+  status = { state: "running", running: true, text: "Loading model", progress: null };
   view();
   timer = setInterval(() => {
     step += 1;
     if (scenario.crash && step === 8) throw new Error("index out of bounds: the len is 3");
     progress(step, steps);
     if (step >= steps) clearInterval(timer);
-    view();
   }, scenario.tick ?? 30);
 }
 
 function set(name, value) {
   settings = { ...settings, [name]: value };
   if (name === "model") {
-    model = models.find((m) => m.id === value) ?? model;
-    if (!model.evaluations.includes(settings.eval)) settings.eval = model.evaluations[0];
+    const chosen = models.find((m) => m.id === value) ?? models[0];
+    model = chosen;
+    if (!chosen.evaluations.includes(settings.eval)) settings.eval = chosen.evaluations[0];
   }
   if (name === "reduce") for (const key of Object.keys(settings)) if (key.startsWith("reduce.")) delete settings[key];
   if (name === "reduce" && value === "utrc") Object.assign(settings, { "reduce.ratio": "0.3", "reduce.metric": "clip", "reduce.layers": "" });
 }
 
-self.onmessage = ({ data }) => {
-  self.heard ??= [];
-  self.heard.push(data);
+/** @param {{ data: Ask }} event */
+worker.onmessage = ({ data }) => {
+  worker.heard ??= [];
+  worker.heard.push(data);
+  answers = data.id;
   notices = [];
   if (data.type === "hello") {
     if (data.fragment && !data.fragment.startsWith("#v=1")) {
       notices = [{ level: "warning", text: "The link could not be read (found no v=1). The defaults are shown instead." }];
     }
-    postMessage(catalog);
+    tell({ type: "catalog", ...catalog });
     if (scenario.quiet) return;
   }
   if (data.type === "cancel") {
     clearInterval(timer);
-    run = undefined;
-    status = { running: false, text: "Cancelled", progress: null };
+    isCurrent = false;
+    status = { state: "cancelled", running: false, text: "Cancelled", progress: null };
     return view();
   }
   if (data.type === "set") {

@@ -22,7 +22,7 @@ test("while the engine loads, the page says so and nothing can be pressed", asyn
 
 test("another protocol version is refused", async () => {
   const { page, close } = await openMock(browser, server, { scenario: { version: 99 } });
-  await alert(page, "protocol 1 and 99");
+  await alert(page, "protocol 2 and 99");
   await page.getByRole("button", { name: "Reload page" }).waitFor();
   assert.equal(page.workers().length, 0);
   await close();

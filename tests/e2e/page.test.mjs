@@ -134,7 +134,7 @@ test("knobs follow the method, and what a model cannot run is not offered", () =
   await layers.waitFor();
   await page.getByRole("radio", { name: /^Llama, English prose llama · 1.37M parameters · 2.8 MB$/ }).check();
   await page.waitForFunction(() => [...document.querySelectorAll("#reduce-method option")].some((o) => o.disabled));
-  assert.deepEqual(await method.locator("option:disabled").allTextContents(), ["Step size (not for llama)"]);
+  assert.deepEqual(await method.locator("option:disabled").allTextContents(), ["Step size (needs a model of type mamba or mamba2)"]);
   await page.getByRole("radio", { name: "Mamba-2, recall" }).check();
   await page.waitForFunction(() => [...document.querySelectorAll("#eval-method option")].some((o) => o.value === "recall"));
 }));

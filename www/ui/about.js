@@ -3,6 +3,7 @@
 import { count, megabytes, timing } from "../format.js";
 import { byId, el, empty, fact, part } from "./dom.js";
 
+/** @returns {import("../state.js").Panel} */
 export function about() {
   const badge = byId("backend-badge");
   const draw = part(byId("about"), (state) => {

@@ -2,31 +2,34 @@
 
 import { el } from "./dom.js";
 
-/** How long a view from before a change may not undo what the person sees; views in flight are far younger. */
-const ECHO_MS = 1000;
+/** @import { App } from "../state.js" */
+
 /** A slider moved by keys has been let go when no key came for so long: holding an arrow is one change. */
 const KEY_MS = 250;
 
-/**
- * One named setting and the elements that show it. `send(value)` is called when the person has decided, `moving(value)`
- * while a finger is still on it.
- */
+/** One named setting and the elements that show it. */
 export class Control {
   #elements;
   #editing = false;
-  #sent;
-  #shown;
+  /** The request that told the newest change; views that do not know of it yet may not undo what the person sees. */
+  #sent = 0;
   #timer;
+  #app;
 
-  constructor(elements, send, redraw, moving) {
+  /**
+   * @param {any[]} elements
+   * @param {(value: string) => number | undefined} send Called when the person has decided; gives the request's number.
+   * @param {App} app
+   * @param {(value: string) => void} [moving] Called while a finger is still on it.
+   */
+  constructor(elements, send, app, moving) {
     this.#elements = elements;
+    this.#app = app;
     const decide = (element) => {
       clearTimeout(this.#timer);
       this.#timer = undefined;
       this.#editing = false;
-      this.#sent = { over: this.#shown, at: performance.now() };
-      setTimeout(redraw, ECHO_MS);
-      send(typed(element));
+      this.#sent = send(typed(element)) ?? 0;
     };
     for (const element of elements) {
       let byKey = false;
@@ -40,7 +43,7 @@ export class Control {
       element.addEventListener("blur", () => {
         if (this.#timer) return decide(element);
         this.#editing = false;
-        return redraw();
+        return app.redraw();
       });
       element.addEventListener("change", () => {
         if (!(byKey && element.type === "range")) return decide(element);
@@ -54,10 +57,7 @@ export class Control {
 
   /** Shows the engine's value, unless the person is in the middle of another. */
   show(value = "") {
-    if (this.#editing) return;
-    if (this.#sent?.over === value && performance.now() - this.#sent.at < ECHO_MS) return;
-    this.#sent = undefined;
-    this.#shown = value;
+    if (this.#editing || this.#sent > (this.#app.view()?.answers ?? 0)) return;
     for (const element of this.#elements) if (element.value !== value) element.value = value;
   }
 }

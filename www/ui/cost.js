@@ -2,8 +2,9 @@
 
 import { compact, count, error, megabytes, percent } from "../format.js";
 import { byId, cell, el, empty, fact, part, row, table } from "./dom.js";
-import { HELD, mark } from "./lasting.js";
+import { mark } from "./lasting.js";
 
+/** @returns {import("../state.js").Panel} */
 export function cost() {
   // Folded or not is the person's choice and outlives a redraw.
   let open = false;
@@ -24,8 +25,7 @@ export function cost() {
   return (view) => {
     const run = view?.run;
     mark(byId("cost").closest("section"), run?.was?.includes("cost") ?? false);
-    // Before anything is counted all of it is 0, which is no figure.
-    draw(run?.cost && HELD.cost(run) ? run.cost : undefined);
+    draw(run?.cost ?? undefined);
   };
 }
 

@@ -1,8 +1,15 @@
 // A few words for the DOM. Text only ever enters through textContent.
 
+/** @returns {any} An element of index.html; which kind it is, the caller knows. */
 export const byId = (id) => document.getElementById(id);
 
-/** el("td", { class: "number", hidden: true }, "text", child): an attribute that is false or undefined is left out. */
+/**
+ * el("td", { class: "number", hidden: true }, "text", child): an attribute that is false or undefined is left out.
+ * @param {string} tag
+ * @param {Record<string, any>} [attributes]
+ * @param {...(Node | string | undefined)} children
+ * @returns {any}
+ */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -19,6 +26,10 @@ export function text(node, value) {
 
 /**
  * Redraws a part only when `what` it shows has changed. Returns draw(what); `make(what)` gives the new children.
+ * @template T
+ * @param {Element} root
+ * @param {(what: T) => (Node | string)[]} make
+ * @returns {(what: T) => void}
  */
 export function part(root, make) {
   let last;
@@ -55,7 +66,12 @@ export const cell = (value, detail, ...more) => el("td", { role: "cell" }, el("b
 
 const small = (words) => (words ? el("small", {}, words) : undefined);
 
-/** A term and what it is, one pair of a dl. */
+/**
+ * A term and what it is, one pair of a dl.
+ * @param {string} term
+ * @param {Node | string} value
+ * @param {{ about?: string, more?: string }} [words]
+ */
 export const fact = (term, value, { about, more } = {}) =>
   el("div", {}, el("dt", {}, term, small(about)), el("dd", {}, value, small(more)));
 

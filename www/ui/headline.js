@@ -15,6 +15,7 @@ const WORDS = {
   none: "no change",
 };
 
+/** @returns {import("../state.js").Panel} */
 export function headline() {
   const root = byId("headline");
   const cards = ["quality", "prefill", "decode", "weights", "flops"].map((name) => {

@@ -4,7 +4,7 @@
 export const HELD = {
   quality: (run) => run.quality?.length > 0,
   speed: (run) => Boolean(run.speed),
-  cost: (run) => Boolean(run.cost?.lengths?.length || run.cost?.matrices?.length || run.cost?.flops_saved_total || run.finished),
+  cost: (run) => Boolean(run.cost),
   trace: (run) => Boolean(run.trace) || run.finished,
   compressed: (run) => run.compressed?.tokens > 0,
   baseline: (run) => run.baseline?.tokens > 0,

@@ -18,24 +18,29 @@ export function methodControl(kind, title, first, list, app) {
   const about = el("small", { id: `${kind}-about` });
   const box = el("div", { class: "knobs" });
   byId(kind).replaceChildren(el("div", { class: "field" }, el("label", { for: select.id, class: "unseen" }, title), select, about), box);
-  const method = new Control([select], set(kind), app.redraw);
+  const method = new Control([select], set(kind), app);
 
   let knobs = [];
   const drawKnobs = part(box, (chosen) => {
     const drawn = (chosen?.knobs ?? []).map((knob) => drawKnob(kind, knob));
-    knobs = drawn.map(({ name, elements }) => [name, new Control(elements, set(name), app.redraw, (value) => app.moving(name, value))]);
+    knobs = drawn.map(({ name, elements, options }) =>
+      ({ name, options, elements, control: new Control(elements, set(name), app, (value) => app.moving(name, value)) }));
     return folded(drawn.map(({ field }) => field));
   });
 
   return (view, catalog) => {
     const methods = list(view, catalog);
-    const family = familyOf(view, catalog);
-    fill(select, [...first, ...methods.map((m) => choice(m, family))]);
+    const unfit = view.why_not[kind] ?? {};
+    fill(select, [...first, ...methods.map((m) => choice(m.id, m.label, unfit[m.id]))]);
     method.show(view.settings[kind]);
     const chosen = methods.find((m) => m.id === view.settings[kind]);
     text(about, chosen?.summary ?? "");
     drawKnobs(chosen);
-    for (const [name, control] of knobs) control.show(view.settings[name]);
+    for (const { name, options, elements, control } of knobs) {
+      const unfit = view.why_not[name] ?? {};
+      if (options) fill(elements[0], options.map(([id, label]) => choice(id, label, unfit[id])));
+      control.show(view.settings[name]);
+    }
   };
 }
 
@@ -47,14 +52,8 @@ function folded(fields) {
   return [...fields.slice(0, IN_VIEW), el("details", {}, el("summary", {}, words), ...rest)];
 }
 
-function choice(about, family) {
-  const fits = !family || about.families.includes(family);
-  return { id: about.id, label: fits ? about.label : `${about.label} (not for ${family})`, disabled: !fits };
-}
-
-export function familyOf(view, catalog) {
-  return catalog.models.find((m) => m.id === view.settings.model)?.family ?? view.model?.family;
-}
+/** `why` it cannot be chosen, where it cannot. */
+const choice = (id, label, why) => ({ id, label: why ? `${label} (${why})` : label, disabled: why !== undefined });
 
 function drawKnob(kind, knob) {
   const name = `${kind}.${knob.id}`;
@@ -69,7 +68,7 @@ function drawKnob(kind, knob) {
     return { name, elements: [slider, box], field: el("div", { class: "field" }, el("div", { class: "slide" }, label, box, slider), help) };
   }
   const input = knob.kind.type === "choice"
-    ? el("select", common, ...knob.kind.options.map(([value, words]) => el("option", { value }, words)))
+    ? el("select", common)
     : el("input", { ...common, type: "text", placeholder: "automatic", spellcheck: "false", autocomplete: "off" });
-  return { name, elements: [input], field: el("div", { class: "field inline" }, label, input, help) };
+  return { name, elements: [input], options: knob.kind.options, field: el("div", { class: "field inline" }, label, input, help) };
 }

@@ -5,6 +5,7 @@ import { byId, el, part } from "./dom.js";
 const BUTTONS = { restart: "Restart engine", reload: "Reload page", dismiss: "Dismiss" };
 
 /** `app.failure()` is what the page itself has to say: an engine that broke, a file that cannot be read. */
+/** @param {import("../state.js").App} app @returns {import("../state.js").Panel} */
 export function notices(app) {
   const failing = part(byId("alerts"), ({ errors, failure }) => [
     ...errors.map((text) => el("p", { class: "notice error" }, text)),

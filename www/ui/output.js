@@ -5,6 +5,7 @@ import { compressions } from "./about.js";
 import { byId, el, part, text } from "./dom.js";
 import { mark } from "./lasting.js";
 
+/** @returns {import("../state.js").Panel} */
 export function output() {
   const baseline = side("Baseline");
   const compressed = side("Compressed");
@@ -45,7 +46,7 @@ function spans(side) {
   const characters = Array.from(side.text);
   const at = Math.min(side.differs_at ?? characters.length, characters.length);
   const rest = characters.slice(at).join("");
-  const word = /^\s*\S*/u.exec(rest)[0];
+  const word = /^\s*\S*/u.exec(rest)?.[0] ?? "";
   return [
     characters.slice(0, at).join(""),
     word ? el("mark", { title: "First difference" }, word) : undefined,

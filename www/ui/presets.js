@@ -6,14 +6,15 @@ import { byId } from "./dom.js";
 
 const CUSTOM = { id: "", label: "Custom" };
 
+/** @param {import("../state.js").App} app @returns {import("../state.js").Panel} */
 export function presets(app) {
   let list = [];
   const select = byId("preset");
   const control = new Control([select], (id) => {
     const chosen = list.find((preset) => preset.id === id);
     const fragment = app.view()?.fragment;
-    if (chosen && fragment) app.send({ type: "link", fragment: exchanged(fragment, chosen) });
-  }, app.redraw);
+    return chosen && fragment ? app.send({ type: "link", fragment: exchanged(fragment, chosen) }) : undefined;
+  }, app);
 
   json("presets.json").then((found) => {
     list = (Array.isArray(found) ? found : []).map((preset) => ({ ...preset, id: `${preset.reduce} ${preset.prune}` }));

@@ -5,6 +5,7 @@ import { byId, text } from "./dom.js";
 /** A screen reader is told at most this often. */
 const STATUS_MS = 1000;
 
+/** @param {import("../state.js").App} app @returns {import("../state.js").Panel} */
 export function runBar(app) {
   const run = byId("run");
   const progress = byId("progress");
@@ -29,7 +30,7 @@ export function runBar(app) {
   const enter = (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
-    const field = document.activeElement;
+    const field = /** @type {HTMLElement} */ (event.target);
     const before = app.sent();
     // Leaving and re-entering makes the browser tell a changed value, and a changed value starts a run by itself.
     field.blur();
@@ -40,7 +41,7 @@ export function runBar(app) {
   byId("prompt").addEventListener("keydown", enter);
 
   return (view, catalog, loading) => {
-    const state = view?.status ?? { running: false, text: loading };
+    const state = view?.status ?? { running: false, text: loading, progress: null };
     run.disabled = !view;
     byId("reset").disabled = !view;
     text(run, state.running ? "Cancel" : "Run");

@@ -10,6 +10,7 @@ const BESIDE = "Tokens removed without looking, as many and at the same layers. 
   "with its 95% interval; below, the control's own figure.";
 const SLIPPED = "The compressed model by both scorers, on the same items. In brackets the 95% interval.";
 
+/** @returns {import("../state.js").Panel} */
 export function scorecard() {
   const drawControls = part(byId("controls"), (list) => (list ? [
     el("h3", {}, "Against controls"),

@@ -7,15 +7,16 @@ import { OFF, methodControl } from "./method.js";
 
 const PLAIN = ["prompt", "tokens", "temperature", "seed", "backend"];
 
+/** @param {import("../state.js").App} app @returns {import("../state.js").Panel} */
 export function settings(app) {
-  const set = (name) => (value) => app.send({ type: "set", name, value });
+  const set = (name) => (/** @type {string} */ value) => app.send({ type: "set", name, value });
   const form = byId("settings");
   form.addEventListener("submit", (event) => event.preventDefault());
   fit(form);
 
-  const model = new Control([radioGroup(byId("model-choices"))], set("model"), app.redraw);
+  const model = new Control([radioGroup(byId("model-choices"))], set("model"), app);
   const drawModels = part(byId("model-choices"), (choices) => modelMenu(choices));
-  const plain = PLAIN.map((name) => [name, new Control([byId(name)], set(name), app.redraw)]);
+  const plain = PLAIN.map((name) => ({ name, control: new Control([byId(name)], set(name), app) }));
   byId("temperature").setAttribute("role", "spinbutton");
   const methods = [
     methodControl("reduce", "Token reduction method", OFF, (_, catalog) => catalog.reductions, app),
@@ -30,7 +31,7 @@ export function settings(app) {
     model.show(view.settings.model);
     fill(byId("backend"), catalog.backends.map(([id, label]) => ({ id, label })));
     text(byId("backend-why"), view.backend_why);
-    for (const [name, control] of plain) control.show(view.settings[name]);
+    for (const { name, control } of plain) control.show(view.settings[name]);
     for (const draw of methods) draw(view, catalog);
   };
 }
@@ -38,7 +39,7 @@ export function settings(app) {
 /** On a phone the settings start folded; elsewhere they end where the window ends. The button to run stays in view. */
 function fit(form) {
   const measure = () => document.documentElement.style.setProperty("--above", `${form.offsetTop}px`);
-  new ResizeObserver(measure).observe(document.querySelector(".above"));
+  new ResizeObserver(measure).observe(byId("above"));
 
   const body = byId("settings-body");
   const phone = matchMedia("(max-width: 56rem)");
@@ -82,6 +83,6 @@ function modelChoice(model) {
 
 /** Tasks that make sense for the model; the chosen one stays in the list in any case. */
 function evaluations(view, catalog) {
-  const fitting = catalog.models.find((m) => m.id === view.settings.model)?.evaluations;
-  return catalog.evaluations.filter((e) => !fitting || fitting.includes(e.id) || e.id === view.settings.eval);
+  const unfit = view.why_not.eval ?? {};
+  return catalog.evaluations.filter((e) => unfit[e.id] === undefined || e.id === view.settings.eval);
 }

@@ -4,6 +4,7 @@ import { byId, text } from "./dom.js";
 
 const SETTLE_MS = 500;
 
+/** @param {import("../state.js").App} app @returns {import("../state.js").Panel} */
 export function share(app) {
   const button = byId("share");
   const row = byId("link-row");
@@ -20,6 +21,7 @@ export function share(app) {
 
   button.addEventListener("click", async () => {
     const view = app.view();
+    if (!view) return;
     write(view.fragment);
     row.hidden = false;
     box.value = link(view);

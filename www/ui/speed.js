@@ -4,6 +4,7 @@ import { count, ratio, timing } from "../format.js";
 import { byId, cell, el, empty, part, row, table } from "./dom.js";
 import { mark } from "./lasting.js";
 
+/** @returns {import("../state.js").Panel} */
 export function speed() {
   const draw = part(byId("speed"), (state) => {
     if (!state) return [empty("Speed is measured last, when nothing else runs.")];
@@ -23,7 +24,7 @@ export function speed() {
   return (view) => {
     const run = view?.run;
     mark(byId("speed").closest("section"), run?.was?.includes("speed") ?? false);
-    draw(run?.speed ? { speed: run.speed, backend: run.backend, why: view.backend_why } : undefined);
+    draw(view && run?.speed ? { speed: run.speed, backend: run.backend, why: view.backend_why } : undefined);
   };
 }
 

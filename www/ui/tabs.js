@@ -7,7 +7,7 @@ const KEYS = { ArrowRight: 1, ArrowLeft: -1 };
 /** Makes a tab of every .panel; returns show(panelId), which brings one to the front. */
 export function tabs() {
   const list = byId("tabs");
-  const panels = [...document.querySelectorAll(".panel")];
+  const panels = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".panel")]);
   const made = panels.map((panel) => {
     const tab = el("button", { type: "button", role: "tab", id: `tab-${panel.id}`, "aria-controls": panel.id }, panel.dataset.title);
     panel.setAttribute("role", "tabpanel");

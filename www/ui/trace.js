@@ -17,6 +17,7 @@ const has = (f) => typeof f.score === "number";
 const inWords = (f) => signs[f.fate](f)[1] + (has(f) ? `, score ${score(f.score)}` : "");
 const seen = (token) => token.text.replaceAll("\n", "⏎");
 
+/** @returns {import("../state.js").Panel} */
 export function trace() {
   const root = byId("fates");
   // The layer and what is folded are the person's choice and outlive a redraw.

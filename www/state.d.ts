@@ -1,0 +1,47 @@
+// What the panels are given: the engine's newest view, and the run that belongs to it, put together from its parts.
+
+import type { Ask, Catalog, Part, Request, RunView, View } from "./protocol.js";
+
+export * from "./protocol.js";
+
+export type Shown = Omit<View, "run"> & {
+  /**
+   * The run that belongs to these settings; absent when there is none yet. A panel gets it from `lasting`: parts that are
+   * not there yet are those of the last complete run of the same model, and `was` names them.
+   */
+  run?: RunView & { was?: (keyof RunView)[] };
+};
+
+/**
+ * Draws its own section. Before the engine has answered there is no view, and then no catalog either; `loading` says
+ * what is waited for.
+ */
+export type Panel = (view: Shown | undefined, catalog: Catalog, loading: string) => void;
+
+/** What the page itself has to say: an engine that broke, a file that cannot be read. */
+export type Failure = { text: string; action: "restart" | "reload" | "dismiss" };
+
+export type App = {
+  view(): Shown | undefined;
+  failure(): Failure | undefined;
+  /** Sends what a person did and gives the number of the request; a view with `answers` as high knows of it. */
+  send(request: Request, transfer?: Transferable[]): number;
+  /** The number of the newest request. */
+  sent(): number;
+  redraw(): void;
+  /** A slider is under the finger: what the results show is no longer what is chosen. */
+  moving(name: string, value: string): void;
+  complain(text: string): void;
+  recover(action: Failure["action"]): void;
+};
+
+/** What `startEngine` calls. */
+export type Hearer = {
+  catalog(catalog: Catalog): void;
+  view(view: View): void;
+  status(status: View["status"]): void;
+  result(run: number, part: Part): void;
+  failed(failure: Failure): void;
+};
+
+export type Engine = { send(ask: Ask, transfer?: Transferable[]): void };
