@@ -3,6 +3,7 @@
 /** @import { App, Catalog, Engine, Failure, Panel, RunView, Shown, View } from "./state.js" */
 
 import { startEngine } from "./engine.js";
+import { ofRun, points } from "./points.js";
 import { newRun, take } from "./run.js";
 import { about } from "./ui/about.js";
 import { cost } from "./ui/cost.js";
@@ -21,6 +22,7 @@ import { speed } from "./ui/speed.js";
 import { tabs } from "./ui/tabs.js";
 import { theme } from "./ui/theme.js";
 import { trace } from "./ui/trace.js";
+import { tradeoff } from "./ui/tradeoff.js";
 
 /** After this long without a sign of life the person is told what is being waited for. */
 const SLOW_MS = 10_000;
@@ -45,6 +47,7 @@ let frame;
 
 /** @type {App} */
 const app = {
+  points: points(() => app.redraw()),
   view: () => shown,
   failure: () => failure,
   sent: () => sent,
@@ -104,6 +107,7 @@ function start() {
     result(number, part) {
       if (run?.number !== number) run = newRun(number);
       take(run, part);
+      if (view && run.finished && run.quality.length) app.points.add(ofRun({ ...view, run }));
       app.redraw();
     },
     failed(event) {
@@ -122,7 +126,7 @@ tabs();
 files(app);
 const held = lasting();
 /** @type {Panel[]} */
-const panels = [settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), trace(), scorecard(), speed(), cost(), about()];
+const panels = [settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), cost(), about()];
 
 function draw() {
   frame = undefined;

@@ -22,6 +22,7 @@ export type Panel = (view: Shown | undefined, catalog: Catalog, loading: string)
 export type Failure = { text: string; action: "restart" | "reload" | "dismiss" };
 
 export type App = {
+  points: ReturnType<typeof import("./points.js").points>;
   view(): Shown | undefined;
   failure(): Failure | undefined;
   /** Sends what a person did and gives the number of the request; a view with `answers` as high knows of it. */

@@ -1,6 +1,7 @@
 // Named pairs of methods. A preset is the link of the page with the two methods exchanged, so everything else stays.
 
 import { json } from "../data.js";
+import { methodsOf } from "../points.js";
 import { Control, fill } from "./control.js";
 import { byId } from "./dom.js";
 
@@ -23,14 +24,12 @@ export function presets(app) {
 
   return (view) => {
     if (!view) return;
-    const id = `${value(view.fragment, "tr")} ${value(view.fragment, "sp")}`;
+    const id = methodsOf(view.fragment);
     const known = list.some((preset) => preset.id === id);
     fill(select, [...(known ? [] : [CUSTOM]), ...list]);
     control.show(known ? id : CUSTOM.id);
   };
 }
-
-const value = (fragment, key) => new RegExp(`[#&]${key}=([^&]*)`).exec(fragment ?? "")?.[1] ?? "off";
 
 export function exchanged(fragment, { reduce, prune }) {
   return fragment.replace(/([#&]tr=)[^&]*/, `$1${reduce}`).replace(/([#&]sp=)[^&]*/, `$1${prune}`);

@@ -1,0 +1,55 @@
+// Measures the reference points that the page shows before anything was measured in it, and writes them to www/reference:
+// one file a model, one Point a line, and the list of models. From the repository's root:
+//
+//   node bench/reference.mjs [PATH OF whittle] [MODEL..]
+//
+// Quality and counted cost only: times belong to the machine that measures them.
+import { execFile } from "node:child_process";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { promisify } from "node:util";
+import { ofRun } from "../www/points.js";
+
+const FOLDER = "www/reference";
+const run = promisify(execFile);
+const [program = "target/release/whittle", ...models] = process.argv.slice(2);
+
+const prune = (...specs) => specs.map((spec) => ["off", spec]);
+const reduce = (...specs) => specs.map((spec) => [spec, "off"]);
+const at = (id, knob, ...values) => values.map((value) => `${id}:${knob}=${value}`);
+const PROSE = [
+  ["off", "off"],
+  ...prune(...at("magnitude", "sparsity", 0.3, 0.6, 0.7), "magnitude", ...at("wanda", "sparsity", 0.3, 0.6, 0.7), "wanda"),
+  ...prune("mrp", ...at("mrp", "sparsity", 0.6, 0.7), "structured", ...at("structured", "share", 0.25)),
+  ...reduce("utrc", ...at("utrc", "cut", 0.1, 0.3, 0.4), "random", ...at("random", "cut", 0.1, 0.3, 0.4)),
+];
+const TASK = [
+  ["off", "off"],
+  ...prune("magnitude", "mrp", ...at("magnitude", "sparsity", 0.3, 0.7), ...at("mrp", "sparsity", 0.3, 0.7)),
+  ...reduce("utrc", ...at("utrc", "cut", 0.1, 0.25), "random", ...at("random", "cut", 0.1, 0.25)),
+];
+const PLAN = {
+  "lm-mamba2": ["continuation:n=100,controls=0", PROSE],
+  "copy-mamba2": ["copy:n=100,controls=0", TASK],
+  "recall-mamba2": ["recall:n=100,controls=0", TASK],
+};
+
+async function point(model, evaluation, [reduction, pruning]) {
+  const asked = ["run", "--json", "--model", model, "--eval", evaluation, "--reduce", reduction, "--prune", pruning];
+  const { stdout } = await run(program, asked, { maxBuffer: 1 << 28 });
+  const found = JSON.parse(stdout);
+  const { created, speed, ms, ...rest } = ofRun({ settings: { seed: "1", eval: evaluation.split(":")[0] }, fragment: found.link, run: found });
+  return { ...rest, speed: null, ms: null, created: null };
+}
+
+await mkdir(FOLDER, { recursive: true });
+for (const model of models.length ? models : Object.keys(PLAN)) {
+  const [evaluation, settings] = PLAN[model];
+  const lines = [];
+  for (const setting of settings) {
+    lines.push(JSON.stringify(await point(model, evaluation, setting)));
+    console.log(model, ...setting);
+    await writeFile(`${FOLDER}/${model}.jsonl`, `${lines.join("\n")}\n`);
+  }
+}
+const there = (await readdir(FOLDER)).filter((name) => name.endsWith(".jsonl")).map((name) => name.replace(".jsonl", ""));
+await writeFile(`${FOLDER}/index.json`, `${JSON.stringify({ command: "node bench/reference.mjs", models: there })}\n`);
