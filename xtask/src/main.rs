@@ -11,9 +11,9 @@ mod tools;
 
 use std::env;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use command::Result;
+use command::{Result, run};
 
 const HELP: &str = "\
 usage: cargo xtask COMMAND [ARGUMENTS]
@@ -25,6 +25,8 @@ usage: cargo xtask COMMAND [ARGUMENTS]
   bench [--native] [--write]
                            measure speed and size in headless Chromium beside onnxruntime-web;
                            --native adds `cargo bench`, --write puts it in docs/benchmarks.md
+  page                     only build the page, into dist/
+  deny                     licences and sources of all crates (cargo-deny, deny.toml)
   setup                    only install what serve and test need
   help                     print this
 
@@ -49,6 +51,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["serve", rest @ ..] => serve::serve(rest),
         ["test"] => test::test(),
         ["bench", rest @ ..] => bench::bench(rest),
+        ["page"] => setup::for_serve().and_then(|toolbox| test::page(&toolbox)),
+        ["deny"] => deny(),
         ["setup"] => setup::for_test().map(|_| ()),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
@@ -59,6 +63,14 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             other.join(" ")
         )),
     }
+}
+
+/// Whether every crate that is linked has a licence that we may ship, and comes from crates.io.
+fn deny() -> Result<()> {
+    let toolbox = setup::for_deny()?;
+    let mut deny = Command::new("cargo-deny");
+    deny.args(["--locked", "check", "licenses", "bans", "sources"]);
+    run(deny.env("PATH", &toolbox.path))
 }
 
 /// Every path in this crate is relative to the repository, wherever the command was typed. Asked of

@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 
 use crate::command::{Result, path_with};
-use crate::tools::{TRUNK, Tool, WASM_BINDGEN, WASM_PACK};
+use crate::tools::{DENY, TRUNK, Tool, WASM_BINDGEN, WASM_PACK};
 use crate::{packages, tools};
 
 /// `PATH` on which every tool is found at its pinned version.
@@ -38,6 +38,11 @@ pub fn for_bench() -> Result<Toolbox> {
     let toolbox = toolbox(&[&WASM_BINDGEN, &TRUNK])?;
     packages::crates()?;
     Ok(toolbox)
+}
+
+pub fn for_deny() -> Result<Toolbox> {
+    packages::crates()?;
+    toolbox(&[&DENY])
 }
 
 fn toolbox(wanted: &[&Tool]) -> Result<Toolbox> {

@@ -48,6 +48,14 @@ pub const WASM_PACK: Tool = Tool {
     source: Source::CratesIo(&[]),
 };
 
+/// Licences, sources and double versions of the crates (deny.toml). Its advisories need a network, so they are not asked.
+pub const DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.19.4",
+    programs: &["cargo-deny"],
+    source: Source::CratesIo(&[]),
+};
+
 /// The tools run for seconds, so quick to build beats quick to run. The profiles they are published
 /// with (fat LTO, one codegen unit) take more than twice the time.
 const QUICK_TO_BUILD: &[(&str, &str)] = &[
