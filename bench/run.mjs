@@ -100,8 +100,8 @@ async function page(rows, about) {
   console.error("measuring page");
   const { bytes, files, wasmGzip, firstNumber, firstWords, backend } = await visits();
   rows.push(
-    limitRow(`First visit, ${files} files, uncompressed`, fixed(bytes / 1e6), "MB", 10),
-    limitRow("Engine wasm, gzip -9", fixed(wasmGzip / 1e3), "kB", 400),
+    limitRow(`First visit, ${files} files, uncompressed`, fixed(bytes / 1e6), "MB", 5),
+    limitRow("Engine wasm, gzip -9", fixed(wasmGzip / 1e3), "kB", 700),
     limitRow("Navigation to the first baseline number", firstNumber, "s", 5),
   );
   about.push(["Backend the page chose", backend]);

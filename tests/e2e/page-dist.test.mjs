@@ -1,6 +1,9 @@
 // The built page with its real engine, as a static host serves it.
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { launch, watchedPage } from "./browser.mjs";
 import { serve } from "./server.mjs";
 
@@ -54,5 +57,25 @@ test("a link runs, and with both methods off the two sides are the same", { time
   assert.match(change.replace(/\s+/g, " "), /^0\.0 pt not significant \(0\.0 to 0\.0 pt\) n=10$/);
   await page.waitForURL(/#v=1&m=recall-mamba2@[0-9a-f]{16}&.*tr=off&sp=off/);
   assert.deepEqual(problems, []);
+  await close();
+});
+
+test("the engine is at most 700 kB of gzip, and a first visit loads at most 5 MB", { timeout: 240_000 }, async () => {
+  const dist = fileURLToPath(new URL("../../dist/", import.meta.url));
+  const wasm = readdirSync(dist).filter((name) => name.endsWith(".wasm"));
+  assert.equal(wasm.length, 1);
+  const engine = gzipSync(readFileSync(dist + wasm[0]), { level: 9 }).length;
+  assert.ok(engine <= 700_000, `${engine} bytes`);
+
+  const { page, close } = await watchedPage(browser);
+  const before = server.requests.length;
+  await page.goto(server.url);
+  // The model and the evaluation's items have been read by then.
+  await page.locator("#scorecard tbody tr").first().waitFor({ timeout: 100_000 });
+  const paths = server.requests.slice(before);
+  assert.ok(paths.some((path) => path.endsWith("model.safetensors")), paths.join(" "));
+  const size = (path) => statSync(dist + (path.replace(/^\/[^/]*\//, "").split("?")[0] || "index.html")).size;
+  const bytes = paths.reduce((sum, path) => sum + size(path), 0);
+  assert.ok(bytes <= 5_000_000, `${bytes} bytes`);
   await close();
 });
