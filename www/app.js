@@ -9,6 +9,7 @@ import { about } from "./ui/about.js";
 import { cost } from "./ui/cost.js";
 import { byId } from "./ui/dom.js";
 import { files } from "./ui/files.js";
+import { history as kept } from "./ui/history.js";
 import { headline } from "./ui/headline.js";
 import { lasting } from "./ui/lasting.js";
 import { notices } from "./ui/notices.js";
@@ -107,7 +108,7 @@ function start() {
     result(number, part) {
       if (run?.number !== number) run = newRun(number);
       take(run, part);
-      if (view && run.finished && run.quality.length) app.points.add(ofRun({ ...view, run }));
+      if (part.kind === "done") keep();
       app.redraw();
     },
     failed(event) {
@@ -121,8 +122,17 @@ function start() {
   app.send({ type: "hello", fragment: location.hash, base: document.baseURI });
 }
 
+/** A finished run becomes a point and a line of the history. */
+function keep() {
+  if (!view || !run?.quality.length) return;
+  const point = ofRun({ ...view, run });
+  const texts = { baseline: run.baseline.text, compressed: run.compressed.text };
+  runs.keep({ id: point.key, name: "", at: point.created, point, texts });
+}
+
 theme();
 tabs();
+const runs = kept(app);
 files(app);
 const held = lasting();
 /** @type {Panel[]} */

@@ -27,7 +27,7 @@ test("an axis names round numbers within its range", () => {
 test("the frontier is what nothing beats in both, and a control is never on it", () => {
   const entries = [["off", "off", 0.76, 1], ["utrc", "off", 0.7, 0.8], ["evit", "off", 0.6, 0.8], ["random", "off", 0.9, 0.5], ["off", "mrp", 0.7, 0.9]]
     .map(([reduce, prune, accuracy, flops]) => ({ point: point(reduce, prune, accuracy, flops), source: "live", control: reduce === "random" }));
-  const [flops] = COSTS;
+  const flops = COSTS.find(({ id }) => id === "flops");
   const best = frontier(placed(entries, flops, "accuracy"), flops, true);
   assert.deepEqual(best.map(({ point: p }) => p.key), ["utrc off", "off off"]);
   // A metric of which less is better, against a cost of which more is better.
@@ -40,7 +40,7 @@ test("the frontier is what nothing beats in both, and a control is never on it",
 test("a figure that is absent or not finite is no point", () => {
   const none = point("off", "wanda", 0.7, null);
   const broken = point("off", "mrp", NaN, 0.5);
-  assert.equal(placed([{ point: none }, { point: broken }], COSTS[0], "accuracy").length, 0);
+  assert.equal(placed([{ point: none }, { point: broken }], COSTS.find(({ id }) => id === "flops"), "accuracy").length, 0);
   const bytes = COSTS.find(({ id }) => id === "bytes");
   const [p] = placed([{ point: none, label: "Wanda", source: "reference" }], bytes, "accuracy");
   assert.equal(words(p, bytes), "Wanda, reference: Accuracy 70.0% (62.0% to 78.0%), n=100; weights read per token 50.0%");

@@ -35,6 +35,8 @@ const wanda = {
   ],
 };
 const ssmOnly = { id: "delta", label: "Step size", summary: "Ranks by the step size.", source: "House rule.", families: ["mamba", "mamba2"], knobs: [] };
+const random = { ...utrc, id: "random", label: "Random (control)", summary: "Drops tokens without looking." };
+const mrp = { ...wanda, id: "mrp", label: "MRP", summary: "Drops weights and makes up for them in closed form." };
 /** @type {ModelChoice[]} */
 const models = [
   { id: "lm-mamba2", label: "Mamba-2, English prose", family: "mamba2", parameters: 919440, bytes: 1844440, evaluations: ["text", "continuation"] },
@@ -46,7 +48,7 @@ const models = [
 ];
 /** @type {Catalog} */
 const catalog = {
-  version: scenario.version ?? 2, models, reductions: [utrc, ssmOnly], prunings: [wanda],
+  version: scenario.version ?? 2, models, reductions: [utrc, ssmOnly, random], prunings: [wanda, mrp],
   evaluations: [
     { id: "continuation", label: "Four-way continuation", summary: "Which of four continuations does the context make likelier?", source: "House items.", families, knobs: [items] },
     { id: "text", label: "Held-out text", summary: "Perplexity of four books that no model has seen.", source: "House windows.", families, knobs: [] },

@@ -53,8 +53,8 @@ export function tradeoff(app) {
     const metrics = metricsOf(all);
     fill(measure, metrics);
     measure.value ||= metrics[0]?.id ?? "";
-    // Until the person chooses: sparse weights save bytes, removed tokens save arithmetic.
-    if (!chosen) cost.value = view.settings.prune === "off" ? "flops" : "bytes";
+    // Until the person chooses: removed tokens save arithmetic, while zeros among weights need not save anything counted.
+    if (!chosen) cost.value = view.settings.prune === "off" ? "flops" : "strength";
     current = COSTS.find(({ id }) => id === cost.value) ?? COSTS[0];
     const name = measure.value || metrics[0]?.id;
     const here = methodsOf(view.fragment);
@@ -114,7 +114,16 @@ function named(entry, catalog) {
   const methods = [of(catalog.reductions, reduce), of(catalog.prunings, prune)].filter(Boolean);
   const family = methods.map(({ label }) => label).join(" and ") || "Dense";
   const knobs = [reduce, prune].map((spec) => spec.split(":")[1]).filter(Boolean).join(", ");
-  return { ...entry, family, control: methods.some(({ label }) => /control/i.test(label)), label: knobs ? `${family}, ${knobs}` : family };
+  const strength = prune === "off" ? knob(catalog.reductions, reduce) : knob(catalog.prunings, prune);
+  return { ...entry, family, strength, control: methods.some(({ label }) => /control/i.test(label)), label: knobs ? `${family}, ${knobs}` : family };
+}
+
+/** The value of a method's first knob that is a number, which its SPEC may leave to the default; 0 where there is no method. */
+function knob(methods, spec) {
+  if (spec === "off") return 0;
+  const main = methods.find(({ id }) => id === specId(spec))?.knobs.find(({ kind }) => kind.type === "number");
+  const written = main && new RegExp(`[:,]${main.id}=([^,]*)`).exec(spec)?.[1];
+  return main && Number(written ?? main.kind.default);
 }
 
 /** Numbers the pairs of methods: a shape and a colour each. */

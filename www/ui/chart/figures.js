@@ -4,10 +4,12 @@
 import { megabytes, metric, percent, ratio } from "../../format.js";
 
 /**
- * The costs that can be chosen. `of(point)` is { value, low?, high? } or undefined where it was not counted or measured;
+ * The costs that can be chosen. `of(point, entry)` is { value, low?, high? } or undefined where it was not counted or measured;
  * `more` says that more is better. Drawn so that better is to the right.
  */
 export const COSTS = [
+  { id: "strength", label: "Strength", unit: "of the method's main setting", kind: "as asked for", more: true, write: percent,
+    of: (_, entry) => one(entry.strength) },
   { id: "flops", label: "Arithmetic", unit: "share of the dense model's operations", kind: "counted", write: percent,
     of: ({ cost }) => one(cost?.flops_share) },
   { id: "bytes", label: "Weights read per token", unit: "share of the dense model's bytes", kind: "counted", write: percent,
@@ -28,10 +30,10 @@ export function quality(point, name) {
   return point.quality?.find((q) => q.metric === name && Number.isFinite(q.compressed?.value));
 }
 
-/** The points that have both figures, with what is drawn of them. `points` are { point, source, label, control }. */
+/** The points that have both figures, with what is drawn of them. `points` are { point, source, label, control, strength }. */
 export function placed(points, cost, name) {
   return points.flatMap((entry) => {
-    const x = cost.of(entry.point);
+    const x = cost.of(entry.point, entry);
     const q = quality(entry.point, name);
     if (!x || !q) return [];
     return [{ ...entry, x, y: q.compressed, quality: q }];
