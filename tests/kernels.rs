@@ -1,15 +1,12 @@
 //! Every kernel's shader against its CPU form, on whatever adapter is there (lavapipe on a plain machine).
 #![cfg(not(target_arch = "wasm32"))]
 
-use whittle::backend::Device;
+use whittle::backend::{Device, gpu_for_tests};
 use whittle::kernels::{cases, largest_difference};
 
 #[test]
 fn every_shader_agrees_with_its_cpu_form() {
-    let gpu = match pollster::block_on(Device::open_gpu()) {
-        Ok(gpu) => gpu,
-        Err(e) => return println!("skipped: {e}"),
-    };
+    let Some(gpu) = gpu_for_tests() else { return };
     println!("on {}", gpu.label());
     let mut failures = Vec::new();
     for case in cases() {

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use whittle::backend::Device;
+use whittle::backend::{Device, gpu_for_tests};
 use whittle::config::ModelConfig;
 use whittle::models::{Model, NoHooks, Weights};
 use whittle::weights::Checkpoint;
@@ -133,10 +133,7 @@ fn pieces_and_single_steps_equal_the_whole() {
 
 #[test]
 fn the_gpu_agrees_with_the_cpu_in_one_submit() {
-    let gpu = match pollster::block_on(Device::open_gpu()) {
-        Ok(gpu) => gpu,
-        Err(e) => return println!("skipped: {e}"),
-    };
+    let Some(gpu) = gpu_for_tests() else { return };
     for fixture in fixtures() {
         let cpu_model = Model::load(&Device::Cpu, &fixture.config, &fixture.weights).unwrap();
         let gpu_model =

@@ -107,6 +107,17 @@ impl Device {
         }
     }
 
+    /// Runs everything recorded and copies several lists of indices back, one after the other.
+    pub async fn read_all_ids(&self, lists: &[Ids]) -> Result<Vec<u32>> {
+        match self {
+            Device::Cpu => Ok(lists.iter().flat_map(|ids| ids.cpu()).copied().collect()),
+            Device::Gpu(gpu) => {
+                let buffers: Vec<_> = lists.iter().map(|ids| (ids.gpu(), ids.len() * 4)).collect();
+                Ok(bytemuck::pod_collect_to_vec(&gpu.read_all(&buffers).await?))
+            }
+        }
+    }
+
     /// Runs everything recorded and waits until it is done.
     pub async fn finish(&self) -> Result<()> {
         match self {
@@ -114,4 +125,22 @@ impl Device {
             Device::Gpu(gpu) => gpu.finish().await,
         }
     }
+}
+
+/// The GPU that a native test runs on. Where none opens, a developer reads why and the test ends; in CI (the variable
+/// `CI` is set) it fails, so that no adapter lost is taken for every kernel tested.
+#[doc(hidden)]
+#[cfg(not(target_arch = "wasm32"))]
+pub fn gpu_for_tests() -> Option<Device> {
+    let problem = match pollster::block_on(Device::open_gpu()) {
+        Ok(gpu) => return Some(gpu),
+        Err(problem) => problem,
+    };
+    let in_ci = std::env::var("CI").is_ok_and(|value| !["", "0", "false"].contains(&&*value));
+    assert!(
+        !in_ci,
+        "CI has no GPU to test on ({problem}); install libvulkan1 and mesa-vulkan-drivers"
+    );
+    println!("skipped: {problem}");
+    None
 }

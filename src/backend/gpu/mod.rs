@@ -7,6 +7,8 @@
 mod open;
 mod pipelines;
 mod pool;
+#[cfg(not(target_arch = "wasm32"))]
+mod timing;
 #[cfg(target_arch = "wasm32")]
 mod web_name;
 pub mod wgsl;
@@ -45,6 +47,7 @@ pub struct Gpu {
     lost: Arc<Mutex<Option<String>>>,
     uncaptured: Arc<Mutex<Option<String>>>,
     submits: Cell<u64>,
+    dispatches: Cell<u64>,
 }
 
 /// What is recorded between two submits.
@@ -53,8 +56,27 @@ struct Batch {
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: wgpu::CommandEncoder,
     params: Vec<u8>,
-    memory: wgpu::ErrorScopeGuard,
+    scopes: Scopes,
+}
+
+/// The two error scopes around a batch. They are a stack, and wgpu panics where the outer one goes first. A batch that
+/// is dropped unsent drops its fields in the order of their declaration: the inner one stands first.
+struct Scopes {
     validation: wgpu::ErrorScopeGuard,
+    memory: wgpu::ErrorScopeGuard,
+}
+
+impl Scopes {
+    fn push(device: &wgpu::Device) -> Self {
+        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        Self { validation, memory }
+    }
+
+    /// Ends both; the answers are on their way before anything is awaited.
+    fn pop(self) -> [PendingError; 2] {
+        [Box::pin(self.validation.pop()), Box::pin(self.memory.pop())]
+    }
 }
 
 impl Gpu {
@@ -68,9 +90,19 @@ impl Gpu {
         open::is_software(&self.info)
     }
 
+    /// Storage buffers that a shader may bind; at least 8.
+    pub fn storage_buffers(&self) -> usize {
+        self.device.limits().max_storage_buffers_per_shader_stage as usize
+    }
+
     /// Submits so far; a forward pass is meant to cost one.
     pub fn submits(&self) -> u64 {
         self.submits.get()
+    }
+
+    /// Kernel launches recorded so far.
+    pub fn dispatches(&self) -> u64 {
+        self.dispatches.get()
     }
 
     /// A buffer of `bytes` bytes with unspecified contents, from the pool.
@@ -104,7 +136,7 @@ impl Gpu {
             self.submit();
         }
         let mut slot = self.batch.borrow_mut();
-        let batch = slot.get_or_insert_with(|| self.begin());
+        let batch = slot.get_or_insert_with(|| self.begin(None));
         let offset = batch.params.len();
         batch.params.extend_from_slice(dispatch.params);
         batch.params.resize(offset + SLOT, 0);
@@ -114,56 +146,76 @@ impl Gpu {
         pass.set_bind_group(0, &group, &[offset as u32]);
         let [x, y, z] = dispatch.groups;
         pass.dispatch_workgroups(x, y, z);
+        self.dispatches.set(self.dispatches.get() + 1);
     }
 
-    fn begin(&self) -> Batch {
-        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+    fn begin(&self, times: Option<wgpu::ComputePassTimestampWrites<'_>>) -> Batch {
+        let scopes = Scopes::push(&self.device);
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        let pass = encoder.begin_compute_pass(&Default::default()).forget_lifetime();
-        Batch { pass: Some(pass), encoder, params: Vec::new(), memory, validation }
+        let pass = wgpu::ComputePassDescriptor { label: None, timestamp_writes: times };
+        let pass = encoder.begin_compute_pass(&pass).forget_lifetime();
+        Batch { pass: Some(pass), encoder, params: Vec::new(), scopes }
+    }
+
+    /// The open batch with its pass ended, or an empty one.
+    fn take_batch(&self) -> Batch {
+        let mut batch = self.batch.borrow_mut().take().unwrap_or_else(|| self.begin(None));
+        batch.pass = None;
+        batch
     }
 
     /// Sends what is recorded to the GPU.
     pub fn submit(&self) {
-        self.submit_with(|_| ());
+        let scopes = self.send(self.take_batch());
+        self.pending_errors.borrow_mut().extend(scopes.pop());
     }
 
-    fn submit_with(&self, last: impl FnOnce(&mut wgpu::CommandEncoder)) {
-        let mut batch = match self.batch.borrow_mut().take() {
-            Some(batch) => batch,
-            None => self.begin(),
-        };
-        batch.pass = None;
-        last(&mut batch.encoder);
+    fn send(&self, batch: Batch) -> Scopes {
         if !batch.params.is_empty() {
             self.queue.write_buffer(&self.arena, 0, &batch.params);
         }
         self.queue.submit([batch.encoder.finish()]);
         self.submits.set(self.submits.get() + 1);
-        // Scopes are a stack: the inner one (validation) is popped first.
-        let mut pending = self.pending_errors.borrow_mut();
-        pending.push(Box::pin(batch.validation.pop()));
-        pending.push(Box::pin(batch.memory.pop()));
+        batch.scopes
     }
 
     /// Submits, then copies the first `len` bytes of `buffer` back.
+    ///
+    /// The mapping is asked for inside the batch's error scopes, and everything before anything is awaited.
     pub async fn read(&self, buffer: &Buffer, len: usize) -> Result<Vec<u8>> {
+        self.finish_with(self.take_batch(), &[(buffer.raw(), len)]).await
+    }
+
+    /// Submits, then copies the first bytes of every buffer back, one after the other, in one go.
+    pub async fn read_all(&self, buffers: &[(&Buffer, usize)]) -> Result<Vec<u8>> {
+        let raw: Vec<_> = buffers.iter().map(|(buffer, len)| (buffer.raw(), *len)).collect();
+        self.finish_with(self.take_batch(), &raw).await
+    }
+
+    async fn finish_with(
+        &self,
+        mut batch: Batch,
+        sources: &[(&wgpu::Buffer, usize)],
+    ) -> Result<Vec<u8>> {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read"),
-            size: len as u64,
+            size: sources.iter().map(|(_, len)| *len as u64).sum(),
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        self.submit_with(|encoder| {
-            encoder.copy_buffer_to_buffer(buffer.raw(), 0, &staging, 0, len as u64);
-        });
-        self.check_errors().await?;
+        let mut at = 0;
+        for (source, len) in sources {
+            batch.encoder.copy_buffer_to_buffer(source, 0, &staging, at, *len as u64);
+            at += *len as u64;
+        }
+        let scopes = self.send(batch);
         let (send, receive) = futures_channel::oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
             // The reader may have been cancelled; then nobody wants the answer.
             let _ = send.send(result);
         });
+        self.pending_errors.borrow_mut().extend(scopes.pop());
+        self.check_errors().await?;
         self.poll()?;
         match receive.await {
             Ok(Ok(())) => {}

@@ -22,6 +22,7 @@ impl Gpu {
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("whittle"),
                 required_limits: adapter.limits(),
+                required_features: adapter.features() & wanted_features(),
                 ..Default::default()
             })
             .await
@@ -62,6 +63,7 @@ impl Gpu {
             lost,
             uncaptured,
             submits: Cell::new(0),
+            dispatches: Cell::new(0),
         }
     }
 }
@@ -77,6 +79,14 @@ async fn named(mut info: wgpu::AdapterInfo) -> wgpu::AdapterInfo {
 #[cfg(not(target_arch = "wasm32"))]
 async fn named(info: wgpu::AdapterInfo) -> wgpu::AdapterInfo {
     info
+}
+
+/// Nothing that a kernel needs: the clock of the GPU, for measurements on native machines.
+fn wanted_features() -> wgpu::Features {
+    match cfg!(target_arch = "wasm32") {
+        true => wgpu::Features::empty(),
+        false => wgpu::Features::TIMESTAMP_QUERY,
+    }
 }
 
 fn instance_descriptor() -> wgpu::InstanceDescriptor {

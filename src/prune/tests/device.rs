@@ -1,23 +1,13 @@
 //! The GPU's f32 against the CPU's f64, on whatever adapter is there.
 
 use super::*;
-use crate::backend::Device;
+use crate::backend::{Device, gpu_for_tests};
 use crate::config::ModelConfig;
 use crate::models::{Model, Weights, linears};
 use crate::prune::device::DeviceInputs;
 use crate::prune::{Pruned, Subject, prune};
 use crate::weights::Checkpoint;
 use std::path::Path;
-
-fn gpu() -> Option<Device> {
-    match block_on(Device::open_gpu()) {
-        Ok(gpu) => Some(gpu),
-        Err(e) => {
-            println!("skipped: {e}");
-            None
-        }
-    }
-}
 
 /// Prunes on the GPU; the outcome is part of it.
 fn on_gpu(gpu: &Device, layer: &Layer, spec: &str) -> (Outcome, Vec<f32>) {
@@ -42,7 +32,7 @@ fn solving(pattern: &str) -> Vec<String> {
 
 #[test]
 fn the_gpu_takes_the_weights_that_the_cpu_takes_and_gives_the_others_the_same_values() {
-    let Some(gpu) = gpu() else { return };
+    let Some(gpu) = gpu_for_tests() else { return };
     let (rows, n) = (40, 150);
     let mut case = layer(rows, n, 600, 71);
     case.gram.iter_mut().for_each(|x| *x = f64::from(*x as f32)); // what both are given
@@ -68,7 +58,7 @@ fn the_gpu_takes_the_weights_that_the_cpu_takes_and_gives_the_others_the_same_va
 
 #[test]
 fn a_system_that_f32_cannot_hold_is_left_to_the_cpu() {
-    let Some(gpu) = gpu() else { return };
+    let Some(gpu) = gpu_for_tests() else { return };
     // Fewer tokens than inputs and no damping: no inverse exists.
     let case = layer(4, 150, 20, 72);
     for spec in ["sparsegpt:damping=0", "mrp:damping=0", "mrp:damping=0,block=64"] {
@@ -78,7 +68,7 @@ fn a_system_that_f32_cannot_hold_is_left_to_the_cpu() {
 
 #[test]
 fn inputs_that_are_never_used_lose_their_weights_on_the_gpu_too() {
-    let Some(gpu) = gpu() else { return };
+    let Some(gpu) = gpu_for_tests() else { return };
     let (n, dead) = (150, [3, 77, 149]);
     let mut case = layer(4, n, 600, 73);
     case.x.chunks_mut(n).for_each(|row| dead.iter().for_each(|&j| row[j] = 0.0));
@@ -116,7 +106,7 @@ fn bundled(device: &Device, spec: &str) -> (Pruned, usize) {
 
 #[test]
 fn a_bundled_model_is_pruned_alike_on_both_devices() {
-    let Some(gpu) = gpu() else { return };
+    let Some(gpu) = gpu_for_tests() else { return };
     for spec in ["sparsegpt:inputs=dense", "mrp:inputs=dense", "mrp:inputs=dense,block=64"] {
         let (expected, wide) = bundled(&Device::Cpu, spec);
         let (found, _) = bundled(&gpu, spec);

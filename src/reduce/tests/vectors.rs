@@ -1,6 +1,6 @@
 //! Small cases V1 to V10 whose answers were worked out by hand, on every device that opens.
 
-use crate::backend::{Device, Tensor};
+use crate::backend::{Device, Tensor, gpu_for_tests};
 use crate::config::ModelConfig;
 use crate::method::Setting;
 use crate::models::{AttentionInputs, Hooks, LayerOutput, MixerInputs, SsmInputs};
@@ -11,10 +11,7 @@ use pollster::block_on;
 
 pub(super) fn devices() -> Vec<Device> {
     let mut devices = vec![Device::Cpu];
-    match block_on(Device::open_gpu()) {
-        Ok(gpu) => devices.push(gpu),
-        Err(e) => println!("the GPU half is skipped: {e}"),
-    }
+    devices.extend(gpu_for_tests());
     devices
 }
 
