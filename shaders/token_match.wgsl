@@ -21,6 +21,11 @@ fn better(best: Best, value: f32, row: u32) -> Best {
     return Best(select(best.value, value, is_better), select(best.row, row, is_better));
 }
 
+// Whole steps of 2^-16, halves upwards, so that equal rows are ties on every device.
+fn stepped(cosines: vec4f) -> vec4f {
+    return floor(cosines * 65536.0 + 0.5) * 0.0000152587890625;
+}
+
 // The rows of x that are the rows `b` of B, and NONE past its end.
 fn rows_of(b: vec4u) -> vec4u {
     let at = p.n_a + min(b, vec4u(p.n_b - 1u));
@@ -32,8 +37,8 @@ fn rows_of(b: vec4u) -> vec4u {
 fn put(a: u32, products_low: vec4f, products_high: vec4f, low: vec4u, high: vec4u, at: u32) {
     if a >= p.n_a { return; }
     // A cosine is above -2.
-    let v = select(products_low, vec4f(-2.0), low == vec4u(NONE));
-    let w = select(products_high, vec4f(-2.0), high == vec4u(NONE));
+    let v = select(stepped(products_low), vec4f(-2.0), low == vec4u(NONE));
+    let w = select(stepped(products_high), vec4f(-2.0), high == vec4u(NONE));
     var best = better(Best(-2.0, NONE), v.x, low.x);
     best = better(best, v.y, low.y);
     best = better(best, v.z, low.z);

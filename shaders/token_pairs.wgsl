@@ -33,5 +33,6 @@ fn main(
     var total = vec4f();
     for (var i = 0u; i < LANES; i++) { total += partial[local.y * LANES + i]; }
     let lengths = max(sqrt(total.yz), vec2f(p.eps));
-    cosines[pair] = total.x / (lengths.x * lengths.y);
+    // Whole steps of 2^-16, halves upwards, as in token_match.wgsl.
+    cosines[pair] = floor(total.x / (lengths.x * lengths.y) * 65536.0 + 0.5) * 0.0000152587890625;
 }

@@ -4,7 +4,7 @@
 use pollster::block_on;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use whittle::backend::{Device, Tensor};
+use whittle::backend::{Device, Tensor, gpu_for_tests};
 use whittle::config::ModelConfig;
 use whittle::method::Setting;
 use whittle::models::{Model, NoHooks, State, Weights};
@@ -147,10 +147,7 @@ fn a_reduced_context_is_as_short_as_planned_and_goes_on_token_by_token_as_in_one
 
 #[test]
 fn cpu_and_gpu_choose_the_same_tokens_in_every_family() {
-    let gpu = match block_on(Device::open_gpu()) {
-        Ok(gpu) => gpu,
-        Err(e) => return println!("skipped: {e}"),
-    };
+    let Some(gpu) = gpu_for_tests() else { return };
     for fixture in fixtures() {
         let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
             let weights = fixture.weights.for_new_device();
@@ -172,10 +169,7 @@ fn cpu_and_gpu_choose_the_same_tokens_in_every_family() {
 #[test]
 fn v9_a_scored_token_changes_no_choice_and_no_earlier_row_bit_for_bit() {
     let mut devices = vec![Device::Cpu];
-    match block_on(Device::open_gpu()) {
-        Ok(gpu) => devices.push(gpu),
-        Err(e) => println!("the GPU half is skipped: {e}"),
-    }
+    devices.extend(gpu_for_tests());
     let (scored, changed) = (12, 7);
     for device in devices {
         for fixture in fixtures() {
@@ -218,10 +212,8 @@ fn bundled(name: &str) -> (Fixture, Vec<u32>) {
 
 #[test]
 fn cpu_and_gpu_choose_the_same_tokens_on_the_bundled_models_but_for_near_ties() {
-    let gpu = match block_on(Device::open_gpu()) {
-        Ok(gpu) => gpu,
-        Err(e) => return println!("skipped: {e}"),
-    };
+    let Some(gpu) = gpu_for_tests() else { return };
+    let mut failures = Vec::new();
     let index = include_str!("../models/index.json");
     let index: serde_json::Value = serde_json::from_str(index).unwrap();
     for name in index["models"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap()) {
@@ -230,7 +222,6 @@ fn cpu_and_gpu_choose_the_same_tokens_on_the_bundled_models_but_for_near_ties() 
             let weights = fixture.weights.for_new_device();
             (device, Model::load(device, &fixture.config, &weights).unwrap())
         });
-        let (mut swaps, mut removed) = (0, 0);
         for spec in specs(&fixture.config) {
             let [cpu, gpu] = models.each_ref().map(|(device, model)| {
                 let mut reducer = reducer(device, &fixture.config, &spec, &list);
@@ -238,35 +229,27 @@ fn cpu_and_gpu_choose_the_same_tokens_on_the_bundled_models_but_for_near_ties() 
                 block_on(reducer.trace(device)).unwrap()
             });
             assert!(!cpu.is_empty(), "{name} {spec}");
+            let (mut swaps, mut removed) = (0, 0);
             for (c, g) in cpu.iter().zip(&gpu) {
                 removed += c.pruned.len() + c.merged.len();
-                let missing = c.kept.iter().filter(|t| !g.kept.contains(t)).count();
-                if missing > 0 {
-                    println!(
-                        "{name} {spec}: {missing} of {} after layer {}",
-                        c.kept.len(),
-                        c.layer
-                    );
-                }
-                swaps += missing;
+                swaps += c.kept.iter().filter(|t| !g.kept.contains(t)).count();
+            }
+            println!("{name} {spec}: {swaps} swaps among {removed} tokens that went");
+            // A near tie falls either way and may draw others after it: one in a hundred, and one of a short text.
+            let accepted = removed.div_ceil(100);
+            if swaps > accepted {
+                failures.push(format!("{name} {spec}: {swaps} swaps of {removed}"));
             }
         }
-        println!("{name}: {swaps} swaps among {removed} tokens that went");
-        // A near tie falls either way and may draw others after it.
-        assert!(swaps * 100 <= removed, "{name}: {swaps} swaps of {removed}");
     }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
 fn proportional_attention_changes_nothing_where_nothing_is_merged_and_something_where_it_is() {
     let attends = |f: &Fixture| ["llama", "gpt_neox"].contains(&f.config.family());
-    let devices = match block_on(Device::open_gpu()) {
-        Ok(gpu) => vec![Device::Cpu, gpu],
-        Err(e) => {
-            println!("the GPU half is skipped: {e}");
-            vec![Device::Cpu]
-        }
-    };
+    let mut devices = vec![Device::Cpu];
+    devices.extend(gpu_for_tests());
     for fixture in fixtures().into_iter().filter(attends) {
         let [dropped, folded] = ["evit", "utrc"].map(|method| {
             let on_each = devices.iter().map(|device| {

@@ -1,9 +1,9 @@
 //! The CPU form: a few rows of A against 8 rows of B at a time, both packed with the column outermost.
 //!
 //! Every product is summed over the columns in order, whatever tile it falls into, so that equal rows give equal
-//! bits and ties are ties.
+//! bits; what is compared are whole steps.
 
-use super::EPS;
+use super::{EPS, STEP, stepped};
 use crate::backend::{Ids, Tensor, View};
 use crate::kernels::math::Lanes;
 
@@ -67,11 +67,14 @@ fn length(row: &[f32]) -> f32 {
 fn update(best: &mut [Best], products: &Products, rows: &[u32]) {
     for (best, products) in best.iter_mut().zip(products) {
         // Almost always nothing changes, which eight compares at once can tell.
-        let candidate = products.iter().fold(false, |any, &value| any | (value >= best.value));
+        // A product this little below the best may yet round up to it.
+        let least = best.value - STEP;
+        let candidate = products.iter().fold(false, |any, &value| any | (value >= least));
         if !candidate {
             continue;
         }
-        for (&value, &row) in products.iter().zip(rows) {
+        for (&product, &row) in products.iter().zip(rows) {
+            let value = stepped(product);
             if value > best.value || (value == best.value && row < best.row) {
                 *best = Best { value, row };
             }
