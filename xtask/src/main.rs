@@ -3,6 +3,7 @@
 mod bench;
 mod cache;
 mod command;
+mod gpu;
 mod packages;
 mod serve;
 mod setup;
@@ -27,6 +28,9 @@ usage: cargo xtask COMMAND [ARGUMENTS]
                            --native adds `cargo bench`, --write puts it in docs/benchmarks.md
   page                     only build the page, into dist/
   deny                     licences and sources of all crates (cargo-deny, deny.toml)
+  gpu pack | run [--quick] | page RESULTS.jsonl
+                           test and measure a real GPU: pack what a machine with a card needs,
+                           run it, write docs/gpu.md from what came back
   setup                    only install what serve and test need
   help                     print this
 
@@ -53,6 +57,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["bench", rest @ ..] => bench::bench(rest),
         ["page"] => setup::for_serve().and_then(|toolbox| test::page(&toolbox)),
         ["deny"] => deny(),
+        ["gpu", rest @ ..] => gpu::gpu(rest),
         ["setup"] => setup::for_test().map(|_| ()),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
