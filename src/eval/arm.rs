@@ -3,7 +3,7 @@
 //! The protocol (token-reduction.md, section 6): only the context is reduced; everything that is scored runs
 //! unreduced from the saved state, so no decision can see a scored token and labels cannot slip.
 
-use crate::backend::{Device, Tensor};
+use crate::backend::{Device, Ids, Tensor};
 use crate::config::ModelConfig;
 use crate::kernels::rows::{concat_rows, copy};
 use crate::method::Setting;
@@ -81,6 +81,12 @@ impl Arm<'_> {
         let hidden = self.model.forward(self.device, ids, &mut context.state, &mut NoHooks);
         context.last = self.last_row(&hidden);
         Ok(())
+    }
+
+    /// Adds tokens that are on the device already, all below vocab_size, unreduced.
+    pub fn follow(&self, context: &mut Context, ids: &Ids) {
+        let hidden = self.model.forward_ids(self.device, ids, &mut context.state, &mut NoHooks);
+        context.last = self.last_row(&hidden);
     }
 
     /// Scores `ids` after a context, which is not changed: `[ids, 2]`, see [`Model::nll`].

@@ -116,13 +116,23 @@ impl Model {
         state: &mut State,
         hooks: &mut dyn Hooks,
     ) -> Tensor {
+        self.forward_ids(device, &device.ids(ids), state, hooks)
+    }
+
+    /// The same with ids that are on the device already, all below vocab_size.
+    pub fn forward_ids(
+        &self,
+        device: &Device,
+        ids: &Ids,
+        state: &mut State,
+        hooks: &mut dyn Hooks,
+    ) -> Tensor {
         assert!(!ids.is_empty(), "forward of no tokens");
-        let list = device.ids(ids);
         let out = match self {
-            Model::Mamba(m) => m.forward(device, &list, state, hooks),
-            Model::Mamba2(m) => m.forward(device, &list, state, hooks),
-            Model::Llama(m) => m.forward(device, &list, state, hooks),
-            Model::GptNeoX(m) => m.forward(device, &list, state, hooks),
+            Model::Mamba(m) => m.forward(device, ids, state, hooks),
+            Model::Mamba2(m) => m.forward(device, ids, state, hooks),
+            Model::Llama(m) => m.forward(device, ids, state, hooks),
+            Model::GptNeoX(m) => m.forward(device, ids, state, hooks),
         };
         state.next_position += ids.len();
         out
