@@ -28,6 +28,28 @@ fn biases(j: vec4u) -> vec4f {
 // vec4s of the output one lane holds in registers; a wider head is shared by `tiles` lanes, which repeat the scores.
 override TILE4 = 16u;
 
+// What eight keys weigh, where their values start, and how much what was summed before shrinks.
+struct Weights { a: vec4f, b: vec4f, low: vec4u, high: vec4u, shrink: f32 }
+
+// Adds the eight values of vec4 `c` of the tile that starts at vec4 `first`.
+fn fold(acc: vec4f, c: u32, first: u32, w: Weights) -> vec4f {
+    if c >= TILE4 { return acc; }
+    let d = min(first + c, p.head4 - 1u);
+    return acc * w.shrink
+        + w.a.x * v[w.low.x + d] + w.a.y * v[w.low.y + d] + w.a.z * v[w.low.z + d] + w.a.w * v[w.low.w + d]
+        + w.b.x * v[w.high.x + d] + w.b.y * v[w.high.y + d] + w.b.z * v[w.high.z + d] + w.b.w * v[w.high.w + d];
+}
+
+// Writes what there is of vec4 `c` of the tile that starts at vec4 `first`.
+fn put(value: vec4f, c: u32, first: u32, y0: u32) {
+    if c >= TILE4 { return; }
+    let i = (first + c) * 4u;
+    if i < p.headdim { y[y0 + i] = value.x; }
+    if i + 1u < p.headdim { y[y0 + i + 1u] = value.y; }
+    if i + 2u < p.headdim { y[y0 + i + 2u] = value.z; }
+    if i + 3u < p.headdim { y[y0 + i + 3u] = value.w; }
+}
+
 // Many queries: a lane per (query, head, tile), 8 keys at a time. Lanes of a workgroup share a key head.
 @compute @workgroup_size(64)
 fn queries(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) wg: vec3u) {
@@ -40,6 +62,7 @@ fn queries(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) wg: 
     let k_head = p.k_offset + kv * p.head4;
     let v_head = p.v_offset + kv * p.head4;
     let keys = p.n_past + t + 1u;
+    // Every index is constant: one that varies would push the sums out of the registers.
     var acc: array<vec4f, 16>;
     var largest = MASKED;
     var sum = 0.0;
@@ -65,19 +88,41 @@ fn queries(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) wg: 
         a = exp(a - m);
         b = exp(b - m);
         sum = sum * shrink + dot(a + b, vec4f(1.0));
-        let vl = v_head + lo * p.v_stride;
-        let vh = v_head + hi * p.v_stride;
-        for (var c = 0u; c < TILE4; c++) {
-            let d = min(first + c, p.head4 - 1u);
-            acc[c] = acc[c] * shrink
-                + a.x * v[vl.x + d] + a.y * v[vl.y + d] + a.z * v[vl.z + d] + a.w * v[vl.w + d]
-                + b.x * v[vh.x + d] + b.y * v[vh.y + d] + b.z * v[vh.z + d] + b.w * v[vh.w + d];
-        }
+        let w = Weights(a, b, v_head + lo * p.v_stride, v_head + hi * p.v_stride, shrink);
+        acc[0] = fold(acc[0], 0u, first, w);
+        acc[1] = fold(acc[1], 1u, first, w);
+        acc[2] = fold(acc[2], 2u, first, w);
+        acc[3] = fold(acc[3], 3u, first, w);
+        acc[4] = fold(acc[4], 4u, first, w);
+        acc[5] = fold(acc[5], 5u, first, w);
+        acc[6] = fold(acc[6], 6u, first, w);
+        acc[7] = fold(acc[7], 7u, first, w);
+        acc[8] = fold(acc[8], 8u, first, w);
+        acc[9] = fold(acc[9], 9u, first, w);
+        acc[10] = fold(acc[10], 10u, first, w);
+        acc[11] = fold(acc[11], 11u, first, w);
+        acc[12] = fold(acc[12], 12u, first, w);
+        acc[13] = fold(acc[13], 13u, first, w);
+        acc[14] = fold(acc[14], 14u, first, w);
+        acc[15] = fold(acc[15], 15u, first, w);
     }
     let y0 = (t * p.n_head + head) * p.headdim;
-    for (var i = first * 4u; i < min((first + TILE4) * 4u, p.headdim); i++) {
-        y[y0 + i] = acc[i / 4u - first][i % 4u] / sum;
-    }
+    put(acc[0] / sum, 0u, first, y0);
+    put(acc[1] / sum, 1u, first, y0);
+    put(acc[2] / sum, 2u, first, y0);
+    put(acc[3] / sum, 3u, first, y0);
+    put(acc[4] / sum, 4u, first, y0);
+    put(acc[5] / sum, 5u, first, y0);
+    put(acc[6] / sum, 6u, first, y0);
+    put(acc[7] / sum, 7u, first, y0);
+    put(acc[8] / sum, 8u, first, y0);
+    put(acc[9] / sum, 9u, first, y0);
+    put(acc[10] / sum, 10u, first, y0);
+    put(acc[11] / sum, 11u, first, y0);
+    put(acc[12] / sum, 12u, first, y0);
+    put(acc[13] / sum, 13u, first, y0);
+    put(acc[14] / sum, 14u, first, y0);
+    put(acc[15] / sum, 15u, first, y0);
 }
 
 var<workgroup> lane_max: array<f32, 64>;

@@ -5,9 +5,9 @@
 //! (shared by all channels), D `[1, d_inner]`. Source: Gu & Dao 2023, algorithm 2 and section 3.3.
 //! exp(delta A) is computed as 2^(delta A log2 e), with A log2 e made once.
 //!
-//! Both forms walk over the tokens once and keep the states close: the shader in registers, a lane a channel; the
-//! CPU form in the L1 cache, `WIDTH` channels side by side as SIMD lanes. Materialising exp(delta A) for
-//! all tokens would move 17 times the memory.
+//! All forms walk over the tokens once and keep the states close: the shaders in registers, a lane a channel, or on a
+//! real GPU four lanes a channel; the CPU form in the L1 cache, `WIDTH` channels side by side as SIMD lanes.
+//! Materialising exp(delta A) for all tokens would move 17 times the memory. One token has a shader of its own.
 
 use super::math::Lanes;
 use super::{Case, groups, math, random, spread};
@@ -28,6 +28,18 @@ static SHADER: Shader = Shader {
     reads: 5,
     writes: 2,
 };
+static STEP: Shader = Shader {
+    name: "selective_scan_step",
+    source: wgsl!(include_str!("../../shaders/selective_scan_step.wgsl")),
+    reads: 7,
+    writes: 2,
+};
+static TILES: Shader = Shader {
+    name: "selective_scan_tiles",
+    source: wgsl!(include_str!("../../shaders/selective_scan_tiles.wgsl")),
+    reads: 5,
+    writes: 2,
+};
 static BARRIER: Shader = Shader {
     name: "selective_scan_barrier",
     source: wgsl!(include_str!("../../shaders/selective_scan_barrier.wgsl")),
@@ -37,6 +49,8 @@ static BARRIER: Shader = Shader {
 
 /// Vectors of four channels that the CPU form computes side by side, so that their sums stay in registers.
 const VECTORS: usize = 4;
+/// States that the lanes of a channel hold in the form for real GPUs.
+const TILES_STATES: usize = 16;
 const WIDTH: usize = 4 * VECTORS;
 
 #[repr(C)]
@@ -65,6 +79,20 @@ struct Params {
     dt_stride: u32,
     z_offset: u32,
     z_stride: u32,
+    has_gate: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct StepParams {
+    seq_len: u32,
+    d_inner: u32,
+    d_state: u32,
+    b_offset: u32,
+    c_offset: u32,
+    u_offset: u32,
+    dt_offset: u32,
+    z_offset: u32,
     has_gate: u32,
 }
 
@@ -115,11 +143,24 @@ pub fn selective_scan(device: &Device, input: &Scan<'_>) -> (Tensor, Tensor) {
     input.check();
     match device {
         Device::Cpu => math::widest(|| on_cpu(input)),
+        Device::Gpu(gpu) if fits_step(gpu, input) => step(gpu, input),
+        // A lane a channel leaves most of a real GPU idle; a program on a CPU pays dearly for barriers.
+        Device::Gpu(gpu) if !gpu.is_software() && input.a.cols() <= TILES_STATES => {
+            selective_scan_tiles(gpu, input)
+        }
         Device::Gpu(gpu) => {
             let groups = groups(input.u.cols, 64);
             on_gpu(gpu, input, &SHADER, &[], groups)
         }
     }
+}
+
+/// The form for real GPUs: 16 channels and 16 tokens at a time, at most 16 states. GPU only.
+#[doc(hidden)]
+pub fn selective_scan_tiles(gpu: &Gpu, input: &Scan<'_>) -> (Tensor, Tensor) {
+    input.check();
+    assert!(input.a.cols() <= TILES_STATES, "selective_scan_tiles: d_state over {TILES_STATES}");
+    on_gpu(gpu, input, &TILES, &[], groups(input.u.cols, 16))
 }
 
 /// The barrier form, for benchmarks alone: the same result, slower. GPU only, d_state at most 256.
@@ -221,6 +262,44 @@ fn scan_block(
             Err(_) => row.copy_from_slice(&block.as_flattened()[..part.len()]),
         }
     }
+}
+
+/// Whether this is one token whose B and C are parts of one tensor, as the models make them, and the adapter binds as
+/// many buffers as the step has: one more than every adapter does.
+fn fits_step(gpu: &Gpu, input: &Scan<'_>) -> bool {
+    let bindings = STEP.reads + STEP.writes;
+    input.u.rows == 1 && input.b.tensor.is_same(input.c.tensor) && gpu.storage_buffers() >= bindings
+}
+
+/// One token in one launch.
+fn step(gpu: &Gpu, input: &Scan<'_>) -> (Tensor, Tensor) {
+    let (d_inner, d_state) = (input.u.cols, input.a.cols());
+    let z = input.gate.unwrap_or(input.u);
+    let params = StepParams {
+        seq_len: 1,
+        d_inner: d_inner as u32,
+        d_state: d_state as u32,
+        b_offset: input.b.offset() as u32,
+        c_offset: input.c.offset() as u32,
+        u_offset: input.u.offset() as u32,
+        dt_offset: input.dt.offset() as u32,
+        z_offset: z.offset() as u32,
+        has_gate: input.gate.is_some().into(),
+    };
+    let (y, state) = (gpu.alloc(d_inner * 4), gpu.alloc(d_inner * d_state * 4));
+    let reads =
+        [input.u.tensor, input.dt.tensor, z.tensor, input.a, input.b.tensor, input.d, input.state];
+    gpu.dispatch(&Dispatch {
+        shader: &STEP,
+        entry: "main",
+        constants: &[],
+        params: bytemuck::bytes_of(&params),
+        reads: &reads.map(|tensor| tensor.gpu()),
+        writes: &[&y, &state],
+        // 16 lanes a channel.
+        groups: [groups(d_inner, 4), 1, 1],
+    });
+    (Tensor::on_gpu(1, d_inner, y), Tensor::on_gpu(d_inner, d_state, state))
 }
 
 /// A, the state, B and C in one buffer of quads: a scan has more inputs than a stage has bindings.
@@ -343,12 +422,28 @@ impl Example {
 pub fn cases() -> Vec<Case> {
     let why =
         "sums of up to 64 states, up to 130 steps of decay by an exp2 within 3 + 2|x| ulp (WGSL)";
-    let sizes =
-        [(1, 1, 1), (2, 63, 15), (5, 64, 16), (33, 65, 17), (7, 31, 5), (130, 96, 16), (9, 40, 64)];
-    let forms: [(&str, Scanner); 3] = [
+    let sizes = [
+        (1, 1, 1),
+        (1, 65, 17),
+        (1, 96, 16),
+        (2, 63, 15),
+        (5, 64, 16),
+        (33, 65, 17),
+        (7, 31, 5),
+        (17, 15, 16),
+        (130, 96, 16),
+        (9, 40, 64),
+    ];
+    let forms: [(&str, Scanner); 4] = [
         ("", |device, example| selective_scan(device, &example.scan())),
         (" without gate", |device, example| {
             selective_scan(device, &Scan { gate: None, ..example.scan() })
+        }),
+        (" in tiles", |device, example| match device {
+            Device::Gpu(gpu) if example.a.cols() <= TILES_STATES => {
+                selective_scan_tiles(gpu, &example.scan())
+            }
+            _ => selective_scan(device, &example.scan()),
         }),
         (" with barriers", |device, example| match device {
             Device::Cpu => selective_scan(device, &example.scan()),

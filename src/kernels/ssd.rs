@@ -152,12 +152,15 @@ impl Example {
     }
 }
 
-/// One of each, around the chunk of 64 and every tile, several groups, a limit that bites; views throughout.
+/// One of each, single tokens, around the chunk of 64 and every tile, several groups, a limit that bites; views throughout.
 pub fn cases() -> Vec<Case> {
     let why = "sums of up to 64 states and tokens in another order; decays by an exp2 within 3 + 2|x| ulp (WGSL)";
     // seq_len, n_head, headdim, n_groups, d_state
     let sizes = [
         [1, 1, 1, 1, 1],
+        [1, 4, 6, 2, 15],
+        [1, 3, 64, 1, 128],
+        [1, 2, 5, 1, 33],
         [2, 3, 4, 1, 15],
         [3, 2, 5, 2, 16],
         [63, 2, 3, 1, 17],

@@ -3,6 +3,7 @@
 //! A pack dispatch lays out what is small (delta, decays, B, C) as vec4s, since a layer has more inputs than a stage
 //! has bindings. Sequential: one more dispatch. Chunked (listing 1): scores, states, pass, output. All are free of
 //! barriers and of shared memory: every lane keeps a tile in registers and reads its rows through the cache.
+//! One token, which reads the whole state for little work, has a shader of its own, in which neighbours read neighbours.
 
 use super::{Form, Ssd};
 use crate::backend::Tensor;
@@ -28,6 +29,7 @@ macro_rules! shader {
 
 static PACK: Shader = shader!("ssd_pack", 5, 1);
 static SEQUENTIAL: Shader = shader!("ssd_sequential", 4, 2);
+static STEP: Shader = shader!("ssd_step", 6, 2);
 static SCORES: Shader = shader!("ssd_scores", 1, 1);
 static STATES: Shader = shader!("ssd_states", 2, 1);
 static PASS: Shader = shader!("ssd_pass", 2, 2);
@@ -106,6 +108,12 @@ pub(super) fn on_gpu(gpu: &Gpu, s: &Ssd<'_>, form: Form) -> (Tensor, Tensor) {
     let chunks = len.div_ceil(CHUNK);
     let y = gpu.alloc(len * rows * 4);
     let state = gpu.alloc(rows * s.d_state * 4);
+    let outputs =
+        [Tensor::on_gpu(len, rows, y.clone()), Tensor::on_gpu(rows, s.d_state, state.clone())];
+    if len == 1 && form == Form::Sequential && is_one_row(s) {
+        step(gpu, s, [&y, &state]);
+        return outputs.into();
+    }
     let chunked = matches!(form, Form::Chunked) as u32 as f64;
     let pack_constants = [("CHUNKED", chunked), ("CHUNK", CHUNK as f64)];
     let launch = Launch { gpu, params: params(s), constants: &pack_constants };
@@ -126,7 +134,19 @@ pub(super) fn on_gpu(gpu: &Gpu, s: &Ssd<'_>, form: Form) -> (Tensor, Tensor) {
             chunked_form(&launch, s, &inputs, &y, &state);
         }
     }
-    (Tensor::on_gpu(len, rows, y), Tensor::on_gpu(rows, s.d_state, state))
+    outputs.into()
+}
+
+/// Whether x, B and C are parts of one tensor, as the models make them.
+fn is_one_row(s: &Ssd<'_>) -> bool {
+    s.b.tensor.is_same(s.x.tensor) && s.c.tensor.is_same(s.x.tensor)
+}
+
+fn step(gpu: &Gpu, s: &Ssd<'_>, writes: [&Buffer; 2]) {
+    let launch = Launch { gpu, params: params(s), constants: &[] };
+    let reads = [s.x.tensor, s.dt.tensor, s.dt_bias, s.a, s.d, s.state].map(|tensor| tensor.gpu());
+    // 16 lanes a row.
+    launch.run(&STEP, &reads, &writes, [groups(s.n_head * s.headdim, 4), 1, 1]);
 }
 
 fn chunked_form(launch: &Launch<'_>, s: &Ssd<'_>, inputs: &Buffer, y: &Buffer, state: &Buffer) {
