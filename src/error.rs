@@ -1,5 +1,6 @@
 //! The one error type. Its message names what was found, what was expected and what to do.
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -51,25 +52,94 @@ impl Error {
     }
 }
 
+/// Longest message in characters, and the longest of its parts that comes from a file, a link or a person.
+const LONGEST: usize = 1200;
+const LONGEST_PART: usize = 300;
+
+/// Text that may be shown in a terminal or on a page: control characters, line ends and characters that change the
+/// direction of the text or cannot be seen are written as escapes, and all beyond `most` characters is left out.
+pub fn printable(text: &str, most: usize) -> String {
+    let (mut out, mut length) = (String::new(), 0);
+    for c in text.chars() {
+        let before = out.len();
+        match is_hidden(c) {
+            true => out.extend(c.escape_unicode()),
+            false => out.push(c),
+        }
+        length += out[before..].chars().count();
+        if length > most {
+            out.truncate(before);
+            out.push_str("...");
+            break;
+        }
+    }
+    out
+}
+
+/// Control characters, direction marks, and what no screen shows.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// The first characters of a text.
+fn beginning(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST_PART) {
+        Some((end, _)) => format!("{}...", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
+/// A message is one line of bounded length, whatever a file or a link put into it.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { file, problem } => write!(f, "{file}: {problem}"),
+        let part = |text| beginning(text);
+        let sentence = match self {
+            Self::File { file, problem } => format!("{}: {problem}", part(file)),
             Self::Tensor { file, tensor, problem } => {
-                write!(f, "{file}: tensor {tensor}: {problem}")
+                format!("{}: tensor {}: {problem}", part(file), part(tensor))
             }
             Self::Config { field, found, expected } => {
-                write!(f, "config.json: {field} is {found}; expected {expected}")
+                format!("config.json: {} is {}; expected {expected}", part(field), part(found))
             }
             Self::Input { what, found, expected } => {
-                write!(f, "{what}: found {found:?}; expected {expected}")
+                format!("{}: found {:?}; expected {expected}", part(what), part(found))
             }
             Self::Gpu(problem) => {
-                write!(f, "GPU: {problem}. Choose the CPU backend or reload to try again")
+                format!("GPU: {problem}. Choose the CPU backend or reload to try again")
             }
-            Self::Cancelled => write!(f, "cancelled"),
-        }
+            Self::Cancelled => "cancelled".into(),
+        };
+        f.write_str(&printable(&sentence, LONGEST))
     }
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_short_line_whatever_stood_in_the_file() {
+        let hostile = format!("a\u{1b}[31m\r\n\u{202e}b\u{200b}{}", "x".repeat(5_000_000));
+        let messages = [
+            Error::file(&hostile, &hostile),
+            Error::tensor(&hostile, &hostile, &hostile),
+            Error::config(&hostile, &hostile, &hostile),
+            Error::input(&hostile, &hostile, &hostile),
+            Error::Gpu(hostile.clone()),
+        ];
+        for message in messages.map(|e| e.to_string()) {
+            assert!(message.chars().count() <= LONGEST + 3, "{}", message.len());
+            assert!(!message.contains(is_hidden), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn ordinary_words_of_any_language_stay_as_they_are() {
+        let text = "Größe 日本 العربية 👍🏽 -> \"x\"";
+        assert_eq!(printable(text, 100), text);
+        assert_eq!(printable("abc\u{7}d", 4), "abc...");
+    }
+}
