@@ -1,22 +1,27 @@
 //! Text to token ids and back, as tokenizer.json of a published Hugging Face model says.
 //!
-//! Implemented: byte-level BPE (GPT-2, GPT-NeoX, SmolLM2, Llama 3, Qwen 2 and their like) and whole
-//! words between white space. Any other component is an error naming it, never an approximation.
-//! `encode` is HF's `encode(text, add_special_tokens=False)`, without truncation or padding.
+//! Implemented: byte-level BPE (GPT-2, GPT-NeoX, SmolLM2, Llama 3, Qwen 2, OPT and their like), BPE over characters with
+//! bytes for those it does not know, as converted from SentencePiece (Llama 2, TinyLlama, Mistral), and whole words between
+//! white space. Any other component is an error naming it, never an approximation.
+//! `encode` is HF's `encode(text, add_special_tokens=False)`, without truncation or padding; what its template puts before
+//! a text is `prefix`.
 //! Source: huggingface/tokenizers 0.23, against which tests/tokenizer.rs compares.
 
 mod added;
 mod bpe;
 mod classes;
+mod components;
 mod json;
 mod nfc;
+mod parts;
 mod split;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use added::{Added, Piece};
-use split::Split;
+use parts::{Decoding, Normalizer, Scheme};
+use split::{Behavior, Split};
 
 use crate::error::{Error, Result};
 
@@ -25,13 +30,14 @@ pub struct Tokenizer {
     raw_added: Added,
     /// Found in the text after normalisation.
     normalized_added: Added,
-    nfc: bool,
+    normalizer: Normalizer,
     steps: Vec<Step>,
     model: Model,
+    decoding: Decoding,
+    /// What the template puts before a text.
+    prefix: Vec<u32>,
     /// What each id stands for; `None` where the file leaves a hole. // [vocab_size]
     bytes: Vec<Option<Box<[u8]>>>,
-    /// Put between tokens when decoding: nothing, or a space for whole words.
-    separator: &'static [u8],
 }
 
 /// One step of cutting text into words.
@@ -39,6 +45,16 @@ enum Step {
     Split(Split),
     /// A space goes before whatever has none.
     PrefixSpace,
+    /// Cuts at every place where a string stands.
+    Literal {
+        pattern: String,
+        behavior: Behavior,
+    },
+    /// Spaces become this character, which also goes before a text, or before each of its pieces.
+    Metaspace {
+        replacement: char,
+        scheme: Scheme,
+    },
 }
 
 enum Model {
@@ -47,14 +63,21 @@ enum Model {
 }
 
 struct Bpe {
-    /// The token of each byte; a byte without one is `unk`, or dropped without `unk`. // [256]
-    byte_ids: Vec<Option<u32>>,
+    symbols: Symbols,
     merges: bpe::Merges,
     unk: Option<u32>,
-    /// Consecutive unknown bytes make one `unk`.
+    /// Consecutive unknown symbols make one `unk`.
     fuse_unk: bool,
     /// Words that are tokens are taken whole, whatever the merges say.
     whole: Option<HashMap<Box<[u8]>, u32>>,
+}
+
+/// What a word is made of before anything is merged. What has no token is `unk`, or dropped without `unk`.
+enum Symbols {
+    /// The token of each byte. // [256]
+    Bytes(Vec<Option<u32>>),
+    /// The token of each character; one without is written as its bytes, where all of them have a token. // bytes: [256]
+    Chars { ids: HashMap<char, u32>, bytes: Option<Vec<Option<u32>>> },
 }
 
 impl Tokenizer {
@@ -74,10 +97,17 @@ impl Tokenizer {
         let mut out = Encoding { ids: Vec::with_capacity(text.len() / 3), ..Encoding::default() };
         self.raw_added.each(text, &mut |piece| match piece {
             Piece::Token(id) => out.ids.push(id),
-            Piece::Text(text) if self.nfc => self.encode_normalized(&nfc::nfc(text), &mut out),
-            Piece::Text(text) => self.encode_normalized(text, &mut out),
+            Piece::Text(piece) => {
+                let is_first = std::ptr::eq(piece.as_ptr(), text.as_ptr());
+                self.encode_normalized(&self.normalizer.apply(piece), is_first, &mut out);
+            }
         });
         out.problem.map_or(Ok(out.ids), Err)
+    }
+
+    /// The tokens that the tokenizer's template puts before a text, such as begin-of-text; often none.
+    pub fn prefix(&self) -> &[u32] {
+        &self.prefix
     }
 
     /// What stands for a word that is not in a vocabulary of whole words.
@@ -88,30 +118,42 @@ impl Tokenizer {
         }
     }
 
-    fn encode_normalized(&self, text: &str, out: &mut Encoding) {
+    fn encode_normalized(&self, text: &str, is_first: bool, out: &mut Encoding) {
         self.normalized_added.each(text, &mut |piece| match piece {
             Piece::Token(id) => out.ids.push(id),
-            Piece::Text(text) => self.split(&self.steps, text, out),
+            Piece::Text(piece) => {
+                let is_first = is_first && std::ptr::eq(piece.as_ptr(), text.as_ptr());
+                self.split(&self.steps, piece, is_first, out);
+            }
         });
     }
 
-    /// Applies the first of `steps` and the others to each of its words, then the model.
-    fn split(&self, steps: &[Step], text: &str, out: &mut Encoding) {
-        match steps.split_first() {
-            None => self.encode_word(text, out),
-            Some((Step::Split(split), rest)) => {
-                split.each(text, &mut |word| self.split(rest, word, out));
+    /// Applies the first of `steps` and the others to each of its words, then the model. `is_first`: at the beginning of
+    /// the whole text.
+    fn split(&self, steps: &[Step], text: &str, is_first: bool, out: &mut Encoding) {
+        let Some((step, rest)) = steps.split_first() else {
+            return self.encode_word(text, out);
+        };
+        let mut word = |word: &str| {
+            self.split(rest, word, is_first && std::ptr::eq(word.as_ptr(), text.as_ptr()), out);
+        };
+        match step {
+            Step::Split(split) => split.each(text, &mut word),
+            Step::Literal { pattern, behavior } => behavior.each(pattern, text, &mut word),
+            Step::PrefixSpace if !text.starts_with(' ') => {
+                self.split(rest, &format!(" {text}"), is_first, out);
             }
-            Some((Step::PrefixSpace, rest)) if !text.starts_with(' ') => {
-                self.split(rest, &format!(" {text}"), out);
+            Step::PrefixSpace => word(text),
+            Step::Metaspace { replacement, scheme } => {
+                let text = scheme.apply(text, *replacement, is_first);
+                self.split(rest, &text, is_first, out);
             }
-            Some((Step::PrefixSpace, rest)) => self.split(rest, text, out),
         }
     }
 
     fn encode_word(&self, word: &str, out: &mut Encoding) {
         match &self.model {
-            Model::Bpe(bpe) => out.word(word.as_bytes(), |word, ids| bpe.encode(word, ids)),
+            Model::Bpe(bpe) => out.word(word, |word, ids| bpe.encode(word, ids)),
             Model::Words { ids, unk } => match ids.get(word).copied().or(*unk) {
                 Some(id) => out.ids.push(id),
                 None => {
@@ -125,26 +167,48 @@ impl Tokenizer {
     /// The bytes of some tokens. Those of a longer list begin with those of the shorter one, so that
     /// text can be shown as it grows. Ids without a token are passed over.
     pub fn decode_bytes(&self, ids: &[u32]) -> Vec<u8> {
-        let tokens = ids.iter().filter_map(|&id| self.bytes.get(id as usize)?.as_deref());
-        let mut out = Vec::new();
-        for (i, token) in tokens.enumerate() {
-            if i > 0 {
-                out.extend_from_slice(self.separator);
-            }
-            out.extend_from_slice(token);
-        }
-        out
+        let tokens =
+            ids.iter().filter_map(|&id| Some((id, self.bytes.get(id as usize)?.as_deref()?)));
+        self.decoding.bytes(tokens)
     }
 
     /// The text of some tokens, added ones included; bytes that are not UTF-8 become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
-        String::from_utf8_lossy(&self.decode_bytes(ids)).into_owned()
+        match self.decoding.is_mended() {
+            true => String::from_utf8_lossy(&self.mended(ids)).into_owned(),
+            false => String::from_utf8_lossy(&self.decode_bytes(ids)).into_owned(),
+        }
+    }
+
+    /// The same without what may still change when more tokens follow, such as half a character: for text that is shown
+    /// as it grows.
+    pub fn decode_whole(&self, ids: &[u32]) -> String {
+        let ids = &ids[..ids.len() - self.decoding.open_end(ids)];
+        if self.decoding.is_mended() {
+            return self.decode(ids);
+        }
+        let bytes = self.decode_bytes(ids);
+        let last = bytes.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+        let whole = bytes.len() - if is_beginning(last) { last.len() } else { 0 };
+        String::from_utf8_lossy(&bytes[..whole]).into_owned()
+    }
+
+    /// The bytes of some tokens where a run of single bytes that is no text stands as one U+FFFD for each.
+    fn mended(&self, ids: &[u32]) -> Vec<u8> {
+        let tokens =
+            ids.iter().filter_map(|&id| Some((id, self.bytes.get(id as usize)?.as_deref()?)));
+        self.decoding.mended(tokens)
     }
 
     /// One more than the largest id.
     pub fn vocab_size(&self) -> usize {
         self.bytes.len()
     }
+}
+
+/// Whether more bytes could make a character of these, which are none by themselves.
+fn is_beginning(invalid: &[u8]) -> bool {
+    std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none())
 }
 
 /// Ids of a text so far.
@@ -154,7 +218,7 @@ struct Encoding {
     /// The first word that could not be encoded.
     problem: Option<Error>,
     /// Where the ids of the words stand that were met: most words of a text are among its few hundred common ones.
-    met: HashMap<Box<[u8]>, Range<usize>>,
+    met: HashMap<Box<str>, Range<usize>>,
 }
 
 /// Bytes of the longest word that is remembered.
@@ -162,7 +226,7 @@ const LONGEST_MET: usize = 32;
 
 impl Encoding {
     /// Adds the ids of a word: those it got before, or those that `encode` adds.
-    fn word(&mut self, word: &[u8], encode: impl Fn(&[u8], &mut Vec<u32>)) {
+    fn word(&mut self, word: &str, encode: impl Fn(&str, &mut Vec<u32>)) {
         if let Some(before) = self.met.get(word) {
             return self.ids.extend_from_within(before.clone());
         }
@@ -175,18 +239,58 @@ impl Encoding {
 }
 
 impl Bpe {
-    fn encode(&self, word: &[u8], out: &mut Vec<u32>) {
-        if let Some(&id) = self.whole.as_ref().and_then(|whole| whole.get(word)) {
+    fn encode(&self, word: &str, out: &mut Vec<u32>) {
+        if let Some(&id) = self.whole.as_ref().and_then(|whole| whole.get(word.as_bytes())) {
             return out.push(id);
         }
         let mut ids = Vec::with_capacity(word.len());
-        let mut after_unknown = false;
-        for &byte in word {
-            let known = self.byte_ids[usize::from(byte)];
-            let repeated = known.is_none() && after_unknown && self.fuse_unk;
-            ids.extend(known.or(self.unk).filter(|_| !repeated));
-            after_unknown = known.is_none();
+        match &self.symbols {
+            Symbols::Bytes(byte_ids) => self.of_bytes(word.as_bytes(), byte_ids, &mut ids),
+            Symbols::Chars { ids: known, bytes } => {
+                self.of_chars(word, known, bytes.as_deref(), &mut ids);
+            }
         }
         bpe::merge(&ids, &self.merges, out);
+    }
+
+    fn of_bytes(&self, word: &[u8], byte_ids: &[Option<u32>], out: &mut Vec<u32>) {
+        let mut after_unknown = false;
+        for &byte in word {
+            let known = byte_ids[usize::from(byte)];
+            let repeated = known.is_none() && after_unknown && self.fuse_unk;
+            out.extend(known.or(self.unk).filter(|_| !repeated));
+            after_unknown = known.is_none();
+        }
+    }
+
+    /// In HF an unknown character waits for the next known one, and bytes written meanwhile go before it.
+    fn of_chars(
+        &self,
+        word: &str,
+        known: &HashMap<char, u32>,
+        bytes: Option<&[Option<u32>]>,
+        out: &mut Vec<u32>,
+    ) {
+        let mut waiting = None;
+        for c in word.chars() {
+            if let Some(&id) = known.get(&c) {
+                out.extend(waiting.take());
+                out.push(id);
+                continue;
+            }
+            let mut buffer = [0; 4];
+            let as_bytes: Option<Vec<u32>> = bytes.and_then(|ids| {
+                c.encode_utf8(&mut buffer).bytes().map(|byte| ids[usize::from(byte)]).collect()
+            });
+            match as_bytes {
+                Some(ids) => out.extend(ids),
+                None if waiting.is_some() && self.fuse_unk => {}
+                None => {
+                    out.extend(waiting.take());
+                    waiting = self.unk;
+                }
+            }
+        }
+        out.extend(waiting);
     }
 }

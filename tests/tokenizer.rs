@@ -10,13 +10,19 @@ use whittle::tokenizer::Tokenizer;
 #[derive(Deserialize)]
 struct Cases {
     tokenizer: Value,
+    /// What the template puts before a text.
+    #[serde(default)]
+    prefix: Vec<u32>,
     /// Text, ids, decoded text.
     cases: Vec<(String, Vec<u32>, String)>,
 }
 
 fn load(name: &str) -> (Tokenizer, Cases) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/tokenizer/{name}.json"));
-    let text = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    load_from(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/tokenizer/{name}.json")))
+}
+
+fn load_from(path: &Path) -> (Tokenizer, Cases) {
+    let text = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let cases: Cases = serde_json::from_slice(&text).expect("a file of cases");
     let tokenizer = Tokenizer::parse(cases.tokenizer.to_string().as_bytes()).expect("implemented");
     (tokenizer, cases)
@@ -24,6 +30,11 @@ fn load(name: &str) -> (Tokenizer, Cases) {
 
 fn equals_hugging_face(name: &str) {
     let (tokenizer, cases) = load(name);
+    compare(name, &tokenizer, &cases);
+}
+
+fn compare(name: &str, tokenizer: &Tokenizer, cases: &Cases) {
+    assert_eq!(tokenizer.prefix(), cases.prefix, "{name}");
     assert!(cases.cases.len() > 100, "{name}: {} cases", cases.cases.len());
     for (text, ids, decoded) in &cases.cases {
         let found = tokenizer.encode(text).expect("encodable");
@@ -73,6 +84,45 @@ fn bytes_unknown_style_equals_hugging_face() {
 }
 
 #[test]
+fn llama2_style_equals_hugging_face() {
+    equals_hugging_face("llama2");
+}
+
+#[test]
+fn mistral_style_equals_hugging_face() {
+    equals_hugging_face("mistral");
+}
+
+#[test]
+fn gemma_style_equals_hugging_face() {
+    equals_hugging_face("gemma");
+}
+
+#[test]
+fn metaspace_style_equals_hugging_face() {
+    equals_hugging_face("metaspace");
+}
+
+#[test]
+fn opt_style_equals_hugging_face() {
+    equals_hugging_face("opt");
+}
+
+/// Thousands of texts for each style, where make_cases.py has written them into the folder WHITTLE_CASES.
+#[test]
+fn wide_comparison_with_hugging_face() {
+    let Some(folder) = std::env::var_os("WHITTLE_CASES") else {
+        return println!("not run: WHITTLE_CASES names no folder of cases");
+    };
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("readable").path();
+        let (tokenizer, cases) = load_from(&path);
+        compare(&path.display().to_string(), &tokenizer, &cases);
+        println!("{}: {} texts equal", path.display(), cases.cases.len());
+    }
+}
+
+#[test]
 fn words_style_equals_hugging_face() {
     equals_hugging_face("words");
 }
@@ -116,7 +166,7 @@ fn an_untyped_model_is_read_as_bpe() {
 
 #[test]
 fn text_that_grows_token_by_token_never_changes_what_was_shown() {
-    for name in ["gpt2", "words"] {
+    for name in ["gpt2", "words", "llama2", "metaspace"] {
         let (tokenizer, cases) = load(name);
         for (_, ids, _) in &cases.cases {
             let whole = tokenizer.decode_bytes(ids);
@@ -132,6 +182,24 @@ fn half_a_character_decodes_to_a_replacement_and_unknown_ids_to_nothing() {
     let tokenizer = parse(&small(json!({}))).expect("sound");
     assert_eq!(tokenizer.decode_bytes(&[0, 6, 99]), b"a\xc3");
     assert_eq!(tokenizer.decode(&[0, 6, u32::MAX]), "a\u{fffd}");
+}
+
+#[test]
+fn a_growing_text_shows_whole_characters_only_and_loses_nothing() {
+    for name in ["gpt2", "llama3", "llama2", "mistral", "gemma"] {
+        let (tokenizer, cases) = load(name);
+        for (text, ids, _) in cases.cases.iter().filter(|(text, ..)| !text.contains('\u{fffd}')) {
+            for end in 0..ids.len() {
+                let shown = tokenizer.decode_whole(&ids[..end]);
+                assert!(!shown.contains('\u{fffd}'), "{name}: {text:?}");
+                assert!(tokenizer.decode(ids).starts_with(&shown), "{name}: {text:?}");
+            }
+        }
+    }
+    let tokenizer = parse(&small(json!({}))).expect("sound");
+    // 0xc3 alone is half a character: shown as such only where no other half can come.
+    assert_eq!(tokenizer.decode_whole(&[0, 6]), "a");
+    assert_eq!(tokenizer.decode_whole(&[0, 6, 1]), "a\u{fffd}b");
 }
 
 #[test]
@@ -198,8 +266,6 @@ fn what_is_not_implemented_is_refused_by_name() {
             "16",
         ),
         (added("single_word"), "single_word"),
-        (added("lstrip"), "lstrip"),
-        (added("rstrip"), "rstrip"),
         (small(json!({"added_tokens": [{"id": 9, "content": "ab"}]})), "\"ab\""),
         (small(json!({"model": null})), "tokenizer.json"),
     ];

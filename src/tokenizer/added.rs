@@ -6,18 +6,28 @@ pub(super) enum Piece<'a> {
     Text(&'a str),
 }
 
+/// An added token and which white space around it belongs to it.
+struct Sought {
+    content: String,
+    id: u32,
+    lstrip: bool,
+    rstrip: bool,
+}
+
 #[derive(Default)]
 pub(super) struct Added {
     /// Sorted by length, longest first.
-    tokens: Vec<(String, u32)>,
+    tokens: Vec<Sought>,
     starts: Vec<u8>,
 }
 
 impl Added {
-    pub fn insert(&mut self, content: &str, id: u32) {
-        let before = |t: &(String, u32)| (content.len(), t.1) < (t.0.len(), id);
+    /// `strip`: whether white space before and behind it is taken too.
+    pub fn insert(&mut self, content: &str, id: u32, strip: [bool; 2]) {
+        let before = |t: &Sought| (content.len(), t.id) < (t.content.len(), id);
         let at = self.tokens.partition_point(before);
-        self.tokens.insert(at, (content.to_string(), id));
+        let (content, [lstrip, rstrip]) = (content.to_string(), strip);
+        self.tokens.insert(at, Sought { content: content.clone(), id, lstrip, rstrip });
         if let Some(first) = content.bytes().next()
             && let Err(at) = self.starts.binary_search(&first)
         {
@@ -32,25 +42,28 @@ impl Added {
             // A token starts with the first byte of a character, so `at` is a boundary when one fits.
             let found =
                 self.starts.contains(&text.as_bytes()[at]).then(|| self.longest_at(text, at));
-            let Some((length, id)) = found.flatten() else {
+            let Some(token) = found.flatten() else {
                 at += 1;
                 continue;
             };
-            if from < at {
-                piece(Piece::Text(&text[from..at]));
+            let end = at + token.content.len();
+            // White space that the token before has taken is not there any more.
+            let start = if token.lstrip { from.max(text[..at].trim_end().len()) } else { at };
+            if from < start {
+                piece(Piece::Text(&text[from..start]));
             }
-            piece(Piece::Token(id));
-            at += length;
-            from = at;
+            piece(Piece::Token(token.id));
+            let behind = &text[end..];
+            let taken = if token.rstrip { behind.len() - behind.trim_start().len() } else { 0 };
+            (at, from) = (end + taken, end + taken);
         }
         if from < text.len() {
             piece(Piece::Text(&text[from..]));
         }
     }
 
-    fn longest_at(&self, text: &str, at: usize) -> Option<(usize, u32)> {
+    fn longest_at(&self, text: &str, at: usize) -> Option<&Sought> {
         let rest = &text.as_bytes()[at..];
-        let found = self.tokens.iter().find(|(content, _)| rest.starts_with(content.as_bytes()));
-        found.map(|(content, id)| (content.len(), *id))
+        self.tokens.iter().find(|token| rest.starts_with(token.content.as_bytes()))
     }
 }

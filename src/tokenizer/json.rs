@@ -8,16 +8,20 @@ use serde_json::Value;
 
 use super::added::Added;
 use super::bpe::{Merge, Merges};
-use super::nfc;
-use super::split::{PATTERNS, Split};
-use super::{Bpe, Model, Step, Tokenizer};
+use super::components::{
+    byte_of, check_decoder, flag, kind, list, metaspace, pieces, prefix, read_normalizer, refuse,
+    split,
+};
+use super::parts::{Decoding, Normalizer};
+use super::split::{Behavior, Split};
+use super::{Bpe, Model, Step, Symbols, Tokenizer};
 use crate::error::{Error, Result};
 use crate::sniff;
 
-const FILE: &str = "tokenizer.json";
-const MAX_VOCAB: u32 = 1_000_000;
+pub(super) const FILE: &str = "tokenizer.json";
+pub(super) const MAX_VOCAB: u32 = 1_000_000;
 /// Each step is a level of recursion.
-const MAX_STEPS: usize = 16;
+pub(super) const MAX_STEPS: usize = 16;
 
 #[derive(Deserialize)]
 struct Head {
@@ -30,14 +34,14 @@ struct Kind {
     kind: Option<String>,
 }
 
-/// Post-processing, truncation and padding are not read: none of them acts on a text encoded
-/// without special tokens by transformers.
+/// Truncation and padding are not read: neither acts on a text as it is encoded here.
 #[derive(Deserialize)]
 struct File {
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
     normalizer: Option<Value>,
     pre_tokenizer: Option<Value>,
+    post_processor: Option<Value>,
     decoder: Option<Value>,
     model: ModelFile,
 }
@@ -58,8 +62,11 @@ struct AddedToken {
 
 impl AddedToken {
     /// The text that is looked for, and what the token decodes to.
-    fn sought(&self, nfc: bool) -> Cow<'_, str> {
-        if nfc && self.normalized { nfc::nfc(&self.content) } else { self.content.as_str().into() }
+    fn sought(&self, normalizer: &Normalizer) -> Cow<'_, str> {
+        match self.normalized {
+            true => normalizer.apply(&self.content),
+            false => self.content.as_str().into(),
+        }
     }
 }
 
@@ -80,11 +87,6 @@ struct ModelFile {
     end_of_word_suffix: Option<String>,
 }
 
-fn refuse(what: &str, found: &Value, expected: &str) -> Error {
-    let found: String = found.to_string().chars().take(120).collect();
-    Error::file(FILE, format!("{what} is {found}, which is not implemented; expected {expected}"))
-}
-
 pub(super) fn parse(bytes: &[u8]) -> Result<Tokenizer> {
     if let Some(problem) = sniff::foreign(bytes) {
         return Err(Error::file(FILE, problem));
@@ -99,36 +101,51 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Tokenizer> {
     let file: File = serde_json::from_slice(bytes).map_err(bad)?;
     let mut pre = Pre::default();
     pre.read(file.pre_tokenizer.as_ref())?;
-    let nfc = reads_nfc(file.normalizer.as_ref())?;
-    let (raw_added, normalized_added) = added_tokens(&file, nfc)?;
-    let byte_level = kind == "BPE";
-    check_decoder(file.decoder.as_ref(), byte_level)?;
-    let bytes = token_bytes(&file, nfc, byte_level)?;
-    if pre.byte_level != byte_level {
-        let expected = "ByteLevel, last, for a BPE model, and none for WordLevel";
+    let mut normalizer = Normalizer::default();
+    read_normalizer(file.normalizer.as_ref(), &mut normalizer)?;
+    let (raw_added, normalized_added) = added_tokens(&file, &normalizer)?;
+    let pieces = match kind.as_str() {
+        "BPE" => pieces(file.decoder.as_ref())?,
+        _ => None,
+    };
+    let byte_level = kind == "BPE" && pieces.is_none();
+    if pieces.is_none() {
+        check_decoder(file.decoder.as_ref(), byte_level)?;
+    }
+    let bytes = token_bytes(&file, &normalizer, byte_level)?;
+    if pre.byte_level && pieces.is_some() {
+        let found = file.decoder.unwrap_or_default();
+        return Err(refuse("decoder", &found, "ByteLevel, as the pre_tokenizer is"));
+    }
+    if pre.byte_level != byte_level || (pre.metaspace && pieces.is_none()) {
+        let expected = "ByteLevel, last, for a BPE model with that decoder, and none for others";
         return Err(refuse("pre_tokenizer", &file.pre_tokenizer.unwrap_or_default(), expected));
     }
-    let model = if byte_level { bpe(file.model)? } else { words(file.model) };
-    let separator: &[u8] = if byte_level { b"" } else { b" " };
-    Ok(Tokenizer { raw_added, normalized_added, nfc, steps: pre.steps, model, bytes, separator })
-}
-
-fn kind(component: &Value) -> &str {
-    component.get("type").and_then(Value::as_str).unwrap_or("")
-}
-
-fn flag(component: &Value, name: &str, default: bool) -> bool {
-    component.get(name).and_then(Value::as_bool).unwrap_or(default)
-}
-
-fn list<'a>(component: &'a Value, name: &str) -> &'a [Value] {
-    component.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    let prefix = prefix(file.post_processor.as_ref())?;
+    let decoding = match pieces {
+        Some((mut pieces, falls_back)) => {
+            if falls_back {
+                let all = bytes.iter().enumerate();
+                pieces.bytes =
+                    all.filter_map(|(id, t)| Some((id as u32, byte_of(t.as_deref()?)?))).collect();
+            }
+            Decoding::Pieces(pieces)
+        }
+        None => Decoding::Plain { separator: if byte_level { b"" } else { b" " } },
+    };
+    let model = match kind.as_str() {
+        "BPE" => bpe(file.model, byte_level)?,
+        _ => words(file.model),
+    };
+    let steps = pre.steps;
+    Ok(Tokenizer { raw_added, normalized_added, normalizer, steps, model, decoding, prefix, bytes })
 }
 
 #[derive(Default)]
 struct Pre {
     steps: Vec<Step>,
     byte_level: bool,
+    metaspace: bool,
 }
 
 impl Pre {
@@ -159,9 +176,19 @@ impl Pre {
             }
             "Digits" => self.steps.push(Step::Split(Split::DigitRuns)),
             "WhitespaceSplit" => self.steps.push(Step::Split(Split::Whitespace)),
-            "Split" => self.steps.push(Step::Split(known_pattern(component)?)),
+            "Split" => self.steps.push(split(component)?),
+            "Metaspace" => {
+                let (replacement, scheme) = metaspace(component)?;
+                self.metaspace = true;
+                self.steps.push(Step::Metaspace { replacement, scheme });
+                if flag(component, "split", true) {
+                    let (pattern, behavior) = (replacement.to_string(), Behavior::MergedWithNext);
+                    self.steps.push(Step::Literal { pattern, behavior });
+                }
+            }
             _ => {
-                let expected = "ByteLevel, Digits, Split, WhitespaceSplit or a Sequence of them";
+                let expected =
+                    "ByteLevel, Digits, Metaspace, Split, WhitespaceSplit or a Sequence of them";
                 return Err(refuse("pre_tokenizer", component, expected));
             }
         }
@@ -169,57 +196,16 @@ impl Pre {
     }
 }
 
-fn known_pattern(component: &Value) -> Result<Split> {
-    let plain = component.get("behavior").and_then(Value::as_str) == Some("Isolated")
-        && !flag(component, "invert", false);
-    let regex = component.get("pattern").and_then(|p| p.get("Regex")).and_then(Value::as_str);
-    let known = PATTERNS.iter().find(|(pattern, _)| plain && Some(*pattern) == regex);
-    known.map(|(_, max_digits)| Split::Llama3 { max_digits: *max_digits }).ok_or_else(|| {
-        refuse("pre_tokenizer", component, "the isolating expression of Llama 3 or Qwen 2")
-    })
-}
-
-fn reads_nfc(normalizer: Option<&Value>) -> Result<bool> {
-    let Some(normalizer) = normalizer else { return Ok(false) };
-    match kind(normalizer) {
-        "NFC" => Ok(true),
-        "Sequence" => list(normalizer, "normalizers")
-            .iter()
-            .try_fold(false, |nfc, part| Ok(reads_nfc(Some(part))? || nfc)),
-        _ => Err(refuse("normalizer", normalizer, "null or NFC")),
-    }
-}
-
-fn check_decoder(decoder: Option<&Value>, byte_level: bool) -> Result<()> {
-    let refused = |found: &Value| {
-        Err(refuse("decoder", found, "ByteLevel for a BPE model, null for WordLevel"))
-    };
-    match decoder {
-        None if byte_level => refused(&Value::Null),
-        None => Ok(()),
-        Some(found) if kind(found) == "Sequence" => match list(found, "decoders") {
-            [only] => check_decoder(Some(only), byte_level),
-            _ => refused(found),
-        },
-        Some(found) if byte_level && kind(found) == "ByteLevel" => Ok(()),
-        Some(found) => refused(found),
-    }
-}
-
 /// Tokens looked for before and after normalisation.
-fn added_tokens(file: &File, nfc: bool) -> Result<(Added, Added)> {
+fn added_tokens(file: &File, normalizer: &Normalizer) -> Result<(Added, Added)> {
     let (mut raw, mut normalized) = (Added::default(), Added::default());
     for token in &file.added_tokens {
         let content = &token.content;
-        let flags = [
-            ("single_word", token.single_word),
-            ("lstrip", token.lstrip),
-            ("rstrip", token.rstrip),
-        ];
-        if let Some((name, _)) = flags.iter().find(|(_, set)| *set) {
-            let what = format!("{name} of added token {content:?}");
+        if token.single_word {
+            let what = format!("single_word of added token {content:?}");
             return Err(refuse(&what, &true.into(), "false"));
         }
+        let strip = [token.lstrip, token.rstrip];
         if let Some(id) = file.model.vocab.get(content)
             && *id != token.id
         {
@@ -229,8 +215,8 @@ fn added_tokens(file: &File, nfc: bool) -> Result<(Added, Added)> {
         }
         match (content.is_empty(), token.normalized) {
             (true, _) => {}
-            (false, false) => raw.insert(content, token.id),
-            (false, true) => normalized.insert(&token.sought(nfc), token.id),
+            (false, false) => raw.insert(content, token.id, strip),
+            (false, true) => normalized.insert(&token.sought(normalizer), token.id, strip),
         }
     }
     Ok((raw, normalized))
@@ -251,9 +237,14 @@ fn char_bytes() -> HashMap<char, u8> {
 }
 
 /// What each id decodes to. A token that is not wholly in the byte alphabet stands for itself.
-fn token_bytes(file: &File, nfc: bool, byte_level: bool) -> Result<Vec<Option<Box<[u8]>>>> {
+fn token_bytes(
+    file: &File,
+    normalizer: &Normalizer,
+    byte_level: bool,
+) -> Result<Vec<Option<Box<[u8]>>>> {
     let vocab = file.model.vocab.iter().map(|(token, id)| (Cow::Borrowed(token.as_str()), *id));
-    let all = vocab.chain(file.added_tokens.iter().map(|token| (token.sought(nfc), token.id)));
+    let all =
+        vocab.chain(file.added_tokens.iter().map(|token| (token.sought(normalizer), token.id)));
     let largest = all.clone().map(|(_, id)| id).max();
     let Some(largest) = largest.filter(|id| *id < MAX_VOCAB) else {
         let problem =
@@ -275,16 +266,20 @@ fn words(model: ModelFile) -> Model {
     Model::Words { ids: model.vocab, unk }
 }
 
-fn bpe(model: ModelFile) -> Result<Model> {
+fn bpe(model: ModelFile, byte_level: bool) -> Result<Model> {
     let affix = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let refused = [
-        ("byte_fallback", model.byte_fallback),
+        ("byte_fallback", model.byte_fallback && byte_level),
         ("dropout", model.dropout.is_some_and(|p| p != 0.0)),
         ("continuing_subword_prefix", affix(&model.continuing_subword_prefix)),
         ("end_of_word_suffix", affix(&model.end_of_word_suffix)),
     ];
     if let Some((name, _)) = refused.iter().find(|(_, set)| *set) {
-        return Err(refuse(&format!("model.{name}"), &"set".into(), "it absent in byte-level BPE"));
+        return Err(refuse(
+            &format!("model.{name}"),
+            &"set".into(),
+            "it absent in BPE of this kind",
+        ));
     }
     let id = |token: &str, role: &str| {
         let problem = || Error::file(FILE, format!("{role} {token:?} is not in the vocabulary"));
@@ -300,9 +295,32 @@ fn bpe(model: ModelFile) -> Result<Model> {
         merges.insert(pair, Merge { rank: rank as u32, into });
     }
     let unk = model.unk_token.as_deref().map(|token| id(token, "unk_token")).transpose()?;
-    let byte_ids = byte_chars().iter().map(|c| model.vocab.get(&c.to_string()).copied()).collect();
-    let whole = model.ignore_merges.then(|| whole_words(&model.vocab));
-    Ok(Model::Bpe(Bpe { byte_ids, merges, unk, fuse_unk: model.fuse_unk, whole }))
+    let symbols = match byte_level {
+        true => Symbols::Bytes(
+            byte_chars().iter().map(|c| model.vocab.get(&c.to_string()).copied()).collect(),
+        ),
+        false => Symbols::Chars { ids: single_chars(&model.vocab), bytes: fallback(&model) },
+    };
+    let whole = model.ignore_merges.then(|| match byte_level {
+        true => whole_words(&model.vocab),
+        false => model.vocab.iter().map(|(token, id)| (token.as_bytes().into(), *id)).collect(),
+    });
+    Ok(Model::Bpe(Bpe { symbols, merges, unk, fuse_unk: model.fuse_unk, whole }))
+}
+
+fn single_chars(vocab: &HashMap<String, u32>) -> HashMap<char, u32> {
+    let single = |(token, id): (&String, &u32)| {
+        let mut chars = token.chars();
+        let (Some(c), None) = (chars.next(), chars.next()) else { return None };
+        Some((c, *id))
+    };
+    vocab.iter().filter_map(single).collect()
+}
+
+/// The tokens of single bytes, where the model falls back to them.
+fn fallback(model: &ModelFile) -> Option<Vec<Option<u32>>> {
+    let token = |byte: u8| model.vocab.get(&format!("<0x{byte:02X}>")).copied();
+    model.byte_fallback.then(|| (0..=255).map(token).collect())
 }
 
 /// Both published spellings of a merge.

@@ -34,6 +34,40 @@ pub(super) enum Split {
     Llama3 { max_digits: usize },
 }
 
+/// What happens to a string that a text is cut at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behavior {
+    Removed,
+    Isolated,
+    MergedWithPrevious,
+    MergedWithNext,
+}
+
+impl Behavior {
+    /// Cuts `text` wherever `pattern` (not empty) stands. Words are never empty.
+    pub fn each<'a>(self, pattern: &str, text: &'a str, word: &mut dyn FnMut(&'a str)) {
+        let mut from = 0;
+        for (start, found) in text.match_indices(pattern) {
+            let end = start + found.len();
+            let cuts = match self {
+                Self::Removed | Self::Isolated => [start, end],
+                Self::MergedWithPrevious => [end, end],
+                Self::MergedWithNext => [start, start],
+            };
+            for (number, cut) in cuts.into_iter().enumerate() {
+                let is_pattern = number == 1;
+                if from < cut && !(is_pattern && self == Self::Removed) {
+                    word(&text[from..cut]);
+                }
+                from = cut;
+            }
+        }
+        if from < text.len() {
+            word(&text[from..]);
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Letter,

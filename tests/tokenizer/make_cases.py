@@ -2,10 +2,11 @@
 `tokenizers` makes of a set of awkward texts.
 
     pip install tokenizers==0.23.3
-    python make_cases.py TEXT_FILE OUT_DIR [CASES [EXISTING_TOKENIZER_JSON ...]]
+    [STYLES=llama2,opt] python make_cases.py TEXT_FILE OUT_DIR [CASES [EXISTING_TOKENIZER_JSON ...]]
 
 TEXT_FILE is what the small BPEs are trained on. An existing tokenizer.json may be given to compare
-with it too. Each output: {"tokenizer": {...}, "cases": [[text, ids, decoded], ...]}.
+with it too. STYLES names those that are written, else all. A wide comparison: write 2,500 cases elsewhere, then
+WHITTLE_CASES=OUT_DIR cargo test --test tokenizer wide. Each output: {"tokenizer": {...}, "prefix": ids, "cases": [[text, ids, decoded], ...]}.
 """
 
 import json
@@ -13,7 +14,8 @@ import os
 import random
 import sys
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors,
+                        trainers)
 
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN2 = LLAMA3.replace("{1,3}", "")
@@ -24,7 +26,7 @@ WORDS = (
     "1 12 1234 3.14 ٣٤٥ ² ½ Ⅷ ⅷ ① 〇 १२ 𝟙𝟚 café cafe\u0301 Å Å ﬁ ﬃ İ ı ß Σς ǅ ʰ ª ꙮ "
     "Ⓐ ⓐ 🄰 日本語 中文字 한국어 ᄒ\u1161ᆫ ไทย हिन्दी עִבְרִית العَرَبِيَّة ελληνικά русский "
     "👍 👩‍👩‍👧 🇩🇪 ☃️ … — “quoted” € ± -- ... !!! ?! (a) [b] {c} <d> _e_ a_b @x #y http://a.b/c?d=e&f "
-    "<|endoftext|> <|endoftext <|im_start|> <|pad|> <mask> \u0344 \u0958 \u1e9b\u0323 \uac01 \u0300 \u00ad \u200b \ufeff \ufffd \x00 \x7f"
+    "<|endoftext|> <|endoftext <|im_start|> <|pad|> <mask> <s> </s> <unk> <0x0A> <left> <right> <both> \u2581 \u2581a \u0344 \u0958 \u1e9b\u0323 \uac01 \u0300 \u00ad \u200b \ufeff \ufffd \x00 \x7f"
 ).split(" ")
 GAPS = [" ", " ", " ", " ", "", "", "  ", "   ", "\n", "\n\n", "\r\n", "\t", " \n ", "\xa0", " \u3000", "\u2003", "\x85", "\u2028", "\x0b", "\x1c", "\u180e", "        "]
 
@@ -93,12 +95,53 @@ def styles(path):
     yield "words", words
 
 
+def of_characters(path, vocab, specials=("<unk>", "<s>", "</s>"), falls_back=True, added=(), **parts):
+    """A BPE over characters as converted from SentencePiece; `parts` are normalizer, pre_tokenizer, decoder, post_processor."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=falls_back))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    single = [f"<0x{byte:02X}>" for byte in range(256)] if falls_back else []
+    trainer = trainers.BpeTrainer(vocab_size=vocab, special_tokens=[*specials, *single], limit_alphabet=90, show_progress=False)
+    tokenizer.train([path], trainer)
+    text = json.loads(tokenizer.to_str())
+    # The tokens of single bytes are no added tokens in published files.
+    text["added_tokens"] = [token for token in text["added_tokens"] if token["content"] in specials]
+    tokenizer = Tokenizer.from_str(json.dumps({**text, "pre_tokenizer": None}))
+    for name, part in parts.items():
+        setattr(tokenizer, name, part)
+    tokenizer.add_tokens(list(added))
+    return tokenizer
+
+
+def character_styles(path):
+    replace, fallback, fuse = decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()
+    begin = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    strips = [AddedToken("<left>", lstrip=True, normalized=False), AddedToken("<right>", rstrip=True, normalized=False),
+              AddedToken("<both>", lstrip=True, rstrip=True, normalized=True)]
+    to_mark = normalizers.Replace(" ", "\u2581")
+    stripped = decoders.Sequence([replace, fallback, fuse, decoders.Strip(" ", 1, 0)])
+    yield "llama2", of_characters(path, 700, added=strips, post_processor=begin, decoder=stripped,
+                                  normalizer=normalizers.Sequence([normalizers.Prepend("\u2581"), to_mark]))
+    first = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    yield "mistral", of_characters(path, 650, added=strips, post_processor=begin, decoder=stripped, pre_tokenizer=first)
+    yield "gemma", of_characters(path, 650, normalizer=to_mark, decoder=decoders.Sequence([replace, fallback, fuse]),
+                                 pre_tokenizer=pre_tokenizers.Split(" ", "merged_with_previous"))
+    yield "metaspace", of_characters(path, 400, falls_back=False, pre_tokenizer=pre_tokenizers.Metaspace(),
+                                     decoder=decoders.Metaspace())
+    opt = bpe(path, pre_tokenizers.ByteLevel(add_prefix_space=False), 400, specials=("<pad>", "</s>"),
+              added=[AddedToken("<mask>", lstrip=True, normalized=True)])
+    opt.post_processor = processors.TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 1)])
+    yield "opt", opt
+
+
 def main():
     path, out = sys.argv[1:3]
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 120
     for existing in sys.argv[4:]:
         write(out, os.path.basename(os.path.dirname(existing)), Tokenizer.from_file(existing), count)
-    for name, tokenizer in styles(path):
+    wanted = set(filter(None, os.environ.get("STYLES", "").split(",")))
+    for name, tokenizer in [*styles(path), *character_styles(path)]:
+        if wanted and name not in wanted:
+            continue
         write(out, name, tokenizer, count)
 
 
@@ -107,10 +150,11 @@ def write(out, name, tokenizer, count):
     for text in texts(count):
         ids = tokenizer.encode(text, add_special_tokens=False).ids
         cases.append([text, ids, tokenizer.decode(ids, skip_special_tokens=False)])
+    before = tokenizer.encode("", add_special_tokens=True).ids
     tokens = json.loads(tokenizer.to_str())
     lines = ",\n".join(json.dumps(case) for case in cases)
     with open(f"{out}/{name}.json", "w") as file:
-        file.write('{"tokenizer":' + json.dumps(tokens) + ',\n"cases":[\n' + lines + "\n]}\n")
+        file.write('{"tokenizer":' + json.dumps(tokens) + f',\n"prefix":{json.dumps(before)}' + ',\n"cases":[\n' + lines + "\n]}\n")
 
 
 main()
