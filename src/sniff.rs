@@ -10,11 +10,18 @@ pub(crate) fn foreign(bytes: &[u8]) -> Option<&'static str> {
         Some("is a git-lfs pointer, not the file itself; fetch it with git lfs pull or download it")
     } else if text.starts_with(b"<") {
         Some("is an HTML or XML page, not the file itself; check the address it was fetched from")
-    } else if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") {
-        Some("is a PyTorch pickle; convert the model to safetensors first (pickles can run code)")
+    } else if is_pickle(bytes) {
+        Some(
+            "is a file of torch.save; name it pytorch_model.bin, or convert the model to safetensors",
+        )
     } else if bytes.starts_with(b"GGUF") {
         Some("is a GGUF file; expected the safetensors form of this model")
     } else {
         None
     }
+}
+
+/// A zip archive or a pickle: what torch.save writes.
+pub(crate) fn is_pickle(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02")
 }

@@ -1,18 +1,23 @@
-//! A checkpoint in safetensors form, one file or shards with an index, opened from bytes in memory.
+//! A checkpoint as safetensors or as torch.save writes it, one file or shards with an index, opened from bytes in memory.
 //!
 //! Opening checks every header against the size of its file; after that `tensor` can only fail by
-//! name, shape or dtype. Values are not looked at: NaN and infinity pass.
+//! name, shape or dtype. Values are not looked at here: `models::Weights` refuses those that are not finite.
 //! Source: the safetensors format (huggingface/safetensors README), the sharded index of transformers.
 
-use std::collections::BTreeMap;
+mod header;
+mod pickle;
+mod torch;
+mod zip;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use half::f16;
 use half::slice::HalfFloatSliceExt;
-use safetensors::tensor::{Dtype as FileDtype, Metadata, TensorInfo};
-use serde_json::Value;
+use half::{bf16, f16};
+use header::Header;
+use safetensors::tensor::Dtype as FileDtype;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -20,10 +25,13 @@ use crate::sniff;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+const PICKLE: &str = "pytorch_model.bin";
+const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
 
 /// Element types read here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
+    F64,
     F32,
     F16,
     BF16,
@@ -32,8 +40,38 @@ pub enum Dtype {
 impl Dtype {
     pub fn bytes(self) -> usize {
         match self {
+            Self::F64 => 8,
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
+        }
+    }
+
+    /// The nearest value that a file of this type can hold.
+    pub fn round(self, value: f32) -> f32 {
+        match self {
+            Self::F64 | Self::F32 => value,
+            Self::F16 => f16::from_f32(value).to_f32(),
+            Self::BF16 => bf16::from_f32(value).to_f32(),
+        }
+    }
+
+    /// Little-endian bytes of values, each rounded to this type.
+    pub fn encode(self, values: &[f32]) -> Vec<u8> {
+        match self {
+            Self::F64 => values.iter().flat_map(|x| f64::from(*x).to_le_bytes()).collect(),
+            Self::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Self::F16 => values.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
+            Self::BF16 => values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
+        }
+    }
+
+    fn of(dtype: FileDtype) -> Option<Self> {
+        match dtype {
+            FileDtype::F64 => Some(Self::F64),
+            FileDtype::F32 => Some(Self::F32),
+            FileDtype::F16 => Some(Self::F16),
+            FileDtype::BF16 => Some(Self::BF16),
+            _ => None,
         }
     }
 }
@@ -53,9 +91,13 @@ pub struct RawTensor<'a> {
 }
 
 impl RawTensor<'_> {
-    /// The values in f32; exact for all three dtypes.
+    /// The values in f32; exact but for F64, which is rounded.
     pub fn to_f32(&self) -> Vec<f32> {
         match self.dtype {
+            Dtype::F64 => {
+                let (words, _) = self.bytes.as_chunks();
+                words.iter().map(|word| f64::from_le_bytes(*word) as f32).collect()
+            }
             Dtype::F32 => {
                 let (words, _) = self.bytes.as_chunks();
                 words.iter().map(|word| f32::from_le_bytes(*word)).collect()
@@ -73,6 +115,20 @@ impl RawTensor<'_> {
         }
     }
 
+    /// Place of the first NaN or infinity, found without a conversion.
+    pub fn first_not_finite(&self) -> Option<usize> {
+        // In every type such a value has all bits of its exponent set.
+        let halves = |mask: u16| {
+            let (words, _) = self.bytes.as_chunks();
+            words.iter().position(|word| u16::from_le_bytes(*word) & mask == mask)
+        };
+        match self.dtype {
+            Dtype::F16 => halves(0x7c00),
+            Dtype::BF16 => halves(0x7f80),
+            Dtype::F32 | Dtype::F64 => self.to_f32().iter().position(|x| !x.is_finite()),
+        }
+    }
+
     /// The stored bits when the dtype is F16, for packing on the GPU without a conversion.
     pub fn to_f16_bits(&self) -> Option<Vec<u16>> {
         (self.dtype == Dtype::F16).then(|| self.bits())
@@ -87,6 +143,8 @@ impl RawTensor<'_> {
 struct Shard {
     file: String,
     bytes: Vec<u8>,
+    /// Made of another shard's numbers, and no part of the file.
+    is_copied: bool,
 }
 
 struct Entry {
@@ -117,7 +175,7 @@ impl fmt::Debug for Checkpoint {
 
 impl Checkpoint {
     /// Opens `model.safetensors` (or the only .safetensors file given), else the shards named by
-    /// `model.safetensors.index.json`. Other files, such as config.json, may be present.
+    /// `model.safetensors.index.json`, else `pytorch_model.bin` in the same two forms. Other files, such as config.json, may be present.
     ///
     /// # Errors
     /// `Error::File` for a missing, truncated or foreign file, `Error::Tensor` for a bad header entry.
@@ -131,13 +189,17 @@ impl Checkpoint {
         if let Some(index) = files.remove(INDEX)
             && !files.contains_key(SINGLE)
         {
-            return Self::open_sharded(&index, files);
+            return Self::open_sharded(INDEX, &index, files);
         }
         let weights = |name: &&String| name.ends_with(".safetensors");
         let names: Vec<&String> = files.keys().filter(weights).collect();
         let name = match names.as_slice() {
             [only] => (*only).clone(),
-            [] => return Err(no_weights(&files)),
+            [] if files.contains_key(PICKLE) => PICKLE.to_string(),
+            [] => match files.remove(PICKLE_INDEX) {
+                Some(index) => return Self::open_sharded(PICKLE_INDEX, &index, files),
+                None => return Err(no_weights(&files)),
+            },
             _ if files.contains_key(SINGLE) => SINGLE.to_string(),
             several => {
                 let found =
@@ -147,36 +209,70 @@ impl Checkpoint {
         };
         let bytes = files.remove(&name).unwrap_or_default();
         let mut checkpoint = Self::empty(&name);
-        let header = Header::parse(&name, 0, &bytes)?;
-        checkpoint.metadata = header.metadata;
-        checkpoint.tensors = header.tensors;
-        checkpoint.shards.push(Shard { file: name, bytes });
+        checkpoint.tensors = checkpoint.add(name, bytes)?;
         Ok(checkpoint)
     }
 
-    fn open_sharded(index: &[u8], mut files: BTreeMap<String, Vec<u8>>) -> Result<Self> {
+    fn open_sharded(
+        index_name: &str,
+        index: &[u8],
+        mut files: BTreeMap<String, Vec<u8>>,
+    ) -> Result<Self> {
         let mut by_shard: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (tensor, shard) in parse_index(index)? {
+        for (tensor, shard) in parse_index(index_name, index)? {
             by_shard.entry(shard).or_default().push(tensor);
         }
-        let mut checkpoint = Self::empty(INDEX);
-        for (number, (file, tensors)) in by_shard.into_iter().enumerate() {
+        let mut checkpoint = Self::empty(index_name);
+        for (file, tensors) in by_shard {
             let Some(bytes) = files.remove(&file) else {
-                let problem = format!("is missing; {INDEX} places {} tensors in it", tensors.len());
-                return Err(Error::file(file, problem));
+                let n = tensors.len();
+                return Err(Error::file(
+                    file,
+                    format!("is missing; {index_name} places {n} tensors in it"),
+                ));
             };
-            let mut header = Header::parse(&file, number, &bytes)?;
+            let mut held = checkpoint.add(file.clone(), bytes)?;
             for tensor in tensors {
-                let Some(entry) = header.tensors.remove(&tensor) else {
-                    let problem = format!("is not in this file, but {INDEX} says so");
+                let Some(entry) = held.remove(&tensor) else {
+                    let problem = format!("is not in this file, but {index_name} says so");
                     return Err(Error::tensor(file, tensor, problem));
                 };
                 checkpoint.tensors.insert(tensor, entry);
             }
-            checkpoint.metadata.extend(header.metadata);
-            checkpoint.shards.push(Shard { file, bytes });
         }
         Ok(checkpoint)
+    }
+
+    /// Takes a file in and gives the tensors that it holds.
+    fn add(&mut self, file: String, bytes: Vec<u8>) -> Result<BTreeMap<String, Entry>> {
+        let shard = self.shards.len();
+        if !file.ends_with(".bin") {
+            let header = Header::parse(&file, shard, &bytes)?;
+            self.metadata.extend(header.metadata);
+            self.shards.push(Shard { file, bytes, is_copied: false });
+            return Ok(header.tensors);
+        }
+        if let Some(problem) = sniff::foreign(&bytes).filter(|_| !sniff::is_pickle(&bytes)) {
+            return Err(Error::file(file, problem));
+        }
+        let mut tensors = BTreeMap::new();
+        let (mut copies, found) = (Vec::new(), torch::tensors(&file, &bytes)?);
+        for torch::Found { name, dtype, shape, place } in found {
+            let (shard, range) = match place {
+                torch::Place::Here(range) => (shard, range),
+                torch::Place::Copied(bytes) => {
+                    let range = copies.len()..copies.len() + bytes.len();
+                    copies.extend(bytes);
+                    (shard + 1, range)
+                }
+            };
+            tensors.insert(name, Entry { shard, dtype, shape, range });
+        }
+        self.shards.push(Shard { file: file.clone(), bytes, is_copied: false });
+        if !copies.is_empty() {
+            self.shards.push(Shard { file, bytes: copies, is_copied: true });
+        }
+        Ok(tensors)
     }
 
     fn empty(listed_in: &str) -> Self {
@@ -203,11 +299,9 @@ impl Checkpoint {
         if entry.shape != shape {
             return fail(format!("has shape {:?}; config.json asks for {shape:?}", entry.shape));
         }
-        let dtype = match entry.dtype {
-            FileDtype::F32 => Dtype::F32,
-            FileDtype::F16 => Dtype::F16,
-            FileDtype::BF16 => Dtype::BF16,
-            other => return fail(format!("has dtype {other}; supported are F32, F16 and BF16")),
+        let Some(dtype) = Dtype::of(entry.dtype) else {
+            let found = entry.dtype;
+            return fail(format!("has dtype {found}; supported are F64, F32, F16 and BF16"));
         };
         let bytes = &shard.bytes[entry.range.clone()];
         Ok(RawTensor { dtype, shape: entry.shape.clone(), bytes })
@@ -215,7 +309,37 @@ impl Checkpoint {
 
     /// Whether a tensor is stored as F16.
     pub fn is_f16(&self, name: &str) -> bool {
-        self.tensors.get(name).is_some_and(|entry| matches!(entry.dtype, FileDtype::F16))
+        self.dtype(name) == Some(Dtype::F16)
+    }
+
+    /// The type that a tensor's values are stored in; nothing for a type that no model computes with.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.tensors.get(name).and_then(|entry| Dtype::of(entry.dtype))
+    }
+
+    /// A tensor of any type as it stands in the file: type, shape, bytes.
+    pub fn stored(&self, name: &str) -> Option<(FileDtype, &[usize], &[u8])> {
+        let entry = self.tensors.get(name)?;
+        let bytes = &self.shards[entry.shard].bytes[entry.range.clone()];
+        Some((entry.dtype, &entry.shape, bytes))
+    }
+
+    /// The file that holds a tensor, for messages.
+    pub fn file_of(&self, name: &str) -> &str {
+        let file = self.tensors.get(name).map(|entry| self.shards[entry.shard].file.as_str());
+        file.unwrap_or(&self.listed_in)
+    }
+
+    /// Makes one tensor of an embedding and a head that are tied, whichever of the two names a file kept; a head with
+    /// other values stays.
+    pub fn tie(&mut self, embedding: &str, head: &str) {
+        if !self.has(embedding) {
+            if let Some(entry) = self.tensors.remove(head) {
+                self.tensors.insert(embedding.to_string(), entry);
+            }
+        } else if self.stored(embedding) == self.stored(head) {
+            self.tensors.remove(head);
+        }
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -232,9 +356,13 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
+    fn files(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().filter(|shard| !shard.is_copied)
+    }
+
     /// Bytes of all weight files together.
     pub fn total_bytes(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.bytes.len() as u64).sum()
+        self.files().map(|shard| shard.bytes.len() as u64).sum()
     }
 
     /// The `__metadata__` maps of all files.
@@ -247,131 +375,38 @@ impl Checkpoint {
     pub fn sha256(&self) -> String {
         let compute = || {
             let mut hash = Sha256::new();
-            self.shards.iter().for_each(|shard| hash.update(&shard.bytes));
+            self.files().for_each(|shard| hash.update(&shard.bytes));
             hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
         };
         self.sha256.get_or_init(compute).clone()
     }
 }
 
-/// One file's header, every entry checked against the length of the file.
-struct Header {
-    tensors: BTreeMap<String, Entry>,
-    metadata: BTreeMap<String, String>,
-}
-
-impl Header {
-    fn parse(file: &str, shard: usize, bytes: &[u8]) -> Result<Self> {
-        if let Some(problem) = sniff::foreign(bytes) {
-            return Err(Error::file(file, problem));
+/// The files that an index places tensors in; `file` names it in messages. Names with a folder in them are refused.
+pub fn shards(file: &str, index: &[u8]) -> Result<BTreeSet<String>> {
+    let files: BTreeSet<String> = parse_index(file, index)?.into_values().collect();
+    match files.iter().find(|name| name.contains(['/', '\\'])) {
+        None => Ok(files),
+        Some(name) => {
+            let problem = format!("places tensors in {name:?}; expected a file beside it");
+            Err(Error::file(file, problem))
         }
-        let (json, data_start) = header_bytes(file, bytes)?;
-        let map: BTreeMap<String, Value> = serde_json::from_slice(json).map_err(|e| {
-            Error::file(file, format!("has a safetensors header that is not JSON: {e}"))
-        })?;
-        let mut metadata = BTreeMap::new();
-        let mut infos = Vec::new();
-        for (name, value) in map {
-            if name == "__metadata__" {
-                metadata = serde_json::from_value(value).map_err(|e| {
-                    Error::file(file, format!("__metadata__ is not a map of strings: {e}"))
-                })?;
-                continue;
-            }
-            let info: TensorInfo = serde_json::from_value(value)
-                .map_err(|e| Error::tensor(file, &name, format!("has a bad header entry: {e}")))?;
-            check_span(file, &name, &info, bytes.len() - data_start)?;
-            infos.push((name, info));
-        }
-        infos.sort_by_key(|(_, info)| info.data_offsets);
-        check_cover(file, &infos, bytes.len() - data_start)?;
-        let mut tensors = BTreeMap::new();
-        for (name, info) in infos {
-            let (start, end) = info.data_offsets;
-            let range = data_start + start..data_start + end;
-            tensors.insert(name, Entry { shard, dtype: info.dtype, shape: info.shape, range });
-        }
-        Ok(Self { tensors, metadata })
     }
-}
-
-/// The header's JSON and where the data begins: eight bytes of length stand before it.
-fn header_bytes<'a>(file: &str, bytes: &'a [u8]) -> Result<(&'a [u8], usize)> {
-    let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| {
-        Error::file(
-            file,
-            format!("has {} bytes; a safetensors header takes 8 at least", bytes.len()),
-        )
-    })?;
-    let length = u64::from_le_bytes(*length);
-    usize::try_from(length)
-        .ok()
-        .and_then(|length| rest.get(..length))
-        .map(|json| (json, 8 + json.len()))
-        .ok_or_else(|| {
-            let held = rest.len();
-            let problem = format!("promises a header of {length} bytes but {held} follow");
-            Error::file(file, format!("{problem}: truncated, or not a safetensors file"))
-        })
-}
-
-/// An entry must lie within the data and hold just its shape times its dtype.
-fn check_span(file: &str, name: &str, info: &TensorInfo, data_len: usize) -> Result<()> {
-    let (start, end) = info.data_offsets;
-    if start > end || end > data_len {
-        let problem =
-            format!("lies at bytes {start}..{end}, but the file holds {data_len} of data");
-        return Err(Error::tensor(file, name, format!("{problem}: truncated or corrupt")));
-    }
-    let bits = info
-        .shape
-        .iter()
-        .try_fold(info.dtype.bitsize() as u64, |n, &side| n.checked_mul(side as u64));
-    if bits != Some((end - start) as u64 * 8) {
-        let (dtype, shape) = (info.dtype, &info.shape);
-        let problem =
-            format!("of dtype {dtype} and shape {shape:?} does not fill its {} bytes", end - start);
-        return Err(Error::tensor(file, name, problem));
-    }
-    Ok(())
-}
-
-/// Entries, sorted by offset, must follow one another without gap or overlap up to the file's end.
-fn check_cover(file: &str, infos: &[(String, TensorInfo)], data_len: usize) -> Result<()> {
-    let mut expected = 0;
-    for (name, info) in infos {
-        let start = info.data_offsets.0;
-        if start != expected {
-            let kind = if start < expected { "overlaps the one before it" } else { "leaves a gap" };
-            let problem = format!("{kind}: begins at byte {start}, expected {expected}");
-            return Err(Error::tensor(file, name, problem));
-        }
-        expected = info.data_offsets.1;
-    }
-    if expected != data_len {
-        let problem = format!("holds {data_len} bytes of data; its header accounts for {expected}");
-        return Err(Error::file(file, problem));
-    }
-    // The format's own crate has the last word on what is valid.
-    Metadata::new(None, infos.to_vec()).map(|_| ()).map_err(|e| Error::file(file, e.to_string()))
 }
 
 /// weight_map of the index: tensor name -> file name.
-fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>> {
+fn parse_index(file: &str, bytes: &[u8]) -> Result<BTreeMap<String, String>> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
     if let Some(problem) = sniff::foreign(bytes) {
-        return Err(Error::file(INDEX, problem));
+        return Err(Error::file(file, problem));
     }
     let index: Index = serde_json::from_slice(bytes)
-        .map_err(|e| Error::file(INDEX, format!("is not an index with a weight_map: {e}")))?;
+        .map_err(|e| Error::file(file, format!("is not an index with a weight_map: {e}")))?;
     if index.weight_map.is_empty() {
-        return Err(Error::file(
-            INDEX,
-            "has an empty weight_map; expected a file for every tensor",
-        ));
+        return Err(Error::file(file, "has an empty weight_map; expected a file for every tensor"));
     }
     Ok(index.weight_map)
 }

@@ -122,8 +122,8 @@ fn files_that_are_something_else_say_what_they_are() {
     let cases: [(&[u8], &str); 6] = [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git-lfs"),
         (b"\n<!doctype html><title>404</title>", "HTML"),
-        (b"PK\x03\x04 and more", "pickle"),
-        (b"\x80\x02\x8a\nl\xfc\x9c and more", "pickle"),
+        (b"PK\x03\x04 and more", "torch.save"),
+        (b"\x80\x02\x8a\nl\xfc\x9c and more", "torch.save"),
         (b"GGUF\x03\0\0\0 and more", "GGUF"),
         (b"", "empty"),
     ];
@@ -133,7 +133,7 @@ fn files_that_are_something_else_say_what_they_are() {
         refused(Checkpoint::open(vec![index]), &["model.safetensors.index.json", word]);
     }
     let pickle = ("pytorch_model.bin".to_string(), b"PK\x03\x04".to_vec());
-    refused(Checkpoint::open(vec![pickle]), &["pytorch_model.bin", "pickle"]);
+    refused(Checkpoint::open(vec![pickle]), &["pytorch_model.bin", "zip archive", "cut off"]);
 }
 
 #[test]

@@ -1,0 +1,292 @@
+//! `pytorch_model.bin`, made here byte by byte: both layouts give the tensors, and a file made to attack gives an error.
+
+use super::fuzz::tries;
+use super::tiny::{Tiny, tiny};
+use std::panic::catch_unwind;
+use whittle::Rng;
+use whittle::session::open;
+use whittle::weights::{Checkpoint, Dtype};
+
+/// Instructions of a pickle of protocol 2, one after another.
+#[derive(Default)]
+struct Pickle(Vec<u8>);
+
+impl Pickle {
+    fn new() -> Self {
+        Pickle(b"\x80\x02".to_vec())
+    }
+
+    fn code(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn text(self, text: &str) -> Self {
+        let length = (text.len() as u32).to_le_bytes();
+        self.code(b"X").code(&length).code(text.as_bytes())
+    }
+
+    fn int(self, n: usize) -> Self {
+        self.code(b"J").code(&(n as u32).to_le_bytes())
+    }
+
+    fn ints(self, list: &[usize]) -> Self {
+        let marked = self.code(b"(");
+        list.iter().fold(marked, |p, n| p.int(*n)).code(b"t")
+    }
+
+    /// `_rebuild_tensor_v2` of a view of storage `key`.
+    fn tensor(
+        self,
+        kind: &str,
+        key: &str,
+        view: (usize, &[usize], &[usize]),
+        length: usize,
+        is_legacy: bool,
+    ) -> Self {
+        let p = self.code(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        let p = p.text("storage").code(format!("ctorch\n{kind}\n").as_bytes());
+        let p = p.text(key).text("cpu").int(length);
+        let p = if is_legacy { p.code(b"N") } else { p };
+        let (offset, shape, strides) = view;
+        let p = p.code(b"tQ").int(offset).ints(shape).ints(strides);
+        p.code(b"\x89ccollections\nOrderedDict\n)RtR")
+    }
+
+    fn end(self) -> Vec<u8> {
+        self.code(b".").0
+    }
+}
+
+/// A state dict and its storages in the order of their keys.
+fn state_dict(model: &Tiny, is_legacy: bool) -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
+    let mut pickle = Pickle::new().code(b"ccollections\nOrderedDict\n)R(");
+    let mut storages = Vec::new();
+    for (number, (name, (dtype, shape, bytes))) in model.tensors.iter().enumerate() {
+        let kind = match *dtype {
+            "F64" => "DoubleStorage",
+            "F16" => "HalfStorage",
+            "BF16" => "BFloat16Storage",
+            _ => "FloatStorage",
+        };
+        let strides: Vec<usize> =
+            (0..shape.len()).map(|i| shape[i + 1..].iter().product()).collect();
+        let (key, length) = (number.to_string(), shape.iter().product());
+        let view = (0, &shape[..], &strides[..]);
+        pickle = pickle.text(name).tensor(kind, &key, view, length, is_legacy);
+        storages.push((key, bytes.clone()));
+    }
+    // Items, then the attributes that torch adds.
+    let pickle = pickle.code(b"u}").text("_metadata").code(b"}sb");
+    (pickle.end(), storages)
+}
+
+/// A zip archive of stored files.
+fn zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let (mut out, mut list) = (Vec::new(), Vec::new());
+    for (name, bytes) in files {
+        let (offset, size) = (out.len() as u32, bytes.len() as u32);
+        let rest = [&[0; 4][..], &size.to_le_bytes(), &size.to_le_bytes()].concat();
+        let length = (name.len() as u16).to_le_bytes();
+        let common = [&[0u8; 8][..], &rest, &length, &[0, 0]].concat();
+        out.extend([b"PK\x03\x04\x14\x00", &common[..], name.as_bytes(), bytes].concat());
+        let tail = [&[0u8; 10][..], &offset.to_le_bytes()].concat();
+        list.extend([b"PK\x01\x02\x14\x00\x14\x00", &common[..], &tail, name.as_bytes()].concat());
+    }
+    let count = (files.len() as u16).to_le_bytes();
+    let (size, at) = ((list.len() as u32).to_le_bytes(), (out.len() as u32).to_le_bytes());
+    let end = [b"PK\x05\x06\0\0\0\0", &count[..], &count, &size, &at, &[0, 0]].concat();
+    [out, list, end].concat()
+}
+
+fn archive(pickle: Vec<u8>, storages: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut files = vec![("model/data.pkl".to_string(), pickle)];
+    files.push(("model/byteorder".into(), b"little".to_vec()));
+    files.extend(storages.iter().map(|(key, bytes)| (format!("model/data/{key}"), bytes.clone())));
+    zip(&files)
+}
+
+fn legacy(pickle: Vec<u8>, storages: &[(String, Vec<u8>)], width: usize) -> Vec<u8> {
+    let mut out = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e".to_vec();
+    out.extend(Pickle::new().code(b"M\xe9\x03").end());
+    out.extend(Pickle::new().code(b"}").text("little_endian").code(b"\x88s").end());
+    out.extend(pickle);
+    let keys = storages.iter().fold(Pickle::new().code(b"]("), |p, (key, _)| p.text(key));
+    out.extend(keys.code(b"e").end());
+    for (_, bytes) in storages {
+        out.extend(((bytes.len() / width) as u64).to_le_bytes());
+        out.extend(bytes);
+    }
+    out
+}
+
+fn with_weights(model: &Tiny, files: Vec<(&str, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
+    let mut all = model.files();
+    all.retain(|(name, _)| name != "model.safetensors");
+    all.extend(files.into_iter().map(|(name, bytes)| (name.to_string(), bytes)));
+    all
+}
+
+/// Every tensor of a checkpoint in f32.
+fn values(files: Vec<(String, Vec<u8>)>) -> Vec<(String, Vec<f32>)> {
+    let loaded = open(files).unwrap_or_else(|e| panic!("{e}"));
+    let checkpoint = loaded.weights.checkpoint();
+    let tensor = |name: &str| {
+        let shape = checkpoint.shape(name).expect("listed").to_vec();
+        (name.to_string(), checkpoint.tensor(name, &shape).expect("listed").to_f32())
+    };
+    checkpoint.names().map(tensor).collect()
+}
+
+#[test]
+fn both_layouts_of_torch_save_give_the_tensors_of_safetensors() {
+    for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::F64] {
+        let model = tiny(3).stored_as(dtype);
+        let expected = values(model.files());
+        let (pickle, storages) = state_dict(&model, false);
+        let files = with_weights(&model, vec![("pytorch_model.bin", archive(pickle, &storages))]);
+        assert_eq!(values(files), expected, "zip, {dtype}");
+        let (pickle, storages) = state_dict(&model, true);
+        let old = legacy(pickle, &storages, dtype.bytes());
+        let files = with_weights(&model, vec![("pytorch_model.bin", old)]);
+        assert_eq!(values(files), expected, "older form, {dtype}");
+    }
+}
+
+#[test]
+fn shards_with_an_index_give_the_tensors_too() {
+    let model = tiny(3);
+    let expected = values(model.files());
+    let mut parts = [tiny(3), tiny(3)];
+    let mut map = serde_json::Map::new();
+    for (number, name) in model.tensors.keys().enumerate() {
+        parts[1 - number % 2].tensors.remove(name);
+        map.insert(name.clone(), format!("pytorch_model-{}.bin", number % 2).into());
+    }
+    let index = serde_json::json!({"weight_map": map}).to_string().into_bytes();
+    let [first, second] = parts.map(|part| {
+        let (pickle, storages) = state_dict(&part, false);
+        archive(pickle, &storages)
+    });
+    let files = with_weights(
+        &model,
+        vec![
+            ("pytorch_model.bin.index.json", index),
+            ("pytorch_model-0.bin", first),
+            ("pytorch_model-1.bin", second),
+        ],
+    );
+    assert_eq!(values(files), expected);
+}
+
+fn one(
+    view: (usize, &[usize], &[usize]),
+    length: usize,
+    numbers: &[f32],
+) -> Result<Vec<f32>, String> {
+    let pickle =
+        Pickle::new().code(b"}").text("w").tensor("FloatStorage", "0", view, length, false);
+    let bytes = archive(pickle.code(b"s").end(), &[("0".into(), Dtype::F32.encode(numbers))]);
+    let checkpoint = Checkpoint::open(vec![("pytorch_model.bin".into(), bytes)]);
+    let checkpoint = checkpoint.map_err(|e| e.to_string())?;
+    Ok(checkpoint.tensor("w", view.1).map_err(|e| e.to_string())?.to_f32())
+}
+
+#[test]
+fn views_are_put_in_order_and_stay_within_their_numbers() {
+    let numbers = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+    assert_eq!(one((0, &[3, 2], &[1, 3]), 6, &numbers), Ok(vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0]));
+    assert_eq!(one((4, &[2], &[1]), 6, &numbers), Ok(vec![4.0, 5.0]));
+    assert_eq!(one((1, &[1, 2], &[77, 2]), 6, &numbers), Ok(vec![1.0, 3.0]));
+    for (view, length) in [
+        ((5, &[2][..], &[1][..]), 6),
+        ((0, &[1 << 20], &[0]), 6),
+        ((0, &[2, 2], &[usize::MAX >> 34, 1]), 6),
+        ((0, &[1 << 30, 1 << 30, 1 << 30], &[1, 1, 1]), 6),
+        ((0, &[7], &[1]), 7),
+    ] {
+        let message = one(view, length, &numbers).expect_err("beyond the numbers");
+        assert!(message.contains("pytorch_model.bin: tensor w"), "{message}");
+    }
+}
+
+#[test]
+fn a_file_made_to_attack_is_an_error_that_names_what_it_wanted() {
+    let attack = |pickle: Vec<u8>| {
+        let files = vec![("pytorch_model.bin".to_string(), archive(pickle, &[]))];
+        Checkpoint::open(files).expect_err("hostile").to_string()
+    };
+    let system = Pickle::new().code(b"cposix\nsystem\n").text("touch /tmp/owned").code(b"\x85R");
+    let message = attack(system.end());
+    assert!(message.contains("posix.system") && message.contains("GLOBAL"), "{message}");
+    let eval = Pickle::new().text("builtins").text("eval").code(b"\x93").text("1+1").code(b"\x85R");
+    let message = attack(eval.end());
+    assert!(message.contains("builtins.eval") && message.contains("STACK_GLOBAL"), "{message}");
+    for (code, name) in [
+        (&b"(S'x'\nios\nsystem\n"[..], "0x53"),
+        (b"(ios\nsystem\n", "INST"),
+        (b"(o", "OBJ"),
+        (b")\x81", "NEWOBJ"),
+        (b"}}}\x92", "NEWOBJ_EX"),
+        (b"\x82\x01", "EXT"),
+        (b"Pname\n", "PERSID"),
+        (b"ccollections\nOrderedDict\n}b", "BUILD"),
+        (b"ccollections\nOrderedDict\n)}b", "BUILD"),
+        (b"R", "empty stack"),
+    ] {
+        let message = attack(Pickle::new().code(code).end());
+        assert!(message.contains(name), "{name}: {message}");
+    }
+    // An OrderedDict of something, and a name from the list called in another way.
+    attack(Pickle::new().code(b"ccollections\nOrderedDict\n").text("x").code(b"\x85R").end());
+    attack(Pickle::new().code(b"ctorch\nFloatStorage\n)R").end());
+}
+
+#[test]
+fn nesting_without_end_costs_no_stack_and_a_dict_may_hold_itself() {
+    let deep = Pickle::new().code(&b")".repeat(1)).code(&b"\x85".repeat(2_000_000)).end();
+    let files = vec![("pytorch_model.bin".to_string(), archive(deep, &[]))];
+    Checkpoint::open(files).expect_err("no dict");
+    let own = Pickle::new().code(b"}q\0").text("a").code(b"h\0s").end();
+    let files = vec![("pytorch_model.bin".to_string(), archive(own, &[]))];
+    let message = Checkpoint::open(files).expect_err("no tensor").to_string();
+    assert!(message.contains("tensor a"), "{message}");
+}
+
+#[test]
+fn no_mutation_of_a_file_panics() {
+    let mut small = tiny(3);
+    small.tensors.retain(|name, _| name.contains("layernorm"));
+    let (pickle, storages) = state_dict(&small, false);
+    let new = archive(pickle, &storages);
+    let (pickle, storages) = state_dict(&small, true);
+    let old = legacy(pickle, &storages, 4);
+    let mut rng = Rng::new(17);
+    let (mut sound, mut refused) = (0, 0);
+    for number in 0..tries(20_000) {
+        let mut bytes = if number % 2 == 0 { new.clone() } else { old.clone() };
+        for _ in 0..1 + rng.below(4) {
+            let at = rng.below(bytes.len());
+            match rng.below(4) {
+                0 => bytes.truncate(at.max(16)),
+                1 => {
+                    let from = rng.below(bytes.len());
+                    let part = bytes[from..(from + 8).min(bytes.len())].to_vec();
+                    bytes.splice(at..at, part);
+                }
+                _ => bytes[at] = rng.below(256) as u8,
+            }
+        }
+        let opened = catch_unwind(|| {
+            let checkpoint = Checkpoint::open(vec![("pytorch_model.bin".into(), bytes.clone())])?;
+            checkpoint.names().for_each(|name| drop(checkpoint.stored(name).map(|t| t.2.len())));
+            Ok::<_, whittle::Error>(())
+        });
+        match opened {
+            Ok(Ok(())) => sound += 1,
+            Ok(Err(_)) => refused += 1,
+            Err(_) => panic!("try {number} panics: {bytes:?}"),
+        }
+    }
+    assert!(sound > 0 && refused > 0, "{sound} sound, {refused} refused");
+}
