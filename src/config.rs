@@ -10,6 +10,7 @@ mod fields;
 mod rope;
 
 use fields::Fields;
+pub(crate) use fields::quote_bare_floats;
 pub use rope::{Rope, RopeScaling};
 
 use crate::error::{Error, Result};
@@ -164,15 +165,24 @@ impl ModelConfig {
         }
     }
 
-    /// The same with another number of layers.
-    pub fn with_layers(mut self, n_layer: usize) -> Self {
-        let common = match &mut self {
+    fn common_mut(&mut self) -> &mut Common {
+        match self {
             Self::Mamba(c) => &mut c.common,
             Self::Mamba2(c) => &mut c.common,
             Self::Llama(c) => &mut c.common,
             Self::GptNeoX(c) => &mut c.common,
-        };
-        common.n_layer = n_layer;
+        }
+    }
+
+    /// The same with another number of layers.
+    pub fn with_layers(mut self, n_layer: usize) -> Self {
+        self.common_mut().n_layer = n_layer;
+        self
+    }
+
+    /// The same with other tokens that end a text.
+    pub fn with_eos_token_ids(mut self, ids: Vec<u32>) -> Self {
+        self.common_mut().eos_token_ids = ids;
         self
     }
 

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod eval;
+pub mod export;
 pub mod kernels;
 pub mod method;
 pub mod models;

@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["backend"],
     &["kernels"],
     &["models"],
-    &["reduce", "prune"],
+    &["reduce", "prune", "export"],
     &["eval"],
     &["session"],
     &["web", "cli"],

@@ -5,16 +5,16 @@
 //! The header's `__metadata__` says how it was made.
 
 use super::{BackendArg, load};
+use crate::export::{Export, FILE, Folder, config_with};
 use crate::method::Setting;
-use crate::models::{Edits, Model, split_layer};
+use crate::models::Model;
 use crate::pace::{Pace, now_ms};
 use crate::prune::{MatrixReport, Progress, Smaller, Subject, abouts, prune, sparsity};
-use crate::session::bundle::data_hash;
-use crate::session::{CalibrationText, Loaded, calibration};
+use crate::session::bundle::{Entry, data_hash};
+use crate::session::spec::OWN;
+use crate::session::{COMPANIONS, CalibrationText, Loaded, calibration};
 use crate::threads;
-use crate::weights::{Checkpoint, Dtype};
 use crate::{Error, Result};
-use safetensors::tensor::TensorView;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -58,7 +58,8 @@ struct Output {
 }
 
 pub async fn main(args: Args) -> Result<()> {
-    if args.out.exists() {
+    // Before any work: what is there is never written over.
+    if args.out.symlink_metadata().is_ok() {
         let expected = "a folder that does not exist yet; choose another, or remove it first";
         return Err(Error::input("--out", args.out.display(), expected));
     }
@@ -68,6 +69,7 @@ pub async fn main(args: Args) -> Result<()> {
     let mut engine = load::engine();
     let (files, loaded) =
         load::with_calibration(&engine, &args.model, args.calibration.as_deref()).await?;
+    load::say(&loaded);
     let device = engine.device(args.backend.into(), &loaded).await?.device;
     let sequences = calibration::sequences(&engine, &loaded, &setting).await?;
     let dense = Model::load(&device, &loaded.config, &loaded.weights)?;
@@ -91,13 +93,7 @@ pub async fn main(args: Args) -> Result<()> {
         eprintln!();
     }
     let recipe = recipe(&args.model, &loaded, &setting, sequences.len(), &pruned.report);
-    let layers = pruned.smaller.as_ref().map(|s| &s.layers[..]);
-    let checkpoint = loaded.weights.checkpoint();
-    let weights = safetensors(checkpoint, &pruned.edits, layers, recipe.clone())?;
-    let files = match &pruned.smaller {
-        Some(smaller) => smaller_config(files, smaller)?,
-        None => files,
-    };
+    let (edits, smaller) = (pruned.edits, pruned.smaller);
     let output = Output {
         out: args.out.display().to_string(),
         backend: device.label(),
@@ -106,10 +102,23 @@ pub async fn main(args: Args) -> Result<()> {
         recipe,
         matrices: pruned.report,
     };
-    write(&args.out, files, weights, &card(&output))?;
+    let export = Export {
+        checkpoint: loaded.weights.checkpoint(),
+        edits: &edits,
+        layers: smaller.as_ref().map(|s| &s.layers[..]),
+        metadata: &output.recipe,
+    };
+    let files = match &smaller {
+        Some(smaller) => smaller_config(files, smaller)?,
+        None => files,
+    };
+    write(&args.out, &files, &export, &card(&output))?;
     match args.json {
         true => println!("{}", serde_json::to_string(&output).expect("numbers and strings")),
-        false => print!("{}", table(&output)),
+        false => {
+            print!("{}", table(&output, |m| format!(" {:>8.0} ms", m.milliseconds)));
+            println!("written to {}", output.out);
+        }
     }
     Ok(())
 }
@@ -122,6 +131,8 @@ fn recipe(
     sequences: usize,
     report: &[MatrixReport],
 ) -> BTreeMap<String, String> {
+    // Not the folder: the same model gives the same file wherever it lies. Its hash names it.
+    let source = if Entry::find(model).is_ok() { model } else { OWN };
     let calibration = match &loaded.calibration {
         CalibrationText::Bundled(file) => {
             format!("models/eval/{file}, {}", data_hash(std::slice::from_ref(file)))
@@ -131,7 +142,7 @@ fn recipe(
     let pairs = [
         ("format", "pt".to_string()),
         ("whittle", env!("CARGO_PKG_VERSION").into()),
-        ("whittle.source", model.into()),
+        ("whittle.source", source.into()),
         ("whittle.source_sha256", loaded.view.sha256.clone()),
         ("whittle.prune", setting.to_string()),
         ("whittle.calibration", calibration),
@@ -141,113 +152,36 @@ fn recipe(
     pairs.map(|(key, value)| (key.to_string(), value)).into()
 }
 
-/// The checkpoint as one file, edits in the dtype of what they replace.
-fn safetensors(
-    checkpoint: &Checkpoint,
-    edits: &Edits,
-    layers: Option<&[usize]>,
-    recipe: BTreeMap<String, String>,
-) -> Result<Vec<u8>> {
-    let mut tensors = Vec::new();
-    for name in checkpoint.names() {
-        let Some(renamed) = renamed(name, layers) else { continue };
-        let shape = checkpoint.shape(name).unwrap_or(&[]).to_vec();
-        let raw = checkpoint.tensor(name, &shape)?;
-        let (shape, bytes) = match edits.get(name) {
-            None => (shape, raw.bytes.to_vec()),
-            Some(edit) => (edit.shape.clone(), encode(&edit.values, raw.dtype)),
-        };
-        tensors.push((renamed, raw.dtype, shape, bytes));
-    }
-    let failed = |e: safetensors::SafeTensorError| Error::file("model.safetensors", e.to_string());
-    let views: Vec<(&str, TensorView<'_>)> = tensors
-        .iter()
-        .map(|(name, dtype, shape, bytes)| {
-            let view = TensorView::new(file_dtype(*dtype), shape.clone(), bytes).map_err(failed)?;
-            Ok((name.as_str(), view))
-        })
-        .collect::<Result<_>>()?;
-    let bytes =
-        safetensors::serialize(views, Some(recipe.into_iter().collect())).map_err(failed)?;
-    Ok(ordered(bytes))
-}
-
-/// The same file with its header in alphabetical order: the crate writes the metadata in an order of its own each time.
-fn ordered(mut bytes: Vec<u8>) -> Vec<u8> {
-    let (size, rest) = bytes.split_at_mut(8);
-    let size = u64::from_le_bytes(size.try_into().expect("eight bytes")) as usize;
-    let header: serde_json::Value = serde_json::from_slice(&rest[..size]).expect("just written");
-    let header = header.to_string();
-    rest[..size].fill(b' ');
-    rest[..header.len()].copy_from_slice(header.as_bytes());
-    bytes
-}
-
-/// The name after the layers that stay were numbered anew; nothing for a tensor of one that went.
-fn renamed(name: &str, layers: Option<&[usize]>) -> Option<String> {
-    let (Some(layers), Some((front, layer, back))) = (layers, split_layer(name)) else {
-        return Some(name.to_string());
-    };
-    let now = layers.iter().position(|&l| l == layer)?;
-    Some(format!("{front}{now}{back}"))
-}
-
 /// The files with a config.json of the smaller model.
 fn smaller_config(
     mut files: Vec<(String, Vec<u8>)>,
     smaller: &Smaller,
 ) -> Result<Vec<(String, Vec<u8>)>> {
     for (_, bytes) in files.iter_mut().filter(|(file, _)| file == "config.json") {
-        *bytes = with_fields(bytes, smaller)?;
+        *bytes = config_with(bytes, &smaller.fields)?;
     }
     Ok(files)
 }
 
-/// Errors: a value that transformers refuses.
-fn with_fields(json: &[u8], smaller: &Smaller) -> Result<Vec<u8>> {
-    let failed = |e: serde_json::Error| Error::file("config.json", e.to_string());
-    let mut config: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(json).map_err(failed)?;
-    for &(field, value) in &smaller.fields {
-        if value.fract() != 0.0 {
-            let expected = "a share that leaves Mamba-2 a whole multiple of hidden_size: transformers knows no other";
-            return Err(Error::input("--prune", format!("{field} {value}"), expected));
-        }
-        config.insert(field.to_string(), (value as u64).into());
-    }
-    serde_json::to_vec_pretty(&config).map_err(failed)
+/// Files that go along with the weights, unchanged but for a smaller config.json.
+fn goes_along(file: &str) -> bool {
+    ["config.json", "tokenizer.json"].contains(&file) || COMPANIONS.contains(&file)
 }
 
-fn file_dtype(dtype: Dtype) -> safetensors::Dtype {
-    match dtype {
-        Dtype::F32 => safetensors::Dtype::F32,
-        Dtype::F16 => safetensors::Dtype::F16,
-        Dtype::BF16 => safetensors::Dtype::BF16,
+/// Writes the folder: complete under its name, or not at all.
+fn write(out: &Path, files: &[(String, Vec<u8>)], export: &Export<'_>, card: &str) -> Result<()> {
+    let files: Vec<(&str, &[u8])> =
+        files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let files: Vec<_> = files.into_iter().filter(|(name, _)| goes_along(name)).collect();
+    let names = files.iter().map(|(name, _)| *name).chain([FILE, "card.md"]);
+    let folder = Folder::create(out, &names.collect::<Vec<_>>())?;
+    let texts = files.into_iter().chain([("card.md", card.as_bytes())]);
+    for (name, bytes) in texts {
+        let failed = |e: std::io::Error| Error::file(name, e.to_string());
+        folder.file(name, |out| out.write_all(bytes).map_err(failed))?;
     }
-}
-
-fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
-    match dtype {
-        Dtype::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Dtype::F16 => values.iter().flat_map(|x| half::f16::from_f32(*x).to_le_bytes()).collect(),
-        Dtype::BF16 => values.iter().flat_map(|x| half::bf16::from_f32(*x).to_le_bytes()).collect(),
-    }
-}
-
-/// Writes beside the target and renames, so that a half-written model is never found under its name.
-fn write(out: &Path, files: Vec<(String, Vec<u8>)>, weights: Vec<u8>, card: &str) -> Result<()> {
-    let name = out.file_name().map_or_else(|| "out".into(), |n| n.to_string_lossy().into_owned());
-    let unfinished = out.with_file_name(format!(".{name}.unfinished"));
-    let failed = |e: std::io::Error| Error::file(out.display().to_string(), e.to_string());
-    let _ = std::fs::remove_dir_all(&unfinished);
-    std::fs::create_dir_all(&unfinished).map_err(failed)?;
-    let kept = ["config.json", "tokenizer.json"];
-    for (file, bytes) in files.iter().filter(|(file, _)| kept.contains(&file.as_str())) {
-        std::fs::write(unfinished.join(file), bytes).map_err(failed)?;
-    }
-    std::fs::write(unfinished.join("model.safetensors"), weights).map_err(failed)?;
-    std::fs::write(unfinished.join("card.md"), card).map_err(failed)?;
-    std::fs::rename(&unfinished, out).map_err(failed)
+    folder.file(FILE, |out| export.write(out))?;
+    folder.finish()
 }
 
 /// Before and, where it is another, after.
@@ -256,21 +190,24 @@ fn shape(m: &MatrixReport) -> String {
     m.left.map_or(before.clone(), |[rows, cols]| format!("{before} to {rows}x{cols}"))
 }
 
+/// The recipe and the figures; nothing that differs from one writing to the next.
 fn card(output: &Output) -> String {
     let lines: Vec<String> =
         output.recipe.iter().map(|(key, value)| format!("- {key}: {value}")).collect();
-    format!("# Pruned by Whittle\n\n{}\n\n```\n{}```\n", lines.join("\n"), table(output))
+    let table = table(output, |_| String::new());
+    format!("# Pruned by Whittle\n\n{}\n\n```\n{table}```\n", lines.join("\n"))
 }
 
-fn table(output: &Output) -> String {
+/// One line a matrix; `end` gives a last column.
+fn table(output: &Output, end: fn(&MatrixReport) -> String) -> String {
     let mut text = format!(
-        "{:<44} {:>21} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8}\n",
-        "matrix", "shape", "asked", "zeros", "error", "held out", "damping", "ms"
+        "{:<44} {:>21} {:>7} {:>7} {:>9} {:>9} {:>9}\n",
+        "matrix", "shape", "asked", "zeros", "error", "held out", "damping"
     );
     let optional = |x: Option<f64>| x.map_or_else(|| "-".into(), |x| format!("{x:.4}"));
     for m in &output.matrices {
         text += &format!(
-            "{:<44} {:>21} {:>6.1}% {:>6.1}% {:>9.4} {:>9} {:>9} {:>8.0}\n",
+            "{:<44} {:>21} {:>6.1}% {:>6.1}% {:>9.4} {:>9} {:>9}{}\n",
             m.name,
             shape(m),
             m.requested * 100.0,
@@ -278,8 +215,8 @@ fn table(output: &Output) -> String {
             m.error,
             optional(m.held_out_error),
             optional(m.damping),
-            m.milliseconds,
+            end(m),
         );
     }
-    text + &format!("written to {}\n", output.out)
+    text
 }

@@ -26,7 +26,7 @@ impl Fields {
             return Err(Error::file("config.json", problem));
         }
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
-        let value: Value = serde_json::from_slice(&quote_bare_floats(json))
+        let value: Value = serde_json::from_slice(&quote_bare_floats(json, ""))
             .map_err(|e| Error::file("config.json", format!("is not valid JSON: {e}")))?;
         match value {
             Value::Object(map) => Ok(Self { map, prefix: String::new() }),
@@ -197,8 +197,8 @@ fn brief(value: &Value) -> String {
 }
 
 /// Python's json writes infinities as bare words, which is not JSON. Published Mamba-2 files have
-/// them, so they become strings here, outside of which nothing changes.
-fn quote_bare_floats(json: &[u8]) -> Cow<'_, [u8]> {
+/// them, so they become strings here, outside of which nothing changes. `mark` goes round each word, inside its quotes.
+pub(crate) fn quote_bare_floats<'a>(json: &'a [u8], mark: &str) -> Cow<'a, [u8]> {
     const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
     let mut out: Option<Vec<u8>> = None;
     let (mut i, mut in_string) = (0, false);
@@ -212,9 +212,7 @@ fn quote_bare_floats(json: &[u8]) -> Cow<'_, [u8]> {
         };
         if word.is_some() {
             let out = out.get_or_insert_with(|| json[..i].to_vec());
-            out.push(b'"');
-            out.extend_from_slice(&rest[..step]);
-            out.push(b'"');
+            out.extend([b"\"", mark.as_bytes(), &rest[..step], mark.as_bytes(), b"\""].concat());
         } else {
             in_string ^= rest[0] == b'"';
             if let Some(out) = &mut out {
