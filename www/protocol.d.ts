@@ -144,7 +144,11 @@ card: string,
 /**
  * config.json fields that nobody here knows.
  */
-ignored: Array<string>, };
+ignored: Array<string>, 
+/**
+ * Sentences about what was left out or is unusual.
+ */
+notes: Array<string>, };
 
 /**
  * A piece of what a run found. A page puts the pieces of one run together to what [`RunView`] holds; a later piece of

@@ -1,11 +1,13 @@
 //! `whittle generate`: continue a prompt.
 
 use super::{BackendArg, load};
+use crate::error::is_hidden;
 use crate::eval::{Arm, Sampling, generate};
 use crate::models::Model;
 use crate::pace::Pace;
 use crate::{Error, Result};
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{IsTerminal, Write};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,6 +23,9 @@ pub struct Args {
     temperature: f64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Leave out what the tokenizer puts before a text.
+    #[arg(long)]
+    no_bos: bool,
     #[arg(long, value_enum, default_value = "auto")]
     backend: BackendArg,
 }
@@ -31,7 +36,10 @@ pub async fn main(args: Args) -> Result<()> {
     }
     let mut engine = load::engine();
     let (_, loaded) = load::model(&mut engine, &args.model).await?;
-    let ids = loaded.tokenizer.encode(&args.prompt)?;
+    let ids = match args.no_bos {
+        true => loaded.encode(&args.prompt)?,
+        false => loaded.encode_whole(&args.prompt)?,
+    };
     if ids.is_empty() {
         return Err(Error::input("--prompt", &args.prompt, "at least one token"));
     }
@@ -46,21 +54,35 @@ pub async fn main(args: Args) -> Result<()> {
     };
     let context = arm.read(&ids)?;
     let sampling = Sampling { temperature: args.temperature, seed: args.seed };
-    print!("{}", args.prompt);
+    show(&args.prompt);
     let mut written = Vec::new();
     let mut shown = 0;
     let mut each = |id: u32| {
         written.push(id);
-        let text = loaded.tokenizer.decode(&written);
         // Half a character waits for its other half.
-        if let Some(new) = text.get(shown..).filter(|t| !t.ends_with('\u{fffd}')) {
-            print!("{new}");
-            shown = text.len();
-            // A closed pipe ends the program by itself at the next print.
-            let _ = std::io::stdout().flush();
-        }
+        let text = loaded.tokenizer.decode_whole(&written);
+        show(text.get(shown..).unwrap_or_default());
+        shown = shown.max(text.len());
     };
-    generate(&arm, context, args.max_tokens, sampling, &Pace::default(), &mut each).await?;
+    let ids = generate(&arm, context, args.max_tokens, sampling, &Pace::default(), &mut each).await;
+    // One that never came is shown as such: nothing is left out.
+    let text = loaded.tokenizer.decode(&written);
+    show(text.get(shown..).unwrap_or_default());
     println!();
-    Ok(())
+    ids.map(|_| ())
+}
+
+/// Prints a piece of text. In a terminal, control characters that a model may write are shown and not obeyed.
+fn show(text: &str) {
+    let mut out = std::io::stdout();
+    let obeyed = |c: char| c == '\n' || c == '\t' || !is_hidden(c);
+    let text: Cow<'_, str> = match out.is_terminal() && !text.chars().all(obeyed) {
+        true => text
+            .chars()
+            .map(|c| if obeyed(c) { c.to_string() } else { c.escape_unicode().to_string() })
+            .collect(),
+        false => text.into(),
+    };
+    // A closed pipe ends the program by itself.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -1,11 +1,14 @@
 //! Models from a folder or by their bundled name.
 
-use super::BackendArg;
+use super::{BackendArg, hub};
+use crate::error::printable;
 use crate::session::bundle::{Entry, INDEX};
 use crate::session::spec::{Backend, OWN};
-use crate::session::{CalibrationText, Engine, Library, Loaded, OWN_CALIBRATION, open};
+use crate::session::{COMPANIONS, CalibrationText, Engine, Library, Loaded, OWN_CALIBRATION, open};
+use crate::weights::shards;
 use crate::{Error, Result};
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 impl From<BackendArg> for Backend {
@@ -29,19 +32,42 @@ pub fn engine() -> Engine {
 
 /// Opens a bundled name or a folder; gives the id that a run names it by.
 pub async fn model(engine: &mut Engine, name: &str) -> Result<(String, Rc<Loaded>)> {
-    if Path::new(name).is_dir() {
-        let loaded = engine.open_own(folder(Path::new(name))?)?;
+    if let Some(place) = place(name)? {
+        let loaded = engine.open_own(folder(&place)?)?;
+        say(&loaded);
         return Ok((OWN.into(), loaded));
     }
     bundled(name)?;
     Ok((name.into(), engine.model(name).await?))
 }
 
+/// The folder that a name means: one on the disk, or that of a hub model in the cache. Nothing for a bundled name.
+pub fn place(name: &str) -> Result<Option<PathBuf>> {
+    match Path::new(name).is_dir() {
+        true => Ok(Some(name.into())),
+        false => hub::folder(name),
+    }
+}
+
+/// What is unusual about a model, on standard error.
+pub fn say(loaded: &Loaded) {
+    let ignored = loaded.view.ignored.join(", ");
+    if !ignored.is_empty() {
+        note(&format!("Fields of config.json that are not known here were not used: {ignored}."));
+    }
+    loaded.view.notes.iter().for_each(|text| note(text));
+}
+
+/// One line on standard error.
+pub fn note(text: &str) {
+    eprintln!("whittle: {}", printable(text, 1000));
+}
+
 fn bundled(name: &str) -> Result<&'static Entry> {
     Entry::find(name).map_err(|_| {
         let known: Vec<&str> = INDEX.models.iter().map(|m| m.id.as_str()).collect();
         let expected = format!(
-            "a folder with config.json, model.safetensors and tokenizer.json, or a bundled model ({})",
+            "a folder with config.json, model.safetensors and tokenizer.json, org/name[@revision] of the Hugging Face cache, or a bundled model ({})",
             known.join(", ")
         );
         Error::input("--model", name, expected)
@@ -54,9 +80,9 @@ pub async fn with_calibration(
     name: &str,
     text_file: Option<&str>,
 ) -> Result<(Vec<(String, Vec<u8>)>, Loaded)> {
-    let mut files = match Path::new(name).is_dir() {
-        true => folder(Path::new(name))?,
-        false => engine.bundled(bundled(name)?).await?,
+    let mut files = match place(name)? {
+        Some(place) => folder(&place)?,
+        None => engine.bundled(bundled(name)?).await?,
     };
     if let Some(file) = text_file {
         files.retain(|(name, _)| name != OWN_CALIBRATION);
@@ -71,29 +97,68 @@ pub async fn with_calibration(
     Ok((files, loaded))
 }
 
+/// Largest size of a small file of a model, and of its tokenizer.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// The files of a model in a folder, and no others: what lies beside them is not even opened.
+///
+/// Errors: unreadable, not a regular file, or larger than such a file can be.
 fn folder(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let unreadable = |e: std::io::Error| Error::file(path.display().to_string(), e.to_string());
-    let mut files = Vec::new();
+    let mut there = BTreeSet::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let wanted = ["config.json", "tokenizer.json", "card.md", OWN_CALIBRATION]
-            .contains(&name.as_str())
-            || name.ends_with(".safetensors")
-            || name.ends_with(".safetensors.index.json");
-        if wanted {
-            let full = entry.path();
-            let bytes = std::fs::read(&full)
-                .map_err(|e| Error::file(full.display().to_string(), e.to_string()))?;
-            files.push((name, bytes));
-        }
+        there.insert(entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned());
+    }
+    let small = ["config.json", "tokenizer.json", "card.md", OWN_CALIBRATION].into_iter();
+    let mut files = Vec::new();
+    for name in small.chain(COMPANIONS).filter(|name| there.contains(*name)) {
+        files.push((name.to_string(), regular(&path.join(name), MOST_BYTES)?));
+    }
+    for name in weights(path, &there)? {
+        let bytes = regular(&path.join(&name), u64::MAX)?;
+        files.push((name, bytes));
     }
     Ok(files)
 }
 
+/// Names of the weight files: the whole one, or the index and its shards, or the only one there is; safetensors first.
+fn weights(path: &Path, there: &BTreeSet<String>) -> Result<Vec<String>> {
+    for (single, ending) in [("model.safetensors", ".safetensors"), ("pytorch_model.bin", ".bin")] {
+        let index = format!("{single}.index.json");
+        if there.contains(single) {
+            return Ok(vec![single.into()]);
+        }
+        if there.contains(&index) {
+            let shards = shards(&index, &regular(&path.join(&index), MOST_BYTES)?)?;
+            let shards = shards.into_iter().filter(|name| there.contains(name));
+            return Ok([index].into_iter().chain(shards).collect());
+        }
+        let only = there.iter().filter(|name| name.ends_with(ending));
+        let only: Vec<String> = only.filter(|_| ending == ".safetensors").cloned().collect();
+        if !only.is_empty() {
+            return Ok(only);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The bytes of a regular file of bounded size. A pipe or a device would be waited for without an end.
+fn regular(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let failed = |problem: String| Error::file(path.display().to_string(), problem);
+    let about = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?;
+    if !about.is_file() {
+        return Err(failed("is no regular file; expected one, or a link to one".into()));
+    }
+    if about.len() > most {
+        let found = about.len();
+        return Err(failed(format!("has {found} bytes; expected at most {most} for such a file")));
+    }
+    std::fs::read(path).map_err(|e| failed(e.to_string()))
+}
+
 /// A text file. Errors: unreadable, not UTF-8, empty.
 pub fn text(path: &str) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|e| Error::file(path, e.to_string()))?;
+    let bytes = regular(Path::new(path), MOST_BYTES)?;
     let text = String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text"))?;
     if text.is_empty() {
         return Err(Error::file(path, "is empty; a text of at least two tokens is needed"));

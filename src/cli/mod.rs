@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 the work failed, 2 the input was wrong (one line on standard error says what).
 
 mod generate;
+mod hub;
 mod load;
 mod methods;
 mod prune;

@@ -48,7 +48,7 @@ pub async fn main(args: Args) -> Result<()> {
     let (_, loaded) = load::model(&mut engine, &args.model).await?;
     let setting = Setting::parse(&args.reduce, &abouts())?
         .ok_or_else(|| Error::input("--reduce", &args.reduce, "a method; see `whittle methods`"))?;
-    let ids = loaded.tokenizer.encode(&text)?;
+    let ids = loaded.encode(&text)?;
     if ids.is_empty() {
         return Err(Error::file(&args.text, "has no token"));
     }

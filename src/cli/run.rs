@@ -3,6 +3,7 @@
 use super::{BackendArg, load};
 use crate::eval::{Estimate, Quality};
 use crate::pace::Pace;
+use crate::session::bundle::Entry;
 use crate::session::protocol::{Cost, RunView, Status};
 use crate::session::spec::{Link, OWN, RunSpec};
 use crate::session::{Engine, run as run_session};
@@ -46,15 +47,18 @@ pub struct Args {
 
 pub async fn main(args: Args) -> Result<()> {
     let mut engine = load::engine();
-    let mut spec = start(&args)?;
+    let (mut spec, link_hash) = start(&args)?;
     if let Some(model) = &args.model {
         let (id, loaded) = load::model(&mut engine, model).await?;
         if args.link.is_none()
-            && let Ok(entry) = crate::session::bundle::Entry::find(&loaded.view.id)
+            && let Ok(entry) = Entry::find(&loaded.view.id)
         {
             spec = RunSpec::of_model(entry);
         }
         spec.set("model", &id)?;
+        compare(&link_hash, &loaded.view.sha256);
+    } else if let Ok(entry) = Entry::find(&spec.model) {
+        compare(&link_hash, entry.sha256());
     }
     let settings = [
         ("eval", args.eval.clone()),
@@ -109,23 +113,28 @@ async fn calibrate_on(
     spec.set("model", OWN)
 }
 
-fn start(args: &Args) -> Result<RunSpec> {
+/// The settings to begin with, and the hash of the weights that a link was made with (else empty).
+fn start(args: &Args) -> Result<(RunSpec, String)> {
     let Some(link) = &args.link else {
         let mut spec = RunSpec::first();
         spec.reduction = None;
         spec.pruning = None;
-        return Ok(spec);
+        return Ok((spec, String::new()));
     };
     let link = Link::parse(link)?
         .ok_or_else(|| Error::input("--link", link, "a link with a fragment after #"))?;
-    for note in &link.notes {
-        eprintln!("whittle: {note}");
+    link.notes.iter().for_each(|text| load::note(text));
+    Ok((link.spec, link.model_hash))
+}
+
+/// Says so when the weights are not those that a link was made with.
+fn compare(link: &str, here: &str) {
+    if !here.starts_with(link) {
+        let here = &here[..here.len().min(16)];
+        load::note(&format!(
+            "The link was made with other weights (sha256 {link}...); these are {here}.... The figures will differ."
+        ));
     }
-    let entry = crate::session::bundle::Entry::find(&link.spec.model);
-    if entry.is_ok_and(|e| !e.sha256().starts_with(&link.model_hash)) {
-        eprintln!("whittle: the link was made with other weights of {}", link.spec.model);
-    }
-    Ok(link.spec)
 }
 
 fn print(spec: &RunSpec, view: &RunView) {

@@ -18,6 +18,9 @@ pub struct Args {
     /// A UTF-8 text file.
     #[arg(long)]
     text: String,
+    /// Leave out what the tokenizer puts before a text.
+    #[arg(long)]
+    no_bos: bool,
     #[arg(long, value_enum, default_value = "auto")]
     backend: BackendArg,
     /// Print ids and every value as JSON.
@@ -32,7 +35,7 @@ struct Output<'a> {
     /// Nats; value i is the cost of token i + 1 given the tokens before it.
     nll: &'a [f32],
     mean_nll: f64,
-    /// Over the bytes of all tokens but the first.
+    /// Over the bytes of the text as it stands in the file.
     bits_per_byte: f64,
     backend: String,
     model: &'a crate::session::protocol::ModelView,
@@ -42,20 +45,22 @@ pub async fn main(args: Args) -> Result<()> {
     let text = load::text(&args.text)?;
     let mut engine = load::engine();
     let (_, loaded) = load::model(&mut engine, &args.model).await?;
-    let ids = loaded.tokenizer.encode(&text)?;
+    let ids = match args.no_bos {
+        true => loaded.encode(&text)?,
+        false => loaded.encode_whole(&text)?,
+    };
     if ids.len() < 2 {
         return Err(Error::file(&args.text, "is a single token; at least two are needed"));
     }
     let device = engine.device(args.backend.into(), &loaded).await?.device;
     let nll = score(&device, &loaded, &ids).await?;
     let sum: f64 = nll.iter().map(|x| f64::from(*x)).sum();
-    let bytes = loaded.tokenizer.decode_bytes(&ids[1..]).len();
     let output = Output {
         tokens: ids.len(),
         ids: &ids,
         nll: &nll,
         mean_nll: sum / nll.len() as f64,
-        bits_per_byte: sum / std::f64::consts::LN_2 / bytes as f64,
+        bits_per_byte: sum / std::f64::consts::LN_2 / text.len() as f64,
         backend: device.label(),
         model: &loaded.view,
     };
@@ -82,6 +87,9 @@ pub async fn score(device: &Device, loaded: &Loaded, ids: &[u32]) -> Result<Vec<
         let hidden = model.forward(device, &ids[start..end], &mut state, &mut NoHooks);
         let values = model.nll(device, &hidden, &device.ids(&ids[start + 1..end + 1]));
         nll.extend(device.read(&values).await?.chunks_exact(2).map(|pair| pair[0]));
+        if nll.iter().any(|x| !x.is_finite()) {
+            return Err(model.not_finite(device, &loaded.config, &ids[start..end]).await?);
+        }
     }
     Ok(nll)
 }

@@ -19,7 +19,7 @@ pub struct Sampling {
 
 /// Continues a context by up to `max_tokens` tokens; stops at an end-of-text token. `each` hears every token.
 ///
-/// Errors: cancelled, or the GPU failed.
+/// Errors: cancelled, the GPU failed, or the model gives values that are not finite.
 pub async fn generate(
     arm: &Arm<'_>,
     mut context: Context,
@@ -35,6 +35,10 @@ pub async fn generate(
     let mut out = Vec::new();
     while out.len() < max_tokens {
         let logits = arm.device.read(&arm.next_logits(&context)).await?;
+        if !logits.iter().all(|x| x.is_finite()) {
+            let last = [out.last().copied().unwrap_or(0)];
+            return Err(arm.model.not_finite(arm.device, arm.config, &last).await?);
+        }
         let id = choose(&logits, sampling.temperature, &mut rng);
         if arm.config.eos_token_ids().contains(&id) {
             break;

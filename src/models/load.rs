@@ -1,11 +1,11 @@
 //! From a checkpoint, with edits laid over it, to matrices on a device.
 
 use crate::backend::{Device, Matrix, Tensor, WeightValues};
-use crate::weights::Checkpoint;
+use crate::weights::{Checkpoint, Dtype, RawTensor};
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// Weights that replace those of the checkpoint, by their names in it.
@@ -18,6 +18,14 @@ pub struct Edit {
     pub values: Vec<f32>,
 }
 
+impl Edit {
+    /// Place and value of the first number that is not finite.
+    fn first_not_finite(&self) -> Option<(usize, f32)> {
+        let at = self.values.iter().position(|x| !x.is_finite())?;
+        Some((at, self.values[at]))
+    }
+}
+
 /// A checkpoint whose untouched matrices are uploaded to a device once and shared by all models made from it.
 pub struct Weights {
     checkpoint: Rc<Checkpoint>,
@@ -25,6 +33,8 @@ pub struct Weights {
     /// The number in the checkpoint of every layer, where some are left out; else empty.
     layers: Rc<[usize]>,
     uploaded: Rc<RefCell<HashMap<String, Matrix>>>,
+    /// Names in the checkpoint that were asked for, of all weights made from the same checkpoint.
+    used: Rc<RefCell<BTreeSet<String>>>,
     /// Matrices made by [`Weights::rearranged`], as long as these weights live.
     edited: RefCell<HashMap<String, Matrix>>,
     execution: Execution,
@@ -47,18 +57,26 @@ impl Weights {
             edits: Rc::default(),
             layers: Rc::default(),
             uploaded: Rc::default(),
+            used: Rc::default(),
             edited: RefCell::default(),
             execution: Execution::Dense,
         }
     }
 
-    /// The same checkpoint with some matrices replaced.
-    pub fn with_edits(&self, edits: Edits) -> Self {
+    /// The same checkpoint with some matrices replaced. Their values are rounded to the type that the checkpoint stores
+    /// them in: what is measured is what an export holds, to the bit.
+    pub fn with_edits(&self, mut edits: Edits) -> Self {
+        for (name, edit) in &mut edits {
+            if let Some(dtype) = self.checkpoint.dtype(name) {
+                edit.values.iter_mut().for_each(|x| *x = dtype.round(*x));
+            }
+        }
         Self {
             checkpoint: self.checkpoint.clone(),
             edits: Rc::new(edits),
             layers: self.layers.clone(),
             uploaded: self.uploaded.clone(),
+            used: self.used.clone(),
             edited: RefCell::default(),
             execution: self.execution,
         }
@@ -84,10 +102,19 @@ impl Weights {
         }
     }
 
-    /// The edit of a tensor by its name in the checkpoint. Errors: another shape.
+    /// The edit of a tensor by its name in the checkpoint. Errors: another shape, or a value that is not finite.
     fn edit(&self, stored: &str, shape: &[usize]) -> Result<Option<&[f32]>> {
         match self.edits.get(stored) {
-            Some(edit) if edit.shape == shape => Ok(Some(&edit.values)),
+            Some(edit) if edit.shape == shape => match edit.first_not_finite() {
+                None => Ok(Some(&edit.values)),
+                Some((at, value)) => {
+                    let dtype = self.checkpoint.dtype(stored).unwrap_or(Dtype::F32);
+                    let problem = format!(
+                        "holds {value} at element {at} after pruning, in the type it is stored in ({dtype}); prune less, choose a method that changes weights less, or convert the model to F32 first"
+                    );
+                    Err(Error::tensor(self.checkpoint.file_of(stored), stored, problem))
+                }
+            },
             Some(edit) => {
                 let problem = format!("has shape {:?} after an edit, not {shape:?}", edit.shape);
                 Err(Error::tensor("model.safetensors", stored, problem))
@@ -103,6 +130,7 @@ impl Weights {
             edits: self.edits.clone(),
             layers: self.layers.clone(),
             uploaded: Rc::default(),
+            used: self.used.clone(),
             edited: RefCell::default(),
             execution: self.execution,
         }
@@ -117,8 +145,29 @@ impl Weights {
         let name = &self.stored(name);
         match self.edit(name, shape)? {
             Some(edited) => Ok(edited.to_vec()),
-            None => Ok(self.checkpoint.tensor(name, shape)?.to_f32()),
+            None => Ok(self.original(name, shape)?.to_f32()),
         }
+    }
+
+    /// A tensor of the checkpoint. Errors: missing, another shape, or not finite.
+    fn original(&self, stored: &str, shape: &[usize]) -> Result<RawTensor<'_>> {
+        let raw = self.checkpoint.tensor(stored, shape)?;
+        self.used.borrow_mut().insert(stored.to_string());
+        match raw.first_not_finite() {
+            None => Ok(raw),
+            Some(at) => {
+                let problem = format!(
+                    "holds {} at element {at}; expected finite values, since no figure of such a model means anything. Fetch the file again, or convert the model anew",
+                    raw.to_f32()[at]
+                );
+                Err(Error::tensor(self.checkpoint.file_of(stored), stored, problem))
+            }
+        }
+    }
+
+    /// Names in the checkpoint that were asked for so far.
+    pub fn used(&self) -> BTreeSet<String> {
+        self.used.borrow().clone()
     }
 
     /// A `[rows, cols]` weight on the device. An edited weight keeps the checkpoint's precision.
@@ -131,7 +180,7 @@ impl Weights {
         if let Some(matrix) = self.uploaded.borrow().get(name) {
             return Ok(matrix.clone());
         }
-        let raw = self.checkpoint.tensor(name, &[rows, cols])?;
+        let raw = self.original(name, &[rows, cols])?;
         let matrix = match raw.to_f16_bits() {
             Some(bits) => device.matrix(rows, cols, WeightValues::F16(bytemuck::cast_slice(&bits))),
             None => device.matrix(rows, cols, WeightValues::F32(&raw.to_f32())),

@@ -4,6 +4,7 @@
 //! Models name no compression method: they offer [`Hooks`].
 
 mod attend;
+mod finite;
 mod gptneox;
 mod hooks;
 mod llama;

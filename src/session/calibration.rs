@@ -1,6 +1,7 @@
 //! The text that pruning gathers its input statistics on: the bundled one, or one of the user's own.
 
-use super::engine::{CalibrationText, Engine, Loaded};
+use super::engine::Engine;
+use super::open::{CalibrationText, Loaded};
 use crate::method::Setting;
 use crate::{Error, Result};
 
@@ -38,12 +39,12 @@ pub fn is_lines(file: &str) -> bool {
 
 fn lines(text: &str, loaded: &Loaded, wanted: usize) -> Result<Vec<Vec<u32>>> {
     let lines = text.lines().filter(|l| !l.trim().is_empty()).take(wanted + 1);
-    lines.map(|line| loaded.tokenizer.encode(line)).collect()
+    lines.map(|line| loaded.encode(line)).collect()
 }
 
 /// Windows spread evenly over the text; one sequence more than asked for, from the end of the text.
 fn windows(text: &str, loaded: &Loaded, wanted: usize) -> Result<Vec<Vec<u32>>> {
-    let ids = loaded.tokenizer.encode(text)?;
+    let ids = loaded.encode(text)?;
     if ids.len() < LEAST {
         let problem = format!("has {} tokens; calibration needs at least {LEAST}", ids.len());
         return Err(Error::file("calibration text", problem));

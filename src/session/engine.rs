@@ -2,15 +2,14 @@
 
 use super::bundle::{Entry, INDEX, sha256_hex};
 use super::library::Library;
-use super::protocol::{Decode, ModelView};
+use super::open::{CalibrationText, Loaded, open};
+use super::protocol::Decode;
 use super::spec::{Backend, OWN};
 use crate::backend::Device;
 use crate::config::ModelConfig;
 use crate::models::{Model, NoHooks, Weights};
 use crate::pace::now_ms;
 use crate::prune::{Calibration, MatrixReport};
-use crate::tokenizer::Tokenizer;
-use crate::weights::Checkpoint;
 use crate::{Error, Result};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -59,33 +58,6 @@ pub(super) struct PrunedModel {
     pub report: Vec<MatrixReport>,
     /// What a decoded token reads; absent without a pruning.
     pub decode: Option<Decode>,
-}
-
-/// A model as its files describe it, not yet on a device.
-pub struct Loaded {
-    pub view: ModelView,
-    pub config: ModelConfig,
-    pub tokenizer: Tokenizer,
-    pub weights: Weights,
-    pub calibration: CalibrationText,
-}
-
-/// What a pruning calibrates on.
-pub enum CalibrationText {
-    /// A file below models/eval.
-    Bundled(String),
-    /// Came with the user's own model, as calibration.txt.
-    Own(String),
-}
-
-impl CalibrationText {
-    /// Names the text; one of the user's own by its hash.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Bundled(file) => file.clone(),
-            Self::Own(text) => sha256_hex(text.as_bytes()),
-        }
-    }
 }
 
 /// A device and why it was chosen.
@@ -272,60 +244,6 @@ async fn probe_ms(device: &Device, loaded: &Loaded) -> Result<f64> {
         ms = now_ms() - start;
     }
     Ok(ms)
-}
-
-/// Name of a calibration text among a model's files.
-pub const OWN_CALIBRATION: &str = "calibration.txt";
-
-/// Opens a model's files: config.json, tokenizer.json, weights; a card and a calibration text if there are any.
-///
-/// Errors: which file is missing, or what is wrong in it.
-pub fn open(files: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
-    let find =
-        |name: &str| files.iter().find(|(n, _)| n == name).map(|(_, bytes)| bytes.as_slice());
-    let need = |name: &str| {
-        find(name).ok_or_else(|| {
-            let there: Vec<&str> = files.iter().map(|(n, _)| n.as_str()).collect();
-            let problem = format!("is missing (found: {}); a model needs config.json, model.safetensors and tokenizer.json", there.join(", "));
-            Error::file(name, problem)
-        })
-    };
-    let config = ModelConfig::parse(need("config.json")?)?;
-    let tokenizer = Tokenizer::parse(need("tokenizer.json")?)?;
-    if tokenizer.vocab_size() > config.vocab_size() {
-        let found = format!("{} tokens", tokenizer.vocab_size());
-        let expected = format!("at most config.json's vocab_size, {}", config.vocab_size());
-        return Err(Error::input("tokenizer.json", found, expected));
-    }
-    let calibration = match find(OWN_CALIBRATION) {
-        None => CalibrationText::Bundled("calibration.txt".into()),
-        Some(bytes) => CalibrationText::Own(
-            String::from_utf8(bytes.to_vec())
-                .map_err(|_| Error::file(OWN_CALIBRATION, "is not UTF-8 text"))?,
-        ),
-    };
-    let card = find("card.md").map(|c| String::from_utf8_lossy(c).into_owned()).unwrap_or_default();
-    let weight_files: Vec<(String, Vec<u8>)> =
-        files.into_iter().filter(|(name, _)| name.contains(".safetensors")).collect();
-    let checkpoint = Rc::new(Checkpoint::open(weight_files)?);
-    let view = ModelView {
-        id: OWN.into(),
-        label: format!("Your own {} model", config.family()),
-        family: config.family().into(),
-        parameters: checkpoint.names().filter_map(|n| checkpoint.shape(n)).map(elements).sum(),
-        bytes: checkpoint.total_bytes(),
-        sha256: checkpoint.sha256(),
-        card,
-        ignored: config.ignored().to_vec(),
-    };
-    let weights = Weights::new(checkpoint);
-    // Loading on the CPU checks every name and shape before anything is replaced.
-    Model::load(&Device::Cpu, &config, &weights.for_new_device())?;
-    Ok(Loaded { view, config, tokenizer, weights, calibration })
-}
-
-fn elements(shape: &[usize]) -> u64 {
-    shape.iter().map(|&n| n as u64).product()
 }
 
 /// First 12 hex digits of some text's hash, for cache keys.

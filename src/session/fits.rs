@@ -1,6 +1,6 @@
 //! What cannot be chosen with a model, and why: methods that its family lacks, tasks that it was not made for.
 
-use super::engine::Loaded;
+use super::open::Loaded;
 use super::protocol::WhyNot;
 use super::spec::{OWN, RunSpec};
 use crate::bundle::Entry;

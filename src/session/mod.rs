@@ -8,6 +8,7 @@ mod decode;
 mod engine;
 mod fits;
 mod library;
+mod open;
 mod parts;
 pub mod protocol;
 mod run;
@@ -15,10 +16,12 @@ pub mod spec;
 mod trace;
 
 pub use crate::bundle;
-pub use engine::{CalibrationText, Engine, Loaded, OWN_CALIBRATION, open};
+pub use engine::Engine;
 pub use library::Library;
+pub use open::{COMPANIONS, CalibrationText, Loaded, OWN_CALIBRATION, open};
 pub use run::{Show, run};
 
+use crate::error::printable;
 use crate::pace::Pace;
 use crate::{Error, Result, eval, prune, reduce};
 use parts::Told;
@@ -27,6 +30,9 @@ use protocol::{
     VERSION, View,
 };
 use spec::{BACKENDS, Link, OWN, RunSpec};
+
+/// Longest notice in characters.
+const MAX_NOTICE: usize = 1500;
 
 /// The page's side of the engine.
 pub struct Session {
@@ -77,7 +83,7 @@ impl Session {
             }
             Request::Open { files } => {
                 let files = files.into_iter().map(|f| (f.name, f.bytes)).collect();
-                match self.engine.open_own(files).and_then(|_| self.spec.set("model", OWN)) {
+                match self.open(files) {
                     Ok(()) => Next::Run,
                     Err(e) => self.refuse(&e),
                 }
@@ -114,6 +120,13 @@ impl Session {
         }
     }
 
+    /// Takes a model of the user's own and says what is unusual about it.
+    fn open(&mut self, files: Vec<(String, Vec<u8>)>) -> Result<()> {
+        let loaded = self.engine.open_own(files)?;
+        loaded.view.notes.iter().for_each(|note| self.notice(Level::Warning, note.clone()));
+        self.spec.set("model", OWN)
+    }
+
     fn check_model(&mut self, link: &Link) {
         let here = bundle::Entry::find(&link.spec.model).map(|e| e.sha256()).unwrap_or_default();
         if !link.model_hash.is_empty() && !here.is_empty() && !here.starts_with(&link.model_hash) {
@@ -133,7 +146,7 @@ impl Session {
     }
 
     fn notice(&mut self, level: Level, text: String) {
-        self.view.notices.push(Notice { level, text });
+        self.view.notices.push(Notice { level, text: printable(&text, MAX_NOTICE) });
     }
 
     /// Runs the settings as they are. A lost GPU is opened again once; then the CPU takes over.

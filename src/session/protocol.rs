@@ -188,6 +188,8 @@ pub struct ModelView {
     pub card: String,
     /// config.json fields that nobody here knows.
     pub ignored: Vec<String>,
+    /// Sentences about what was left out or is unusual.
+    pub notes: Vec<String>,
 }
 
 /// A piece of what a run found. A page puts the pieces of one run together to what [`RunView`] holds; a later piece of

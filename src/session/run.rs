@@ -1,7 +1,8 @@
 //! One run: baseline and compressed on the same text and items, each figure shown as it comes.
 
 use super::beside::{self, Scored};
-use super::engine::{CalibrationText, Engine, Loaded, PrunedModel, short_hash};
+use super::engine::{Engine, PrunedModel, short_hash};
+use super::open::{CalibrationText, Loaded};
 use super::protocol::{Cost, RunView, Side, State, Status};
 use super::spec::RunSpec;
 use super::{calibration, decode, trace};
@@ -131,7 +132,7 @@ async fn build_task(engine: &Engine, spec: &RunSpec, loaded: &Loaded) -> Result<
 }
 
 fn prompt_ids(spec: &RunSpec, loaded: &Loaded) -> Result<Vec<u32>> {
-    let mut ids = loaded.tokenizer.encode(&spec.prompt)?;
+    let mut ids = loaded.encode_whole(&spec.prompt)?;
     if ids.is_empty() {
         ids.extend(loaded.config.bos_token_id());
     }
@@ -156,13 +157,15 @@ async fn write(
     let mut ids = Vec::new();
     let mut each = |id: u32| {
         ids.push(id);
-        let text = loaded.tokenizer.decode(&ids);
+        let text = loaded.tokenizer.decode_whole(&ids);
         let side = Side { text, tokens: ids.len(), differs_at: None, done: false };
         put(run, side, is_compressed);
         run.say_often("Writing text", None);
     };
     generate(arm, context, spec.tokens, sampling, pace, &mut each).await?;
-    let side = Side { done: true, ..get(run, is_compressed).clone() };
+    // What ends inside a character is shown as such at the end, and nothing is left out.
+    let text = loaded.tokenizer.decode(&ids);
+    let side = Side { text, done: true, ..get(run, is_compressed).clone() };
     put(run, side, is_compressed);
     Ok(())
 }
@@ -313,7 +316,7 @@ async fn speed_text(engine: &Engine, loaded: &Loaded, prompt: &[u32]) -> Result<
     }
     let bytes = engine.data("calibration.txt").await?;
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(16 * SPEED_PROMPT)]);
-    let mut ids = loaded.tokenizer.encode(&text)?;
+    let mut ids = loaded.encode(&text)?;
     ids.truncate(SPEED_PROMPT);
     Ok(ids)
 }

@@ -66,7 +66,7 @@ const defaults = {
 let settings = { ...defaults };
 /** @type {Notice[]} */
 let notices = [];
-/** @type {Omit<ModelView, "sha256" | "card" | "ignored">} */
+/** @type {Omit<ModelView, "sha256" | "card" | "ignored" | "notes">} */
 let model = models[0];
 let isCurrent = false;
 let number = 0;
@@ -92,7 +92,7 @@ function view() {
   tell({
     type: "view", answers, settings, why_not: unfit(), fragment: fragment(), backend: "CPU (wasm simd128)",
     backend_why: "the only GPU is SwiftShader, a program running on the CPU itself",
-    model: model && { ...model, sha256: "3f9a1c22".repeat(8), card: "# lm-mamba2\n\nSmall English prose model.\n\n| held-out | loss |\n|---|---|\n| persuasion | 3.683 |", ignored: model.id === "own" ? ["foo_bar"] : [] },
+    model: model && { ...model, sha256: "3f9a1c22".repeat(8), card: "# lm-mamba2\n\nSmall English prose model.\n\n| held-out | loss |\n|---|---|\n| persuasion | 3.683 |", ignored: model.id === "own" ? ["foo_bar"] : [], notes: [] },
     status, notices, run: isCurrent ? number : null,
   });
 }

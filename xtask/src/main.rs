@@ -5,7 +5,6 @@ mod cache;
 mod command;
 mod gpu;
 mod packages;
-mod seal;
 mod serve;
 mod setup;
 mod test;

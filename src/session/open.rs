@@ -1,0 +1,237 @@
+//! A model's files, opened: configuration, tokenizer, weights and what generation needs, checked against each other.
+//!
+//! What transformers loads is loaded here, with the same loss; what is left out is said in [`ModelView::notes`].
+
+use super::bundle::sha256_hex;
+use super::protocol::ModelView;
+use super::spec::OWN;
+use crate::backend::Device;
+use crate::config::ModelConfig;
+use crate::models::{Model, Weights};
+use crate::tokenizer::Tokenizer;
+use crate::weights::Checkpoint;
+use crate::{Error, Result};
+use serde_json::Value;
+use std::rc::Rc;
+
+/// Name of a calibration text among a model's files.
+pub const OWN_CALIBRATION: &str = "calibration.txt";
+
+/// Small files that are not needed to compute, and go along with a model that is written again.
+pub const COMPANIONS: [&str; 8] = [
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "tokenizer.model",
+    "LICENSE",
+];
+
+/// Names of the embedding and of the output head in the checkpoints of all families.
+const EMBEDDINGS: [&str; 5] = [
+    "backbone.embeddings.weight",
+    "gpt_neox.embed_in.weight",
+    "model.decoder.embed_tokens.weight",
+    "model.embed_tokens.weight",
+    "transformer.wte.weight",
+];
+const HEADS: [&str; 2] = ["lm_head.weight", "embed_out.weight"];
+
+/// A model as its files describe it, not yet on a device.
+pub struct Loaded {
+    pub view: ModelView,
+    pub config: ModelConfig,
+    pub tokenizer: Tokenizer,
+    pub weights: Weights,
+    pub calibration: CalibrationText,
+}
+
+/// What a pruning calibrates on.
+pub enum CalibrationText {
+    /// A file below models/eval.
+    Bundled(String),
+    /// Came with the user's own model, as calibration.txt.
+    Own(String),
+}
+
+impl CalibrationText {
+    /// Names the text; one of the user's own by its hash.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Bundled(file) => file.clone(),
+            Self::Own(text) => sha256_hex(text.as_bytes()),
+        }
+    }
+}
+
+impl Loaded {
+    /// Token ids of a text, each of which the model has.
+    ///
+    /// Errors: a word that cannot be encoded, or a token of the tokenizer that the model has no row for.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let ids = self.tokenizer.encode(text)?;
+        let rows = self.config.vocab_size();
+        match ids.iter().find(|&&id| id as usize >= rows) {
+            None => Ok(ids),
+            Some(id) => {
+                let found = format!("{:?}, token {id}", self.tokenizer.decode(&[*id]));
+                Err(Error::input(
+                    "text",
+                    found,
+                    format!("tokens below the model's vocab_size, {rows}"),
+                ))
+            }
+        }
+    }
+}
+
+impl Loaded {
+    /// Token ids of a whole text as the model was made to read it: behind what the tokenizer's template puts before a
+    /// text, such as begin-of-text.
+    ///
+    /// Errors: as [`Loaded::encode`].
+    pub fn encode_whole(&self, text: &str) -> Result<Vec<u32>> {
+        let before = self.tokenizer.prefix();
+        Ok([before, &self.encode(text)?].concat())
+    }
+}
+
+/// Opens a model's files: config.json, tokenizer.json, weights; a card, a calibration text and generation settings if
+/// there are any.
+///
+/// Errors: which file is missing, or what is wrong in it.
+pub fn open(files: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
+    let find =
+        |name: &str| files.iter().find(|(n, _)| n == name).map(|(_, bytes)| bytes.as_slice());
+    let need = |name: &str| {
+        find(name).ok_or_else(|| {
+            let there: Vec<&str> = files.iter().map(|(n, _)| n.as_str()).collect();
+            let problem = format!("is missing (found: {}); a model needs config.json, model.safetensors and tokenizer.json", there.join(", "));
+            Error::file(name, problem)
+        })
+    };
+    let mut notes = Vec::new();
+    let mut config = ModelConfig::parse(need("config.json")?)?;
+    if let Some(stops) = find("generation_config.json").map(|json| stop_tokens(json, &config)) {
+        config = match stops? {
+            Some(ids) => config.with_eos_token_ids(ids),
+            None => config,
+        };
+    }
+    let tokenizer = Tokenizer::parse(need("tokenizer.json")?)?;
+    let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size());
+    if tokens > rows {
+        notes.push(format!(
+            "The tokenizer has {tokens} tokens and the model {rows}: a text that holds one of the others is refused."
+        ));
+    }
+    if let Some(id) = tokenizer.prefix().iter().find(|&&id| id as usize >= rows) {
+        let found = format!("puts token {id} before every text");
+        return Err(Error::input(
+            "tokenizer.json",
+            found,
+            format!("tokens below vocab_size, {rows}"),
+        ));
+    }
+    if !tokenizer.prefix().is_empty() {
+        notes.push(format!(
+            "The tokenizer puts {:?} before a text, so prompts and whole texts begin with it.",
+            tokenizer.decode(tokenizer.prefix())
+        ));
+    }
+    let calibration = match find(OWN_CALIBRATION) {
+        None => CalibrationText::Bundled("calibration.txt".into()),
+        Some(bytes) => CalibrationText::Own(
+            String::from_utf8(bytes.to_vec())
+                .map_err(|_| Error::file(OWN_CALIBRATION, "is not UTF-8 text"))?,
+        ),
+    };
+    let card = find("card.md").map(|c| String::from_utf8_lossy(c).into_owned()).unwrap_or_default();
+    let weight_files: Vec<(String, Vec<u8>)> =
+        files.into_iter().filter(|(name, _)| is_weights(name)).collect();
+    let mut checkpoint = Checkpoint::open(weight_files)?;
+    if config.common().tie_word_embeddings {
+        let embedding = EMBEDDINGS.iter().find(|name| belongs(name, &config));
+        for (embedding, head) in embedding.into_iter().flat_map(|e| HEADS.map(|head| (e, head))) {
+            checkpoint.tie(embedding, head);
+        }
+    }
+    let checkpoint = Rc::new(checkpoint);
+    let weights = Weights::new(checkpoint.clone());
+    // Loading on the CPU checks every name, shape and value before anything is replaced, and tells what is used.
+    Model::load(&Device::Cpu, &config, &weights.for_new_device())?;
+    let used = weights.used();
+    notes.extend(unused(checkpoint.names().filter(|name| !used.contains(*name))));
+    let shapes = used.iter().filter_map(|name| checkpoint.shape(name));
+    let view = ModelView {
+        id: OWN.into(),
+        label: format!("Your own {} model", config.family()),
+        family: config.family().into(),
+        parameters: shapes.map(elements).sum(),
+        bytes: checkpoint.total_bytes(),
+        sha256: checkpoint.sha256(),
+        card,
+        ignored: config.ignored().to_vec(),
+        notes,
+    };
+    Ok(Loaded { view, config, tokenizer, weights, calibration })
+}
+
+/// Whether the embedding of a family has this name.
+fn belongs(embedding: &str, config: &ModelConfig) -> bool {
+    let front = match config.family() {
+        "mamba" | "mamba2" | "falcon_mamba" => "backbone.",
+        "gpt_neox" => "gpt_neox.",
+        "gpt2" => "transformer.",
+        "opt" => "model.decoder.",
+        _ => "model.embed",
+    };
+    embedding.starts_with(front)
+}
+
+/// Files that a checkpoint is opened from.
+fn is_weights(name: &str) -> bool {
+    name.contains(".safetensors") || name.starts_with("pytorch_model")
+}
+
+fn elements(shape: &[usize]) -> u64 {
+    shape.iter().map(|&n| n as u64).product()
+}
+
+/// `eos_token_id` of generation_config.json, one or several, which goes before that of config.json when text is written.
+fn stop_tokens(json: &[u8], config: &ModelConfig) -> Result<Option<Vec<u32>>> {
+    const FILE: &str = "generation_config.json";
+    let settings: Value = serde_json::from_slice(json)
+        .map_err(|e| Error::file(FILE, format!("is not JSON ({e}); mend it or leave it out")))?;
+    let found = match settings.get("eos_token_id") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Array(list)) => list.clone(),
+        Some(one) => vec![one.clone()],
+    };
+    let rows = config.vocab_size() as u64;
+    let id = |value: &Value| value.as_u64().filter(|id| *id < rows).map(|id| id as u32);
+    found.iter().map(id).collect::<Option<Vec<u32>>>().map(Some).ok_or_else(|| {
+        let found = Value::from(found.clone());
+        Error::file(FILE, format!("eos_token_id is {found}; expected token ids below {rows}"))
+    })
+}
+
+/// A sentence on tensors that the model has no place for; the buffers that older files hold are not worth one.
+fn unused<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    const BUFFERS: [&str; 5] = [
+        ".attention.bias",
+        ".attention.masked_bias",
+        ".rotary_emb.inv_freq",
+        ".attn.bias",
+        ".attn.masked_bias",
+    ];
+    let names: Vec<&str> =
+        names.filter(|name| !BUFFERS.iter().any(|buffer| name.ends_with(buffer))).collect();
+    let first = names.first()?;
+    Some(format!(
+        "{} tensors of the weights were not used, {first} among them: config.json describes a model without them. They do not count as parameters.",
+        names.len()
+    ))
+}

@@ -1,0 +1,13 @@
+//! Model folders as people have them, through the library and the command line. What is right stands beside each case.
+#![cfg(not(target_arch = "wasm32"))]
+
+#[path = "files/cases.rs"]
+mod cases;
+#[path = "files/export.rs"]
+mod export;
+#[path = "files/fuzz.rs"]
+mod fuzz;
+#[path = "files/pickle.rs"]
+mod pickle;
+#[path = "files/tiny.rs"]
+mod tiny;
