@@ -1,6 +1,7 @@
 //! Rows of a matrix in batches, in f64; natively several batches at a time where threads may be used.
 
-use super::{Job, Outcome, Pattern};
+use super::by_matrix::{HostInputs, Job, Outcome};
+use super::pattern::Pattern;
 use crate::Result;
 use crate::pace::Pace;
 
@@ -10,12 +11,13 @@ const BATCH: usize = 64;
 /// Runs `work` over batches of rows, weights of dead inputs already zero.
 pub async fn in_batches(
     job: Job<'_>,
+    inputs: &HostInputs,
     pattern: Pattern,
     work: impl AsyncFn(&mut [f64], &Pace) -> Result<Outcome> + Sync,
 ) -> Result<Outcome> {
-    let cols = job.inputs.cols;
+    let cols = inputs.cols;
     let together = if pattern.is_by_row() { BATCH * cols } else { job.weights.len() };
-    let dead = job.inputs.hessian.as_ref().map_or(&[][..], |hessian| &hessian.dead);
+    let dead = inputs.hessian.as_ref().map_or(&[][..], |hessian| &hessian.dead);
     let work = async |batch: &mut [f32], pace: &Pace| {
         let mut rows: Vec<f64> = batch.iter().map(|w| f64::from(*w)).collect();
         for row in rows.chunks_exact_mut(cols) {

@@ -3,7 +3,7 @@
 //! The last sequence (of two or more) is held out: it is in no statistic and only measures. Matrices that read the
 //! same activations (q, k and v) share one group, its statistics and its factorisation.
 
-use super::Needs;
+use super::by_matrix::Needs;
 use crate::Result;
 use crate::backend::{Device, Tensor, View};
 use crate::kernels::column_squares::column_squares;

@@ -1,7 +1,7 @@
 //! Whether a setting makes sense, its knobs together and on a model; and which matrices it speaks of.
 
 use super::joint::of_groups;
-use super::{Pattern, method_of, structured};
+use super::pattern::Pattern;
 use crate::config::ModelConfig;
 use crate::method::{Setting, Value};
 use crate::models::{Linear, linears};
@@ -10,14 +10,10 @@ use crate::{Error, Result};
 /// Knobs that count single weights, and the values with which they ask nothing of the pattern.
 const OF_WEIGHTS: [(&str, &str); 2] = [("threshold", "row"), ("ratios", "uniform")];
 
-/// Whether the knobs of a setting fit together.
+/// Whether the knobs of a method that zeroes weights fit together.
 ///
 /// Errors: mask M without groups, a threshold or ratios that a pattern such as 2:4 leaves no room for.
-pub fn check_setting(setting: &Setting) -> Result<()> {
-    if setting.about.id == structured::ABOUT.id {
-        return Ok(()); // it speaks of no single weights
-    }
-    method_of(setting)?;
+pub fn weights(setting: &Setting) -> Result<()> {
     let is = |id: &str, value: &str| setting.knobs().any(|(k, v)| k == id && v.is(value));
     let has_groups = matches!(Pattern::of(setting), Pattern::NofM { .. });
     if is("mask", "M") {
@@ -31,9 +27,8 @@ pub fn check_setting(setting: &Setting) -> Result<()> {
     Ok(())
 }
 
-/// Whether a setting can run on a model. Errors: those of [`check_setting`], and layers that are not there.
-pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
-    check_setting(setting)?;
+/// Whether the layers of a setting, where it has some, are there. Errors: they are not.
+pub fn layers(config: &ModelConfig, setting: &Setting) -> Result<()> {
     let layers = setting.knobs().find_map(|(id, value)| match value {
         Value::Layers(layers) if id == "layers" => Some(layers),
         _ => None,
@@ -46,7 +41,7 @@ pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
 }
 
 /// The matrices that a setting speaks of. Errors: none is left.
-pub(super) fn chosen(config: &ModelConfig, setting: &Setting) -> Result<Vec<Linear>> {
+pub fn chosen(config: &ModelConfig, setting: &Setting) -> Result<Vec<Linear>> {
     let (matrices, layers) = (setting.choice("matrices"), setting.layers("layers"));
     let mut chosen = linears(config);
     chosen.retain(|l| {

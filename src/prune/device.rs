@@ -4,14 +4,18 @@
 //! that cannot be told from 0, a result that is not finite) the answer is [`Outcome::NotPositive`] and the driver
 //! computes the matrix again on the CPU in f64.
 
+use super::by_matrix::Outcome;
 use super::joint::of_groups;
-use super::{Job, Outcome, Pattern, block_of};
+use super::knobs::block_of;
+use super::pattern::Pattern;
+use super::task::Solvers;
 use crate::Result;
 use crate::backend::gpu::Gpu;
 use crate::backend::{Device, Matrix, Tensor};
 use crate::kernels::inverse_factor::Damped;
 use crate::kernels::prune_rows::{self, Factored, Plan, Way};
 use crate::kernels::refit;
+use crate::method::Setting;
 use crate::pace::Pace;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -41,12 +45,15 @@ pub struct Masking {
 
 impl DeviceInputs {
     /// Of XᵀX on a GPU; `None` where the CPU is to compute.
-    pub fn new(device: &Device, gram: &Tensor, damping: f64) -> Option<DeviceInputs> {
+    pub fn new(
+        device: &Device,
+        solvers: Solvers,
+        gram: &Tensor,
+        damping: f64,
+    ) -> Option<DeviceInputs> {
         let Device::Gpu(gpu) = device else { return None };
-        // A program on the CPU is slower than our own, and lavapipe ends long loops without a word. Tests have nothing
-        // else, and short rows.
-        let is_real = !gpu.is_software() || cfg!(test);
-        (is_real && gram.cols() > FEW_INPUTS).then(|| DeviceInputs {
+        let may_solve = solvers == Solvers::AllGpus || !gpu.is_software();
+        (may_solve && gram.cols() > FEW_INPUTS).then(|| DeviceInputs {
             device: device.clone(),
             gpu: gpu.clone(),
             gram: gram.clone(),
@@ -55,6 +62,11 @@ impl DeviceInputs {
             u: OnceCell::new(),
             scaled: OnceCell::new(),
         })
+    }
+
+    /// Inputs of the matrix.
+    pub fn cols(&self) -> usize {
+        self.damped.n
     }
 
     /// The diagonal of XᵀX, for masks that the CPU chooses.
@@ -141,13 +153,13 @@ impl DeviceInputs {
 
 impl Masking {
     /// From the knobs of a method with mask and block. Errors: mask M without groups.
-    pub fn of(job: &Job<'_>) -> Result<Masking> {
-        let pattern = Pattern::of(job.setting);
-        let joint = job.setting.choice("mask") == "M";
+    pub fn of(setting: &Setting, cols: usize) -> Result<Masking> {
+        let pattern = Pattern::of(setting);
+        let joint = setting.choice("mask") == "M";
         if joint {
             of_groups(pattern)?;
         }
-        Ok(Masking { pattern, joint, block: block_of(job.setting, job.inputs.cols) })
+        Ok(Masking { pattern, joint, block: block_of(setting, cols) })
     }
 
     fn plan(&self, n: usize) -> Plan {

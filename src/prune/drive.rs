@@ -5,55 +5,52 @@
 //! another ratio or method reads no text again. Inputs from pruned layers depend on the setting and are gathered
 //! anew each time.
 
+use super::by_matrix::{ByMatrix, HostInputs, Inputs, Job, Needs, Outcome};
 use super::calibrate::{Calibration, End, Group, LayerInputs, Statistic, Walk};
-use super::check::{check, chosen};
+use super::check;
 use super::device::DeviceInputs;
-use super::hessian::Hessian;
+use super::hessian::{Hessian, MOST_DAMPING, symmetric};
+use super::pattern::Pattern;
 use super::ratios::ratios;
 use super::report::{Change, MatrixReport, Pruned};
+use super::task::{Progress, Pruning, Solvers, Subject, Task, Whole};
 use super::wanda::Wanda;
-use super::{Inputs, Job, Needs, Outcome, Pattern, Pruning, method_of};
-use crate::backend::Device;
-use crate::config::ModelConfig;
-use crate::method::Setting;
-use crate::models::{Edit, Edits, Linear, Model, Weights};
+use crate::method::{About, Setting};
+use crate::models::{Edit, Edits, Linear, Model};
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result};
 use std::collections::HashMap;
 
-/// Hears (matrices done, matrices in all).
-pub type Progress<'a> = dyn FnMut(usize, usize) + 'a;
+impl<M: ByMatrix + 'static> Pruning for M {
+    fn about(&self) -> &'static About {
+        ByMatrix::about(self)
+    }
 
-/// What is to be pruned.
-#[derive(Clone, Copy)]
-pub struct Subject<'a> {
-    pub device: &'a Device,
-    pub config: &'a ModelConfig,
-    pub weights: &'a Weights,
-    /// Made from `weights`.
-    pub dense: &'a Model,
+    fn check(&self, setting: &Setting) -> Result<()> {
+        check::weights(setting)
+    }
+
+    fn prune<'a>(&'a self, task: Task<'a>) -> Whole<'a> {
+        Box::pin(prune(self, task))
+    }
+
+    fn by_matrix(&self) -> Option<&dyn ByMatrix> {
+        Some(self)
+    }
 }
 
-/// Zeroes weights of a model's matrices.
-///
-/// Arguments and errors: those of [`super::prune`].
-pub async fn prune(
-    subject: &Subject<'_>,
-    sequences: &[Vec<u32>],
-    setting: &Setting,
-    cache: &mut Option<Calibration>,
-    pace: &Pace,
-    progress: &mut Progress<'_>,
-) -> Result<Pruned> {
-    check(subject.config, setting)?;
-    let method = method_of(setting)?;
-    let chosen = chosen(subject.config, setting)?;
+/// Works on the chosen matrices of a model. Errors: those of [`Pruning::prune`].
+async fn prune(method: &dyn ByMatrix, task: Task<'_>) -> Result<Pruned> {
+    let Task { subject, sequences, setting, cache, solvers, pace, progress } = task;
+    let chosen = check::chosen(subject.config, setting)?;
     // What a method needs may depend on the width of a matrix, what is gathered for it does not.
     let needs = chosen.first().map_or(Needs::Nothing, |l| method.needs(setting, l.cols));
     let statistic = Statistic::of(needs);
-    let mut run = Run { subject, method, setting, own: HashMap::new(), statistic, pace };
+    let own = HashMap::new();
+    let mut run = Run { subject, solvers, method, setting, own, statistic, pace };
     if setting.choice("ratios") == "sensitivity" {
-        run.own = own_ratios(subject, sequences, (setting, &chosen), cache, pace, progress).await?;
+        progress(0, chosen.len());
+        run.own = run.own_ratios(sequences, &chosen, cache).await?;
     }
     let mut pruned = Pruned { edits: Edits::new(), report: Vec::new(), smaller: None };
     match setting.choice("inputs") {
@@ -64,40 +61,11 @@ pub async fn prune(
     Ok(pruned)
 }
 
-/// Settings with the sparsity that the trial gives every matrix, by name.
-async fn own_ratios(
-    subject: &Subject<'_>,
-    sequences: &[Vec<u32>],
-    (setting, chosen): (&Setting, &[Linear]),
-    cache: &mut Option<Calibration>,
-    pace: &Pace,
-    progress: &mut Progress<'_>,
-) -> Result<HashMap<String, Setting>> {
-    let sparsity = setting.number("sparsity");
-    let mut trial = Setting::default_of(Wanda.about());
-    trial.set_knob("sparsity", &sparsity.to_string())?;
-    let (setting_of_trial, own) = (&trial, HashMap::new());
-    let statistic = Statistic::SquareSums;
-    let run = Run { subject, method: &Wanda, setting: setting_of_trial, own, statistic, pace };
-    let mut pruned = Pruned { edits: Edits::new(), report: Vec::new(), smaller: None };
-    // The count of the pruning proper begins at 0, so that of the trial is not shown.
-    let quiet: &mut Progress<'_> = &mut |_, _| {};
-    progress(0, chosen.len());
-    run.follow_dense(sequences, chosen, cache, &mut pruned, quiet).await?;
-    let errors: Vec<f64> = pruned.report.iter().map(|m| m.error).collect();
-    let mut own = HashMap::new();
-    for (linear, ratio) in chosen.iter().zip(ratios(sparsity, chosen, &errors)) {
-        let mut setting = setting.clone();
-        setting.set_knob("sparsity", &ratio.to_string())?;
-        own.insert(linear.name.clone(), setting);
-    }
-    Ok(own)
-}
-
 /// One pruning of a model.
 struct Run<'a> {
-    subject: &'a Subject<'a>,
-    method: &'static dyn Pruning,
+    subject: Subject<'a>,
+    solvers: Solvers,
+    method: &'a dyn ByMatrix,
     setting: &'a Setting,
     /// By matrix, where not all are pruned with `setting`.
     own: HashMap<String, Setting>,
@@ -117,6 +85,32 @@ impl Run<'_> {
         self.own.get(&linear.name).unwrap_or(self.setting)
     }
 
+    /// Settings with the sparsity that a trial gives every matrix, by name.
+    async fn own_ratios(
+        &self,
+        sequences: &[Vec<u32>],
+        chosen: &[Linear],
+        cache: &mut Option<Calibration>,
+    ) -> Result<HashMap<String, Setting>> {
+        let sparsity = self.setting.number("sparsity");
+        let mut trial = Setting::default_of(ByMatrix::about(&Wanda));
+        trial.set_knob("sparsity", &sparsity.to_string())?;
+        let (own, statistic) = (HashMap::new(), Statistic::SquareSums);
+        let run = Run { method: &Wanda, setting: &trial, own, statistic, ..*self };
+        let mut pruned = Pruned { edits: Edits::new(), report: Vec::new(), smaller: None };
+        // The count of the pruning proper begins at 0, so that of the trial is not shown.
+        let quiet: &mut Progress<'_> = &mut |_, _| {};
+        run.follow_dense(sequences, chosen, cache, &mut pruned, quiet).await?;
+        let errors: Vec<f64> = pruned.report.iter().map(|m| m.error).collect();
+        let mut own = HashMap::new();
+        for (linear, ratio) in chosen.iter().zip(ratios(sparsity, chosen, &errors)) {
+            let mut setting = self.setting.clone();
+            setting.set_knob("sparsity", &ratio.to_string())?;
+            own.insert(linear.name.clone(), setting);
+        }
+        Ok(own)
+    }
+
     async fn follow_pruned(
         &self,
         sequences: &[Vec<u32>],
@@ -124,7 +118,7 @@ impl Run<'_> {
         pruned: &mut Pruned,
         progress: &mut Progress<'_>,
     ) -> Result<()> {
-        let Subject { device, config, weights, .. } = *self.subject;
+        let Subject { device, config, weights, .. } = self.subject;
         let mut model = Model::load(device, config, weights)?;
         let mut walk = Walk::start(device, &model, self.statistic, sequences);
         let last = chosen.last().map_or(0, |l| l.layer);
@@ -151,7 +145,7 @@ impl Run<'_> {
         pruned: &mut Pruned,
         progress: &mut Progress<'_>,
     ) -> Result<()> {
-        let Subject { device, config, dense, .. } = *self.subject;
+        let Subject { device, config, dense, .. } = self.subject;
         if let Some(kept) = cache.as_ref()
             && kept.serves(self.statistic, sequences, chosen)
         {
@@ -207,8 +201,10 @@ impl Run<'_> {
             let (after, ready) = self.prune_matrix((linear, group), &before, ready).await?;
             let milliseconds = now_ms() - start;
             let zeros = after.iter().filter(|w| **w == 0.0).count();
-            let hessian = ready.inputs.hessian.as_ref();
-            let on_gpu = ready.inputs.device.is_some();
+            let (hessian, on_gpu) = match &ready.inputs {
+                Inputs::Host(host) => (host.hessian.as_ref(), false),
+                Inputs::Device(_) => (None, true),
+            };
             let asked = on_gpu.then(|| self.setting.number("damping"));
             let change = Change { linear, before: &before, after: &after };
             let device = self.subject.device;
@@ -234,44 +230,45 @@ impl Run<'_> {
 
     /// Statistics on the GPU where it computes; else from the device, the Hessian factored.
     async fn prepare(&self, linear: &Linear, group: &Group) -> Result<Ready> {
-        // A threshold shared by all rows is the CPU's.
-        if let (Statistic::Gram, Some(sums), true) =
-            (self.statistic, &group.sums, Pattern::of(self.setting).is_by_row())
+        if let (Statistic::Gram, Some(sums)) = (self.statistic, &group.sums)
+            && self.method.device_form(self.setting).is_some()
         {
             let damping = self.setting.number("damping");
-            let device = DeviceInputs::new(self.subject.device, sums, damping);
-            if device.is_some() {
-                let (cols, square_sums) = (linear.cols, Vec::new());
-                let inputs = Inputs { cols, square_sums, hessian: None, device };
-                return Ok(Ready { inputs, gram: Vec::new() });
+            let found = DeviceInputs::new(self.subject.device, self.solvers, sums, damping);
+            if let Some(inputs) = found {
+                return Ok(Ready { inputs: Inputs::Device(inputs), gram: Vec::new() });
             }
         }
-        self.prepare_on_cpu(linear, group).await
+        let (inputs, gram) = self.prepare_on_host(linear, group).await?;
+        Ok(Ready { inputs: Inputs::Host(inputs), gram })
     }
 
-    async fn prepare_on_cpu(&self, linear: &Linear, group: &Group) -> Result<Ready> {
-        let n = linear.cols;
+    /// With XᵀX, where the method asks for it.
+    async fn prepare_on_host(
+        &self,
+        linear: &Linear,
+        group: &Group,
+    ) -> Result<(HostInputs, Vec<f64>)> {
+        let cols = linear.cols;
         let sums = match &group.sums {
             Some(sums) => self.subject.device.read(sums).await?,
             None => Vec::new(),
         };
         let sums: Vec<f64> = sums.into_iter().map(f64::from).collect();
-        let mut inputs = Inputs { cols: n, square_sums: Vec::new(), hessian: None, device: None };
         if self.statistic != Statistic::Gram {
-            inputs.square_sums = sums;
-            return Ok(Ready { inputs, gram: Vec::new() });
+            return Ok((HostInputs { cols, square_sums: sums, hessian: None }, Vec::new()));
         }
-        let gram = symmetric(sums, n);
-        inputs.square_sums = (0..n).map(|j| gram[j * n + j]).collect();
-        let hessian = Hessian::new(&gram, n, self.setting.number("damping"), self.pace).await?;
-        inputs.hessian = Some(hessian);
-        Ok(Ready { inputs, gram })
+        let gram = symmetric(sums, cols);
+        let square_sums = (0..cols).map(|j| gram[j * cols + j]).collect();
+        let damping = self.setting.number("damping");
+        let hessian = Some(Hessian::new(&gram, cols, damping, self.pace).await?);
+        Ok((HostInputs { cols, square_sums, hessian }, gram))
     }
 
     /// With the inverse, if the method wants it for this matrix.
-    async fn complete(&self, linear: &Linear, ready: &mut Ready) -> Result<()> {
+    async fn complete(&self, linear: &Linear, inputs: &mut HostInputs) -> Result<()> {
         let wants = self.method.needs(self.setting_of(linear), linear.cols) == Needs::Inverse;
-        if let (true, Some(hessian)) = (wants, &mut ready.inputs.hessian) {
+        if let (true, Some(hessian)) = (wants, &mut inputs.hessian) {
             hessian.invert(self.pace).await?;
         }
         Ok(())
@@ -285,56 +282,49 @@ impl Run<'_> {
         mut ready: Ready,
     ) -> Result<(Vec<f32>, Ready)> {
         loop {
-            self.complete(linear, &mut ready).await?;
             let mut after = before.to_vec();
-            let job = Job {
-                weights: &mut after,
-                inputs: &ready.inputs,
-                setting: self.setting_of(linear),
-                pace: self.pace,
+            let setting = self.setting_of(linear);
+            let job = Job { weights: &mut after, setting, pace: self.pace };
+            let outcome = match &mut ready.inputs {
+                Inputs::Host(host) => {
+                    self.complete(linear, host).await?;
+                    self.method.on_host(job, host).await?
+                }
+                Inputs::Device(device) => {
+                    let form = self.method.device_form(self.setting);
+                    form.expect("a form for which inputs were made").on_device(job, device).await?
+                }
             };
-            let outcome = self.method.prune(job).await?;
-            match (outcome, &ready.inputs.hessian) {
-                (Outcome::NotPositive, None) if ready.inputs.device.is_some() => {
-                    ready = self.prepare_on_cpu(linear, group).await?;
-                }
-                (Outcome::NotPositive, Some(hessian)) if hessian.damping < MOST_DAMPING => {
-                    let raised = hessian.raised(&ready.gram, self.pace).await?;
-                    ready.inputs.hessian = Some(raised);
-                }
-                (Outcome::Done, _) if after.iter().all(|w| w.is_finite()) => {
+            if outcome == Outcome::Done {
+                if after.iter().all(|w| w.is_finite()) {
                     return Ok((after, ready));
                 }
-                _ => {
-                    return Err(Error::tensor(
-                        "model.safetensors",
-                        &linear.name,
-                        "gives pruned weights that are not finite; are the weights of the file finite?",
-                    ));
+                return Err(not_finite(linear));
+            }
+            match &mut ready.inputs {
+                Inputs::Device(_) => {
+                    let (inputs, gram) = self.prepare_on_host(linear, group).await?;
+                    ready = Ready { inputs: Inputs::Host(inputs), gram };
                 }
+                Inputs::Host(HostInputs { hessian: Some(hessian), .. })
+                    if hessian.damping < MOST_DAMPING =>
+                {
+                    *hessian = hessian.raised(&ready.gram, self.pace).await?;
+                }
+                Inputs::Host(_) => return Err(not_finite(linear)),
             }
         }
     }
 }
 
-/// Damping beyond which the inputs no longer matter.
-pub(super) const MOST_DAMPING: f64 = 1e6;
+fn not_finite(linear: &Linear) -> Error {
+    let problem = "gives pruned weights that are not finite; are the weights of the file finite?";
+    Error::tensor("model.safetensors", &linear.name, problem)
+}
 
 /// One group's statistics, ready for the method.
 struct Ready {
     inputs: Inputs,
     /// XᵀX, should it have to be damped anew; empty without a Hessian.
     gram: Vec<f64>,
-}
-
-/// The mean of a nearly symmetric matrix and its transpose.
-pub(super) fn symmetric(mut a: Vec<f64>, n: usize) -> Vec<f64> {
-    for i in 0..n {
-        for j in 0..i {
-            let mean = (a[i * n + j] + a[j * n + i]) / 2.0;
-            a[i * n + j] = mean;
-            a[j * n + i] = mean;
-        }
-    }
-    a
 }

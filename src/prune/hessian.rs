@@ -19,6 +19,8 @@ use crate::{Error, Result};
 const LEAST_DAMPING: f64 = 1e-8;
 /// Rows of an inverse that are computed together.
 const TOGETHER: usize = 64;
+/// Damping beyond which the inputs no longer matter.
+pub const MOST_DAMPING: f64 = 1e6;
 /// A factor of ten each: far beyond the point where H is all but the identity.
 const MOST_RETRIES: u32 = 16;
 
@@ -136,6 +138,18 @@ impl Hessian {
         let rows = change.iter().zip(self.h.chunks_exact(self.n));
         rows.filter(|(d, _)| **d != 0.0).map(|(d, h)| d * dot(h, change)).sum()
     }
+}
+
+/// The mean of a nearly symmetric matrix `[n, n]` and its transpose.
+pub fn symmetric(mut a: Vec<f64>, n: usize) -> Vec<f64> {
+    for i in 0..n {
+        for j in 0..i {
+            let mean = (a[i * n + j] + a[j * n + i]) / 2.0;
+            a[i * n + j] = mean;
+            a[j * n + i] = mean;
+        }
+    }
+    a
 }
 
 /// XᵀX with its dead inputs made harmless, which those are, and the mean of the diagonal.

@@ -4,8 +4,8 @@
 //! Source: Zhao et al. 2024 (arXiv 2410.15567). The (G_PP)⁻¹ of all subsets belong to the group, not to the row,
 //! and are computed once.
 
-use super::Pattern;
 use super::hessian::Hessian;
+use super::pattern::Pattern;
 use super::system::System;
 use crate::order;
 use crate::{Error, Result, pace::Pace};

@@ -1,7 +1,10 @@
 //! Magnitude: remove the smallest weights of every output row. The control that needs no data.
 
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Work};
+use super::device::DeviceInputs;
+use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::masked::{self, REFIT};
-use super::{DAMPING, INPUTS_DENSE, Job, Needs, PATTERN, Pruning, SPARSITY, THRESHOLD, Work};
+use super::pattern::{PATTERN, SPARSITY, THRESHOLD};
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
 
@@ -19,16 +22,16 @@ static ABOUT: About = About {
         REFIT,
         DAMPING,
         INPUTS_DENSE,
-        super::RATIOS,
-        super::MATRICES,
-        super::LAYERS,
-        super::SEQUENCES,
-        super::RUN,
+        RATIOS,
+        MATRICES,
+        LAYERS,
+        SEQUENCES,
+        RUN,
     ],
     families: &FAMILIES,
 };
 
-impl Pruning for Magnitude {
+impl ByMatrix for Magnitude {
     fn about(&self) -> &'static About {
         &ABOUT
     }
@@ -37,9 +40,21 @@ impl Pruning for Magnitude {
         masked::needs(Needs::Nothing, setting, cols)
     }
 
-    fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
-        Box::pin(masked::prune(job, &|row, scores| {
-            scores.iter_mut().zip(row).for_each(|(s, w)| *s = w.abs());
-        }))
+    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
+        Box::pin(masked::on_host(job, inputs, &sizes))
     }
+
+    fn device_form(&self, setting: &Setting) -> Option<&dyn DeviceForm> {
+        masked::has_device_form(setting).then_some(self)
+    }
+}
+
+impl DeviceForm for Magnitude {
+    fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
+        Box::pin(masked::on_device(job, inputs, &sizes))
+    }
+}
+
+fn sizes(row: &[f64], scores: &mut [f64]) {
+    scores.iter_mut().zip(row).for_each(|(s, w)| *s = w.abs());
 }

@@ -1,7 +1,10 @@
 //! Methods that only choose a mask: one score a weight, the lowest go; the others stay, or are refitted.
 
+use super::batches::in_batches;
+use super::by_matrix::{HostInputs, Job, Needs, Outcome};
+use super::device::DeviceInputs;
+use super::pattern::Pattern;
 use super::refit::{Way, refit};
-use super::{Job, Needs, Outcome, Pattern, in_batches};
 use crate::method::{Knob, KnobKind, Setting};
 use crate::{Result, pace::Pace};
 
@@ -27,16 +30,24 @@ pub fn needs(mask: Needs, setting: &Setting, cols: usize) -> Needs {
 /// Fills the scores `[cols]` of the weights of one row. Not a type parameter: that would cost the page 5 kB.
 type Score<'a> = &'a (dyn Fn(&[f64], &mut [f64]) + Sync);
 
+/// Whether a GPU can help: by the refit; a threshold that rows share is the CPU's.
+pub fn has_device_form(setting: &Setting) -> bool {
+    setting.choice("refit") == "row" && Pattern::of(setting).is_by_row()
+}
+
+/// Chooses the mask on the CPU and refits on the GPU.
+pub async fn on_device(job: Job<'_>, inputs: &DeviceInputs, score: Score<'_>) -> Result<Outcome> {
+    let sums = inputs.square_sums().await?;
+    let mask = mask_on_cpu(job.weights, &sums, Pattern::of(job.setting), score);
+    inputs.refit(job.weights, &mask, job.pace).await
+}
+
 /// Removes from every row the weights with the lowest scores.
-pub async fn prune(job: Job<'_>, score: Score<'_>) -> Result<Outcome> {
-    let cols = job.inputs.cols;
+pub async fn on_host(job: Job<'_>, inputs: &HostInputs, score: Score<'_>) -> Result<Outcome> {
+    let cols = inputs.cols;
     let pattern = Pattern::of(job.setting);
-    if let Some(device) = &job.inputs.device {
-        let mask = mask_on_cpu(job.weights, &device.square_sums().await?, pattern, score);
-        return device.refit(job.weights, &mask, job.pace).await;
-    }
-    let hessian = (job.setting.choice("refit") == "row").then(|| job.inputs.hessian());
-    in_batches(job, pattern, async |rows: &mut [f64], pace: &Pace| {
+    let hessian = (job.setting.choice("refit") == "row").then(|| inputs.hessian());
+    in_batches(job, inputs, pattern, async |rows: &mut [f64], pace: &Pace| {
         let mut mask = vec![false; rows.len()];
         let mut scores = vec![0.0; rows.len()];
         for (row, scores) in rows.chunks_exact(cols).zip(scores.chunks_exact_mut(cols)) {

@@ -1,9 +1,11 @@
 //! One-shot weight pruning: gather input statistics, zero weights, report what it did to every matrix.
 //!
-//! A method is one file and one line in [`METHODS`]. The rows of a matrix are pruned independently of each other, in
-//! f64 in batches, or in f32 on a GPU (`device`); the driver (`drive`) goes through the model layer by layer.
+//! A method is one file and one line in [`METHODS`]. Most work on one matrix after the other (`by_matrix`): the rows are
+//! pruned independently of each other, in f64 in batches, or in f32 on a GPU (`device`), and `drive` goes through the
+//! model layer by layer. `structured` takes units through several tensors and leaves a smaller model.
 
 mod batches;
+mod by_matrix;
 mod calibrate;
 mod check;
 mod device;
@@ -27,119 +29,54 @@ mod sparsegpt;
 mod states;
 mod structured;
 mod system;
+mod task;
 #[cfg(test)]
 mod tests;
 mod units;
 mod wanda;
 
 pub use calibrate::Calibration;
-pub use check::{check, check_setting};
-pub use drive::{Progress, Subject};
-pub use knobs::{BLOCK, BLOCK_OR_ROW, DAMPING, INPUTS_DENSE, INPUTS_PRUNED, MASK};
-pub use knobs::{LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
-pub use pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD, THRESHOLD_OF_BLOCK};
 pub use report::{MatrixReport, Pruned, Smaller, sparsity, zeros};
+pub use task::{Progress, Pruning, Solvers, Subject, Task, Whole};
 
+use crate::config::ModelConfig;
 use crate::method::{About, Setting};
 use crate::pace::Pace;
 use crate::{Error, Result};
-use batches::in_batches;
-use hessian::Hessian;
-use knobs::block_of;
-use std::pin::Pin;
 
-/// Every method that zeroes weights, in the order of the menus. What makes matrices smaller is another kind of work:
-/// `structured`.
-pub const METHODS: &[&dyn Pruning] =
-    &[&wanda::Wanda, &mrp::Mrp, &sparsegpt::SparseGpt, &ria::Ria, &magnitude::Magnitude];
-
-/// What a method must know about the inputs of a matrix; each says more than the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Needs {
-    Nothing,
-    /// sum over calibration tokens of x_j²
-    SquareSums,
-    /// XᵀX, damped and factored
-    Factor,
-    /// and its inverse
-    Inverse,
-}
-
-/// Statistics of the inputs of one matrix.
-pub struct Inputs {
-    pub cols: usize,
-    /// `[cols]`; empty when the method asked for nothing.
-    pub square_sums: Vec<f64>,
-    /// From [`Needs::Factor`] on, unless a GPU computes.
-    pub hessian: Option<Hessian>,
-    /// In their place: the GPU's. Then there are no square sums either.
-    pub device: Option<device::DeviceInputs>,
-}
-
-/// One matrix to be pruned.
-pub struct Job<'a> {
-    /// `[rows, inputs.cols]`, changed in place.
-    pub weights: &'a mut [f32],
-    pub inputs: &'a Inputs,
-    pub setting: &'a Setting,
-    pub pace: &'a Pace,
-}
-
-/// How the pruning of a matrix ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    Done,
-    /// A linear system could not be solved: the damping is too small, for f32 or at all. The weights are of no use.
-    NotPositive,
-}
-
-impl Job<'_> {
-    /// Sums of squares of the inputs, from wherever they are.
-    async fn square_sums(&self) -> Result<Vec<f64>> {
-        match &self.inputs.device {
-            Some(device) => device.square_sums().await,
-            None => Ok(self.inputs.square_sums.clone()),
-        }
-    }
-}
-
-/// A pruning on its way; breathes, so that it can be cancelled.
-pub type Work<'a> = Pin<Box<dyn Future<Output = Result<Outcome>> + 'a>>;
-
-/// A one-shot pruning method.
-pub trait Pruning: Sync {
-    fn about(&self) -> &'static About;
-
-    /// For a matrix of `cols` inputs.
-    fn needs(&self, setting: &Setting, cols: usize) -> Needs;
-
-    fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a>;
-}
-
-impl Needs {
-    /// Of a whole-row compensation.
-    fn of_refit(inverse: bool) -> Needs {
-        if inverse { Needs::Inverse } else { Needs::Factor }
-    }
-}
-
-impl Inputs {
-    /// The Hessian of a method that asked for one.
-    fn hessian(&self) -> &Hessian {
-        self.hessian.as_ref().expect("the method asked for a Hessian")
-    }
-}
+/// Every method, in the order of the menus.
+pub const METHODS: &[&dyn Pruning] = &[
+    &wanda::Wanda,
+    &mrp::Mrp,
+    &sparsegpt::SparseGpt,
+    &ria::Ria,
+    &magnitude::Magnitude,
+    &structured::Structured,
+];
 
 /// The descriptions of all methods.
 pub fn abouts() -> Vec<&'static About> {
-    METHODS.iter().map(|m| m.about()).chain([&structured::ABOUT]).collect()
+    METHODS.iter().map(|m| m.about()).collect()
 }
 
-/// Prunes a model.
-///
-/// `sequences` are tokens; the last of two or more is held out. `cache` is an empty place at first and whatever
-/// this function left there the next time; empty it when the model or the device changes.
-/// Errors: cancelled, a setting that makes no sense, inputs that are not finite, or the GPU failed.
+/// The method of a setting. Errors: there is none of this name.
+pub fn method_of(setting: &Setting) -> Result<&'static dyn Pruning> {
+    let found = METHODS.iter().find(|m| m.about().id == setting.about.id).copied();
+    found.ok_or_else(|| Error::input("pruning method", setting.about.id, "a pruning method"))
+}
+
+/// Whether the knobs of a setting fit together. Errors: they do not, and what would.
+pub fn check_setting(setting: &Setting) -> Result<()> {
+    method_of(setting)?.check(setting)
+}
+
+/// Whether a setting can run on a model. Errors: those of [`check_setting`], and layers that are not there.
+pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
+    check_setting(setting)?;
+    check::layers(config, setting)
+}
+
+/// Prunes a model. Arguments and errors: those of [`Task`] and [`Pruning::prune`].
 pub async fn prune(
     subject: &Subject<'_>,
     sequences: &[Vec<u32>],
@@ -148,14 +85,9 @@ pub async fn prune(
     pace: &Pace,
     progress: &mut Progress<'_>,
 ) -> Result<Pruned> {
-    match setting.about.id == structured::ABOUT.id {
-        true => structured::prune(subject, sequences, setting, pace, progress).await,
-        false => drive::prune(subject, sequences, setting, cache, pace, progress).await,
-    }
-}
-
-/// The method of a setting.
-pub fn method_of(setting: &Setting) -> Result<&'static dyn Pruning> {
-    let found = METHODS.iter().find(|m| m.about().id == setting.about.id).copied();
-    found.ok_or_else(|| Error::input("pruning method", setting.about.id, "a pruning method"))
+    check(subject.config, setting)?;
+    let solvers = Solvers::RealGpus;
+    let progress = &mut |done: usize, all: usize| progress(done, all);
+    let task = Task { subject: *subject, sequences, setting, cache, solvers, pace, progress };
+    method_of(setting)?.prune(task).await
 }

@@ -10,16 +10,17 @@
 //! Source: Zhao, Sun, Shen, Yu, Kong, Wang, Lin 2024 (arXiv 2410.15567): SM and MM. No code of the authors was to
 //! be had; block sizes, damping and calibration are ours. The whole row is our reading of the paper.
 
-use super::device::Masking;
+use super::batches::in_batches;
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Outcome, Work};
+use super::device::{DeviceInputs, Masking};
 use super::hessian::Hessian;
 use super::joint::Joint;
+use super::knobs::{BLOCK_OR_ROW, DAMPING, INPUTS_PRUNED, LAYERS, MASK, MATRICES, RATIOS, RUN};
+use super::knobs::{SEQUENCES, block_of};
 use super::linalg::{axpy, dot};
+use super::pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD_OF_BLOCK};
 use super::product::{Grid, add_product};
 use super::refit::{Space, Way, refit};
-use super::{
-    BLOCK_OR_ROW, DAMPING, INPUTS_PRUNED, Job, MASK, Needs, Outcome, PATTERN, Pattern, Pruning,
-    SPARSITY, THRESHOLD_OF_BLOCK, Work, block_of, in_batches,
-};
 use crate::config::FAMILIES;
 use crate::kernels::prune_rows::Way as OnDevice;
 use crate::method::{About, Setting};
@@ -40,16 +41,16 @@ static ABOUT: About = About {
         BLOCK_OR_ROW,
         DAMPING,
         INPUTS_PRUNED,
-        super::RATIOS,
-        super::MATRICES,
-        super::LAYERS,
-        super::SEQUENCES,
-        super::RUN,
+        RATIOS,
+        MATRICES,
+        LAYERS,
+        SEQUENCES,
+        RUN,
     ],
     families: &FAMILIES,
 };
 
-impl Pruning for Mrp {
+impl ByMatrix for Mrp {
     fn about(&self) -> &'static About {
         &ABOUT
     }
@@ -59,44 +60,54 @@ impl Pruning for Mrp {
         Needs::of_refit(is_row && Way::of(Pattern::of(setting), cols) == Way::Dual)
     }
 
-    fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
+    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
         match job.setting.choice("block") {
-            "row" => Box::pin(whole_rows(job)),
-            _ => Box::pin(block_by_block(job)),
+            "row" => Box::pin(whole_rows(job, inputs)),
+            _ => Box::pin(block_by_block(job, inputs)),
         }
+    }
+
+    fn device_form(&self, setting: &Setting) -> Option<&dyn DeviceForm> {
+        Pattern::of(setting).is_by_row().then_some(self)
     }
 }
 
-async fn whole_rows(job: Job<'_>) -> Result<Outcome> {
-    if let Some(device) = &job.inputs.device {
-        return device.whole_rows(job.weights, &Masking::of(&job)?, job.pace).await;
+impl DeviceForm for Mrp {
+    fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
+        Box::pin(async move {
+            let Job { weights, setting, pace } = job;
+            let masking = Masking::of(setting, inputs.cols())?;
+            match setting.choice("block") {
+                "row" => inputs.whole_rows(weights, &masking, pace).await,
+                _ => inputs.compensate(weights, &masking, OnDevice::Jointly, pace).await,
+            }
+        })
     }
-    let hessian = job.inputs.hessian();
+}
+
+async fn whole_rows(job: Job<'_>, inputs: &HostInputs) -> Result<Outcome> {
+    let hessian = inputs.hessian();
     let pattern = Pattern::of(job.setting);
     let mask = Marker::new(job.setting, pattern, 0, hessian.inverse_diagonal(), &|a, b| {
         hessian.inverse_block(a, b)
     })?;
     let way = Way::of(pattern, hessian.n);
-    in_batches(job, pattern, async |rows: &mut [f64], pace: &Pace| {
+    in_batches(job, inputs, pattern, async |rows: &mut [f64], pace: &Pace| {
         let marked = mask.mark(rows);
         refit(rows, &marked, hessian, way, pace).await
     })
     .await
 }
 
-async fn block_by_block(job: Job<'_>) -> Result<Outcome> {
-    if let Some(device) = &job.inputs.device {
-        let masking = Masking::of(&job)?;
-        return device.compensate(job.weights, &masking, OnDevice::Jointly, job.pace).await;
-    }
-    let hessian = job.inputs.hessian();
+async fn block_by_block(job: Job<'_>, inputs: &HostInputs) -> Result<Outcome> {
+    let hessian = inputs.hessian();
     let (n, size) = (hessian.n, block_of(job.setting, hessian.n));
     let mut blocks = Vec::new();
     for a in (0..n).step_by(size) {
         blocks.push(Block::new(job.setting, hessian, a, (a + size).min(n), job.pace).await?);
     }
     let pattern = Pattern::of(job.setting);
-    in_batches(job, pattern, async |rows: &mut [f64], pace: &Pace| {
+    in_batches(job, inputs, pattern, async |rows: &mut [f64], pace: &Pace| {
         let mut space = Space::default();
         let mut errors = vec![0.0; rows.len() / n * size];
         for block in &blocks {

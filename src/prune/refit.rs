@@ -9,10 +9,11 @@
 //! Source: Zhao et al. 2024 (arXiv 2410.15567), "multiple removal problem"; the primal form, the choice and the
 //! gradients are ours.
 
+use super::by_matrix::Outcome;
 use super::hessian::Hessian;
 use super::linalg::{axpy, dot};
+use super::pattern::Pattern;
 use super::system::System;
-use super::{Outcome, Pattern};
 use crate::Result;
 use crate::backend::{Device, Matrix, WeightValues};
 use crate::kernels::matmul::matmul;

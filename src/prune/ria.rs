@@ -5,8 +5,11 @@
 //! Source: Zhang et al. 2024 ("Plug-and-Play: An Efficient Post-training Pruning Method for Large Language Models",
 //! ICLR 2024), relative importance and activations, a = 0.5. Without its channel permutation.
 
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Work};
+use super::device::DeviceInputs;
+use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::masked::{self, REFIT};
-use super::{DAMPING, INPUTS_DENSE, Job, Needs, PATTERN, Pruning, SPARSITY, THRESHOLD, Work};
+use super::pattern::{PATTERN, SPARSITY, THRESHOLD};
 use crate::config::FAMILIES;
 use crate::method::{About, Knob, KnobKind, Setting};
 
@@ -32,16 +35,16 @@ static ABOUT: About = About {
         REFIT,
         DAMPING,
         INPUTS_DENSE,
-        super::RATIOS,
-        super::MATRICES,
-        super::LAYERS,
-        super::SEQUENCES,
-        super::RUN,
+        RATIOS,
+        MATRICES,
+        LAYERS,
+        SEQUENCES,
+        RUN,
     ],
     families: &FAMILIES,
 };
 
-impl Pruning for Ria {
+impl ByMatrix for Ria {
     fn about(&self) -> &'static About {
         &ABOUT
     }
@@ -50,23 +53,41 @@ impl Pruning for Ria {
         masked::needs(Needs::SquareSums, setting, cols)
     }
 
-    fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
-        Box::pin(async move {
-            let power = job.setting.number("power") / 2.0; // of the sum of squares
-            let norms: Vec<f64> = job.square_sums().await?.iter().map(|s| s.powf(power)).collect();
-            let mut columns = vec![0.0f64; job.inputs.cols];
-            for row in job.weights.chunks_exact(columns.len()) {
-                columns.iter_mut().zip(row).for_each(|(sum, w)| *sum += f64::from(w.abs()));
-            }
-            // An input without weights has shares of 0, not of 0 / 0.
-            let columns: Vec<f64> = columns.iter().map(|sum| sum.max(f64::MIN_POSITIVE)).collect();
-            masked::prune(job, &move |row, scores| {
-                let sum = row.iter().map(|w| w.abs()).sum::<f64>().max(f64::MIN_POSITIVE);
-                for (j, (s, w)) in scores.iter_mut().zip(row).enumerate() {
-                    *s = (w.abs() / columns[j] + w.abs() / sum) * norms[j];
-                }
-            })
-            .await
+    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
+        Box::pin(async {
+            let score = score(&job, &inputs.square_sums);
+            masked::on_host(job, inputs, &score).await
         })
+    }
+
+    fn device_form(&self, setting: &Setting) -> Option<&dyn DeviceForm> {
+        masked::has_device_form(setting).then_some(self)
+    }
+}
+
+impl DeviceForm for Ria {
+    fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
+        Box::pin(async {
+            let score = score(&job, &inputs.square_sums().await?);
+            masked::on_device(job, inputs, &score).await
+        })
+    }
+}
+
+/// Of the weights of a row, for inputs with these sums of squares.
+fn score(job: &Job<'_>, square_sums: &[f64]) -> impl Fn(&[f64], &mut [f64]) + Sync + use<> {
+    let power = job.setting.number("power") / 2.0; // of the sum of squares
+    let norms: Vec<f64> = square_sums.iter().map(|s| s.powf(power)).collect();
+    let mut columns = vec![0.0f64; norms.len()];
+    for row in job.weights.chunks_exact(columns.len()) {
+        columns.iter_mut().zip(row).for_each(|(sum, w)| *sum += f64::from(w.abs()));
+    }
+    // An input without weights has shares of 0, not of 0 / 0.
+    columns.iter_mut().for_each(|sum| *sum = sum.max(f64::MIN_POSITIVE));
+    move |row, scores| {
+        let sum = row.iter().map(|w| w.abs()).sum::<f64>().max(f64::MIN_POSITIVE);
+        for (j, (s, w)) in scores.iter_mut().zip(row).enumerate() {
+            *s = (w.abs() / columns[j] + w.abs() / sum) * norms[j];
+        }
     }
 }

@@ -9,14 +9,15 @@
 //! (arXiv 2410.15567): SS, and MS with mask M. Where we differ: a row loses exactly its share in every block; the
 //! authors' code takes one threshold for all rows of a block (`threshold=block`), and one weight more.
 
-use super::device::Masking;
+use super::batches::in_batches;
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Outcome, Work};
+use super::device::{DeviceInputs, Masking};
 use super::joint::Joint;
+use super::knobs::block_of;
+use super::knobs::{BLOCK, DAMPING, INPUTS_PRUNED, LAYERS, MASK, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::linalg::axpy;
+use super::pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD_OF_BLOCK};
 use super::product::{Grid, add_product};
-use super::{
-    BLOCK, DAMPING, INPUTS_PRUNED, Job, MASK, Needs, Outcome, PATTERN, Pattern, Pruning, SPARSITY,
-    THRESHOLD_OF_BLOCK, Work, block_of, in_batches,
-};
 use crate::config::FAMILIES;
 use crate::kernels::prune_rows::Way;
 use crate::method::{About, Setting};
@@ -37,16 +38,16 @@ static ABOUT: About = About {
         BLOCK,
         DAMPING,
         INPUTS_PRUNED,
-        super::RATIOS,
-        super::MATRICES,
-        super::LAYERS,
-        super::SEQUENCES,
-        super::RUN,
+        RATIOS,
+        MATRICES,
+        LAYERS,
+        SEQUENCES,
+        RUN,
     ],
     families: &FAMILIES,
 };
 
-impl Pruning for SparseGpt {
+impl ByMatrix for SparseGpt {
     fn about(&self) -> &'static About {
         &ABOUT
     }
@@ -55,14 +56,9 @@ impl Pruning for SparseGpt {
         Needs::Factor
     }
 
-    fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
+    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
         Box::pin(async move {
-            let pattern = Pattern::of(job.setting);
-            if let Some(device) = &job.inputs.device {
-                let masking = Masking::of(&job)?;
-                return device.compensate(job.weights, &masking, Way::InTurn, job.pace).await;
-            }
-            let hessian = job.inputs.hessian();
+            let (pattern, hessian) = (Pattern::of(job.setting), inputs.hessian());
             let joint = match job.setting.choice("mask") {
                 "M" => Some(Joint::trailing_groups(hessian, pattern, job.pace).await?),
                 _ => None,
@@ -74,11 +70,24 @@ impl Pruning for SparseGpt {
                 pattern,
                 joint: joint.as_ref(),
             };
-            in_batches(job, pattern, async |rows: &mut [f64], pace: &Pace| {
+            in_batches(job, inputs, pattern, async |rows: &mut [f64], pace: &Pace| {
                 sweep.rows(rows, pace).await?;
                 Ok(Outcome::Done)
             })
             .await
+        })
+    }
+
+    fn device_form(&self, setting: &Setting) -> Option<&dyn DeviceForm> {
+        Pattern::of(setting).is_by_row().then_some(self)
+    }
+}
+
+impl DeviceForm for SparseGpt {
+    fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
+        Box::pin(async move {
+            let masking = Masking::of(job.setting, inputs.cols())?;
+            inputs.compensate(job.weights, &masking, Way::InTurn, job.pace).await
         })
     }
 }

@@ -8,11 +8,12 @@
 //! Shapes: `units`. Sources: [`ABOUT`].
 
 use super::calibrate::{End, LayerInputs, Statistic, Walk};
-use super::drive::{MOST_DAMPING, Progress, Subject, symmetric};
-use super::hessian::Hessian;
+use super::hessian::{Hessian, MOST_DAMPING, symmetric};
+use super::knobs::{DAMPING, INPUTS_PRUNED, SEQUENCES};
 use super::report::{Change, MatrixReport, Pruned, Smaller};
+use super::task::{Progress, Pruning, Subject, Task, Whole};
 use super::units::{GATE_NORM, Part, Units, quota};
-use super::{DAMPING, INPUTS_PRUNED, SEQUENCES, shared, states};
+use super::{shared, states};
 use crate::backend::Tensor;
 use crate::config::{FAMILIES, ModelConfig};
 use crate::method::{About, Knob, KnobKind, Setting};
@@ -21,7 +22,9 @@ use crate::order::mark_lowest;
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result};
 
-pub static ABOUT: About = About {
+pub struct Structured;
+
+static ABOUT: About = About {
     id: "structured",
     label: "Structured",
     summary: "Takes whole channels, heads or layers out. The matrices that are left are smaller and dense, so reading and decoding both become faster.",
@@ -60,14 +63,24 @@ pub static ABOUT: About = About {
     families: &FAMILIES,
 };
 
-/// Arguments and errors: those of [`super::prune`]; also a unit that the architecture does not have.
-pub async fn prune(
-    subject: &Subject<'_>,
-    sequences: &[Vec<u32>],
-    setting: &Setting,
-    pace: &Pace,
-    progress: &mut Progress<'_>,
-) -> Result<Pruned> {
+impl Pruning for Structured {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    /// Any: it speaks of no single weights.
+    fn check(&self, _: &Setting) -> Result<()> {
+        Ok(())
+    }
+
+    fn prune<'a>(&'a self, task: Task<'a>) -> Whole<'a> {
+        Box::pin(prune(task))
+    }
+}
+
+/// Errors: those of [`Pruning::prune`]; also a unit that the architecture does not have.
+async fn prune(task: Task<'_>) -> Result<Pruned> {
+    let Task { subject, sequences, setting, pace, progress, .. } = task;
     let cut = Cut { subject, setting, pace, share: setting.number("share") };
     match setting.choice("unit") {
         "layers" => cut.layers(sequences, progress).await,
@@ -77,7 +90,7 @@ pub async fn prune(
 
 /// One pruning.
 struct Cut<'a> {
-    subject: &'a Subject<'a>,
+    subject: Subject<'a>,
     setting: &'a Setting,
     pace: &'a Pace,
     share: f64,
@@ -104,7 +117,7 @@ impl Cut<'_> {
         sequences: &[Vec<u32>],
         progress: &mut Progress<'_>,
     ) -> Result<Pruned> {
-        let Subject { device, config, weights, dense } = *self.subject;
+        let Subject { device, config, weights, dense } = self.subject;
         let (count, n_layer) = (units.count, config.n_layer());
         let (small, fields) = units.shrink(config, count - units.quota(self.share) * units.groups);
         let follows_pruned = self.setting.choice("inputs") == "pruned";
@@ -284,7 +297,7 @@ impl Cut<'_> {
     }
 
     async fn layers(&self, sequences: &[Vec<u32>], progress: &mut Progress<'_>) -> Result<Pruned> {
-        let Subject { device, config, dense, .. } = *self.subject;
+        let Subject { device, config, dense, .. } = self.subject;
         let n_layer = config.n_layer();
         // Sums that nobody reads, so that every sequence is walked through.
         let mut walk = Walk::start(device, dense, Statistic::SquareSums, sequences);

@@ -1,7 +1,10 @@
 //! Wanda: remove the weights with the smallest |W_ij| * ||x_j||_2 in every output row.
 
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Work};
+use super::device::DeviceInputs;
+use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::masked::{self, REFIT};
-use super::{DAMPING, INPUTS_DENSE, Job, Needs, PATTERN, Pruning, SPARSITY, THRESHOLD, Work};
+use super::pattern::{PATTERN, SPARSITY, THRESHOLD};
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
 
@@ -19,16 +22,16 @@ static ABOUT: About = About {
         REFIT,
         DAMPING,
         INPUTS_DENSE,
-        super::RATIOS,
-        super::MATRICES,
-        super::LAYERS,
-        super::SEQUENCES,
-        super::RUN,
+        RATIOS,
+        MATRICES,
+        LAYERS,
+        SEQUENCES,
+        RUN,
     ],
     families: &FAMILIES,
 };
 
-impl Pruning for Wanda {
+impl ByMatrix for Wanda {
     fn about(&self) -> &'static About {
         &ABOUT
     }
@@ -37,14 +40,29 @@ impl Pruning for Wanda {
         masked::needs(Needs::SquareSums, setting, cols)
     }
 
-    fn prune<'a>(&'a self, job: Job<'a>) -> Work<'a> {
-        Box::pin(async move {
-            let norms: Vec<f64> = job.square_sums().await?.iter().map(|s| s.sqrt()).collect();
-            masked::prune(job, &move |row, scores| {
-                let weights = row.iter().zip(&norms);
-                scores.iter_mut().zip(weights).for_each(|(s, (w, n))| *s = w.abs() * n);
-            })
-            .await
+    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
+        Box::pin(async { masked::on_host(job, inputs, &score(&inputs.square_sums)).await })
+    }
+
+    fn device_form(&self, setting: &Setting) -> Option<&dyn DeviceForm> {
+        masked::has_device_form(setting).then_some(self)
+    }
+}
+
+impl DeviceForm for Wanda {
+    fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
+        Box::pin(async {
+            let score = score(&inputs.square_sums().await?);
+            masked::on_device(job, inputs, &score).await
         })
+    }
+}
+
+/// Of the weights of a row, for inputs with these sums of squares.
+fn score(square_sums: &[f64]) -> impl Fn(&[f64], &mut [f64]) + Sync + use<> {
+    let norms: Vec<f64> = square_sums.iter().map(|s| s.sqrt()).collect();
+    move |row, scores| {
+        let weights = row.iter().zip(&norms);
+        scores.iter_mut().zip(weights).for_each(|(s, (w, n))| *s = w.abs() * n);
     }
 }

@@ -5,7 +5,7 @@ use crate::backend::{Device, gpu_for_tests};
 use crate::config::ModelConfig;
 use crate::models::{Model, Weights, linears};
 use crate::prune::device::DeviceInputs;
-use crate::prune::{Pruned, Subject, prune};
+use crate::prune::{Calibration, Pruned, Solvers, Subject, Task};
 use crate::weights::Checkpoint;
 use std::path::Path;
 
@@ -14,20 +14,27 @@ fn on_gpu(gpu: &Device, layer: &Layer, spec: &str) -> (Outcome, Vec<f32>) {
     let (setting, n) = (setting(spec), layer.n);
     let gram: Vec<f32> = layer.gram.iter().map(|x| *x as f32).collect();
     let gram = gpu.tensor(n, n, &gram);
-    let device = DeviceInputs::new(gpu, &gram, setting.number("damping"));
-    assert!(device.is_some(), "{n} inputs are enough for a GPU");
-    let inputs = Inputs { cols: n, square_sums: Vec::new(), hessian: None, device };
+    let inputs = DeviceInputs::new(gpu, Solvers::AllGpus, &gram, setting.number("damping"));
+    let inputs = inputs.expect("enough inputs for a GPU");
     let mut weights = layer.weights.clone();
     let pace = Pace::default();
-    let job = Job { weights: &mut weights, inputs: &inputs, setting: &setting, pace: &pace };
-    let outcome = block_on(method_of(&setting).unwrap().prune(job)).unwrap();
+    let job = Job { weights: &mut weights, setting: &setting, pace: &pace };
+    let form = by_matrix(&setting).device_form(&setting).expect("a form for the GPU");
+    let outcome = block_on(form.on_device(job, &inputs)).unwrap();
     (outcome, weights)
+}
+
+/// Whether a GPU solves for the weights of a matrix with so many inputs.
+fn has_device_form(spec: &str, cols: usize) -> bool {
+    let setting = setting(spec);
+    let Some(method) = method_of(&setting).unwrap().by_matrix() else { return false };
+    let solves = method.needs(&setting, cols) >= Needs::Factor;
+    solves && cols > 128 && method.device_form(&setting).is_some()
 }
 
 /// The specs of the methods that solve systems.
 fn solving(pattern: &str) -> Vec<String> {
-    let needs = |spec: &String| method_of(&setting(spec)).unwrap().needs(&setting(spec), 150);
-    specs(pattern).into_iter().filter(|s| needs(s) >= Needs::Factor).collect()
+    specs(pattern).into_iter().filter(|s| has_device_form(s, 150)).collect()
 }
 
 #[test]
@@ -83,33 +90,53 @@ fn inputs_that_are_never_used_lose_their_weights_on_the_gpu_too() {
     }
 }
 
-/// A bundled model pruned on a device, and the number of its matrices with more than 128 inputs.
-fn bundled(device: &Device, spec: &str) -> (Pruned, usize) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/lm-mamba2");
-    let read = |file: &str| std::fs::read(folder.join(file)).expect(file);
-    let config = ModelConfig::parse(&read("config.json")).unwrap();
-    let file = ("model.safetensors".to_string(), read("model.safetensors"));
-    let weights = Weights::new(Rc::new(Checkpoint::open(vec![file]).unwrap()));
-    let dense = Model::load(device, &config, &weights).unwrap();
-    let subject = Subject { device, config: &config, weights: &weights, dense: &dense };
-    let mut rng = Rng::new(9);
-    let mut sequence = || (0..100).map(|_| rng.below(config.vocab_size()) as u32).collect();
-    let sequences: Vec<Vec<u32>> = (0..4).map(|_| sequence()).collect();
-    let pace = Pace::default();
-    let (setting, mut cache) = (setting(spec), None);
-    let quiet = &mut |_: usize, _: usize| {};
-    let work = prune(&subject, &sequences, &setting, &mut cache, &pace, quiet);
-    let found = block_on(work).unwrap();
-    let wide = linears(&config).iter().filter(|l| l.by_default && l.cols > 128).count();
-    (found, wide)
+/// lm-mamba2 on a device.
+struct Bundled {
+    device: Device,
+    config: ModelConfig,
+    weights: Weights,
+    dense: Model,
+}
+
+impl Bundled {
+    fn load(device: &Device) -> Bundled {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/lm-mamba2");
+        let read = |file: &str| std::fs::read(folder.join(file)).expect(file);
+        let config = ModelConfig::parse(&read("config.json")).unwrap();
+        let file = ("model.safetensors".to_string(), read("model.safetensors"));
+        let weights = Weights::new(Rc::new(Checkpoint::open(vec![file]).unwrap()));
+        let dense = Model::load(device, &config, &weights).unwrap();
+        Bundled { device: device.clone(), config, weights, dense }
+    }
+
+    /// As a real GPU would: only the kind of adapter is not asked for.
+    fn prune(&self, spec: &str, tokens: usize, cache: &mut Option<Calibration>) -> Pruned {
+        let Bundled { device, config, weights, dense } = self;
+        let mut rng = Rng::new(9);
+        let mut sequence = || (0..tokens).map(|_| rng.below(config.vocab_size()) as u32).collect();
+        let sequences: Vec<Vec<u32>> = (0..4).map(|_| sequence()).collect();
+        let setting = setting(spec);
+        let task = Task {
+            subject: Subject { device, config, weights, dense },
+            sequences: &sequences,
+            setting: &setting,
+            cache,
+            solvers: Solvers::AllGpus,
+            pace: &Pace::default(),
+            progress: &mut |_, _| {},
+        };
+        block_on(method_of(&setting).unwrap().prune(task)).expect(spec)
+    }
 }
 
 #[test]
 fn a_bundled_model_is_pruned_alike_on_both_devices() {
     let Some(gpu) = gpu_for_tests() else { return };
+    let [cpu, gpu] = [&Device::Cpu, &gpu].map(Bundled::load);
+    let wide = linears(&cpu.config).iter().filter(|l| l.by_default && l.cols > 128).count();
     for spec in ["sparsegpt:inputs=dense", "mrp:inputs=dense", "mrp:inputs=dense,block=64"] {
-        let (expected, wide) = bundled(&Device::Cpu, spec);
-        let (found, _) = bundled(&gpu, spec);
+        let expected = cpu.prune(spec, 100, &mut None);
+        let found = gpu.prune(spec, 100, &mut None);
         assert!(expected.report.iter().all(|r| !r.on_gpu), "{spec}");
         assert_eq!(found.report.iter().filter(|r| r.on_gpu).count(), wide, "{spec}");
         for (e, f) in expected.report.iter().zip(&found.report) {
@@ -122,4 +149,35 @@ fn a_bundled_model_is_pruned_alike_on_both_devices() {
             assert!((e.error / f.error - 1.0).abs() < 5e-3, "{spec} {e:?} {f:?}");
         }
     }
+}
+
+/// Every method with every pattern, threshold and unit, on one layer where it can be asked for.
+fn every_spec() -> Vec<String> {
+    let patterns = ["sparsity=0.5", "sparsity=0.8", "pattern=2:4", "pattern=4:8", "pattern=1:4"];
+    let by_matrix = patterns.into_iter().flat_map(specs).chain(shared_specs(0.5));
+    let by_matrix = by_matrix.map(|spec| format!("{spec},layers=0,inputs=dense"));
+    let units = ["channels", "heads", "states", "layers"];
+    by_matrix.chain(units.map(|unit| format!("structured:unit={unit}"))).collect()
+}
+
+#[test]
+fn every_method_and_pattern_passes_the_door_of_a_real_gpu() {
+    let Some(gpu) = gpu_for_tests() else { return };
+    let [cpu, gpu] = [&Device::Cpu, &gpu].map(Bundled::load);
+    let [mut of_cpu, mut of_gpu] = [None, None];
+    let mut solved = 0;
+    for spec in every_spec() {
+        let expected = cpu.prune(&spec, 20, &mut of_cpu);
+        let found = gpu.prune(&spec, 20, &mut of_gpu);
+        assert_eq!(expected.report.len(), found.report.len(), "{spec}");
+        for (e, f) in expected.report.iter().zip(&found.report) {
+            assert_eq!(f.on_gpu, has_device_form(&spec, f.cols), "{spec} {}", f.name);
+            assert_eq!((&e.name, e.achieved, e.left), (&f.name, f.achieved, f.left), "{spec}");
+            // Sixty tokens leave near ties; a method that took the wrong inputs would be far off.
+            assert!((e.error - f.error).abs() < 0.02, "{spec} {e:?} {f:?}");
+            solved += usize::from(f.on_gpu);
+        }
+        assert_eq!(expected.smaller.is_some(), found.smaller.is_some(), "{spec}");
+    }
+    assert!(solved > 20, "{solved} matrices were solved on the GPU");
 }

@@ -323,10 +323,10 @@ fn mask_m_needs_groups() {
     let setting = setting("mrp:mask=M");
     let case = layer(1, 8, 30, 15);
     let h = hessian(&case.gram, 8, 0.01);
-    let inputs = Inputs { cols: 8, square_sums: Vec::new(), hessian: Some(h), device: None };
+    let inputs = HostInputs { cols: 8, square_sums: Vec::new(), hessian: Some(h) };
     let (mut weights, pace) = (case.weights, Pace::default());
-    let job = Job { weights: &mut weights, inputs: &inputs, setting: &setting, pace: &pace };
-    let error = block_on(method_of(&setting).unwrap().prune(job)).unwrap_err();
+    let job = Job { weights: &mut weights, setting: &setting, pace: &pace };
+    let error = block_on(by_matrix(&setting).on_host(job, &inputs)).unwrap_err();
     assert!(error.to_string().contains("mask S, or a pattern"), "{error}");
 }
 

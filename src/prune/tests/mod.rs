@@ -7,9 +7,11 @@ mod laws;
 mod model;
 mod structured;
 
+use super::by_matrix::{ByMatrix, HostInputs, Job, Needs, Outcome};
 use super::hessian::Hessian;
+use super::pattern::Pattern;
 use super::refit::Way;
-use super::{Inputs, Job, METHODS, Needs, Outcome, Pattern, abouts, method_of};
+use super::{METHODS, abouts, method_of};
 use crate::Rng;
 use crate::method::Setting;
 use crate::pace::Pace;
@@ -55,6 +57,11 @@ pub fn setting(spec: &str) -> Setting {
     Setting::parse(spec, &abouts()).expect(spec).expect("a method")
 }
 
+/// The method of a setting, which works on one matrix after the other.
+pub fn by_matrix(setting: &Setting) -> &'static dyn ByMatrix {
+    method_of(setting).unwrap().by_matrix().expect("a method that works by matrix")
+}
+
 /// The Hessian with its inverse.
 pub fn hessian(gram: &[f64], n: usize, damping: f64) -> Hessian {
     block_on(async {
@@ -67,7 +74,7 @@ pub fn hessian(gram: &[f64], n: usize, damping: f64) -> Hessian {
 /// Prunes with 1 % damping.
 pub fn pruned(layer: &Layer, spec: &str) -> Vec<f32> {
     let setting = setting(spec);
-    let method = method_of(&setting).unwrap();
+    let method = by_matrix(&setting);
     let n = layer.n;
     let needs = method.needs(&setting, n);
     let square_sums = match needs {
@@ -82,10 +89,10 @@ pub fn pruned(layer: &Layer, spec: &str) -> Vec<f32> {
         h
     });
     let mut weights = layer.weights.clone();
-    let inputs = Inputs { cols: n, square_sums, hessian, device: None };
+    let inputs = HostInputs { cols: n, square_sums, hessian };
     let pace = Pace::default();
-    let job = Job { weights: &mut weights, inputs: &inputs, setting: &setting, pace: &pace };
-    assert_eq!(block_on(method.prune(job)).unwrap(), Outcome::Done, "{spec}");
+    let job = Job { weights: &mut weights, setting: &setting, pace: &pace };
+    assert_eq!(block_on(method.on_host(job, &inputs)).unwrap(), Outcome::Done, "{spec}");
     weights
 }
 
@@ -112,7 +119,7 @@ pub fn f64s(values: &[f32]) -> Vec<f64> {
 pub fn specs(pattern: &str) -> Vec<String> {
     let groups = !pattern.starts_with("sparsity");
     let mut specs = Vec::new();
-    for method in METHODS {
+    for method in METHODS.iter().filter_map(|m| m.by_matrix()) {
         let about = method.about();
         let knob = |id: &str| about.knobs.iter().any(|k| k.id == id);
         let mut forms = vec![format!("{}:{pattern}", about.id)];

@@ -1,0 +1,69 @@
+//! The one door to every pruning: what a method is given, and the trait behind which it stands.
+
+use super::by_matrix::ByMatrix;
+use super::calibrate::Calibration;
+use super::report::Pruned;
+use crate::Result;
+use crate::backend::Device;
+use crate::config::ModelConfig;
+use crate::method::{About, Setting};
+use crate::models::{Model, Weights};
+use crate::pace::Pace;
+use std::pin::Pin;
+
+/// Hears (matrices done, matrices in all).
+pub type Progress<'a> = dyn FnMut(usize, usize) + 'a;
+
+/// What is to be pruned.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub device: &'a Device,
+    pub config: &'a ModelConfig,
+    pub weights: &'a Weights,
+    /// Made from `weights`.
+    pub dense: &'a Model,
+}
+
+/// Which GPUs may solve for weights; every one of them runs the layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Solvers {
+    /// A GPU that is a program on the CPU is slower than our own arithmetic, and lavapipe ends long loops without a
+    /// word.
+    RealGpus,
+    /// Programs too: short rows only.
+    AllGpus,
+}
+
+/// One pruning of a model.
+pub struct Task<'a> {
+    pub subject: Subject<'a>,
+    /// Tokens; the last of two or more is held out.
+    pub sequences: &'a [Vec<u32>],
+    /// Of the method that is given the task.
+    pub setting: &'a Setting,
+    /// An empty place at first and whatever the last task left there the next time; empty it when the model or the
+    /// device changes.
+    pub cache: &'a mut Option<Calibration>,
+    pub solvers: Solvers,
+    pub pace: &'a Pace,
+    pub progress: &'a mut Progress<'a>,
+}
+
+/// A pruning of a model on its way.
+pub type Whole<'a> = Pin<Box<dyn Future<Output = Result<Pruned>> + 'a>>;
+
+/// A one-shot pruning method: a SPEC gives edits and, where the model becomes smaller, its configuration.
+pub trait Pruning: Sync {
+    fn about(&self) -> &'static About;
+
+    /// Whether the knobs of a setting fit together. Errors: they do not, and what would.
+    fn check(&self, setting: &Setting) -> Result<()>;
+
+    /// Errors: cancelled, a setting that makes no sense on this model, inputs that are not finite, or the GPU failed.
+    fn prune<'a>(&'a self, task: Task<'a>) -> Whole<'a>;
+
+    /// What it does to a single matrix; nothing of a method that takes units through several tensors.
+    fn by_matrix(&self) -> Option<&dyn ByMatrix> {
+        None
+    }
+}
