@@ -76,7 +76,9 @@ impl Subset {
     /// w_Pᵀ (G_PP)⁻¹ w_P
     fn loss(&self, row: &[f64]) -> f64 {
         let mut loss = 0.0;
-        for (&i, form) in self.members.iter().zip(self.form.chunks_exact(self.members.len())) {
+        // A short last group may have nothing to remove, and a loss of 0.
+        let size = self.members.len().max(1);
+        for (&i, form) in self.members.iter().zip(self.form.chunks_exact(size)) {
             let sum: f64 = self.members.iter().zip(form).map(|(&j, f)| f * row[j]).sum();
             loss += row[i] * sum;
         }
