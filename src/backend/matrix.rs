@@ -4,6 +4,7 @@
 //! starts on 16 bytes in f32 and in f16 (two values in one u32, low half first); shader-f16 is not needed.
 
 use super::Device;
+use super::blocks::{Blocks, PackedBlocks};
 use super::gpu::Buffer;
 use super::host_matrix::{HostMatrix, reads_halves};
 use super::packed::{Format, Packed, fits_two_of_four};
@@ -24,6 +25,7 @@ pub struct Matrix {
     cols: usize,
     data: MatrixData,
     packed: Option<Packed>,
+    blocks: Option<PackedBlocks>,
 }
 
 /// How the values are stored.
@@ -74,7 +76,7 @@ impl Matrix {
                 MatrixData::GpuF16(gpu.upload(bytemuck::cast_slice(&padded)))
             }
         };
-        Self { rows, cols, data, packed: None }
+        Self { rows, cols, data, packed: None, blocks: None }
     }
 
     /// Adds a packed form for products with few rows, where the zeros of `values`, those of this matrix, are worth it.
@@ -110,14 +112,36 @@ impl Matrix {
         Self { packed: format.and_then(pack), ..self }
     }
 
-    /// The form for products with few rows, if there is one.
+    /// Adds the whole numbers whose dequantised values are those of this matrix, for products with few rows. Only the CPU
+    /// reads them; the dense form stays.
+    pub fn quantised(self, device: &Device, blocks: &Blocks) -> Self {
+        assert_eq!((blocks.rows, blocks.cols), (self.rows, self.cols), "blocks of a matrix");
+        let reads_blocks = matches!(device, Device::Cpu);
+        Self { blocks: reads_blocks.then(|| PackedBlocks::new(device, blocks)), ..self }
+    }
+
+    /// The quantised form, if there is one.
+    pub fn blocks(&self) -> Option<&PackedBlocks> {
+        self.blocks.as_ref()
+    }
+
+    /// Bytes that a decoded token reads of it.
+    pub fn bytes_per_token(&self) -> usize {
+        match (&self.blocks, &self.packed) {
+            (Some(blocks), _) => blocks.bytes(),
+            (None, Some(packed)) => packed.bytes(),
+            (None, None) => self.bytes(),
+        }
+    }
+
+    /// The form without zeros for products with few rows, if there is one.
     pub fn packed(&self) -> Option<&Packed> {
         self.packed.as_ref()
     }
 
     /// f32 values that a kernel wrote, rows padded with zeros to [`Matrix::row_stride`].
     pub fn on_gpu(rows: usize, cols: usize, padded: Buffer) -> Self {
-        Self { rows, cols, data: MatrixData::GpuF32(padded), packed: None }
+        Self { rows, cols, data: MatrixData::GpuF32(padded), packed: None, blocks: None }
     }
 
     pub fn rows(&self) -> usize {

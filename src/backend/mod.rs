@@ -5,12 +5,14 @@
 //! views and give new tensors; nothing is changed in place, so a saved state is a clone of a reference count.
 //! Work on the GPU is only recorded; it runs at the next [`Device::read`].
 
+mod blocks;
 pub mod gpu;
 mod host_matrix;
 mod matrix;
 mod packed;
 mod tensor;
 
+pub use blocks::{Bits, Blocks, CHUNK, PackedBlocks};
 pub use host_matrix::{HostMatrix, Layout, PANEL, reads_halves, widen};
 pub use matrix::{Matrix, MatrixData, WeightValues};
 pub use packed::{Format, Packed, Precision, fits_two_of_four};

@@ -55,6 +55,8 @@ struct Output {
     /// What `__metadata__` of model.safetensors holds.
     recipe: BTreeMap<String, String>,
     matrices: Vec<MatrixReport>,
+    /// What a reader of the figures must know.
+    warning: Option<String>,
 }
 
 pub async fn main(args: Args) -> Result<()> {
@@ -101,6 +103,7 @@ pub async fn main(args: Args) -> Result<()> {
         milliseconds,
         recipe,
         matrices: pruned.report,
+        warning: pruned.warning,
     };
     let export = Export {
         checkpoint: loaded.weights.checkpoint(),
@@ -218,5 +221,6 @@ fn table(output: &Output, end: fn(&MatrixReport) -> String) -> String {
             end(m),
         );
     }
-    text
+    let warning = output.warning.as_ref().map_or(String::new(), |w| format!("Warning: {w}\n"));
+    text + &warning
 }

@@ -4,6 +4,7 @@
 //! On the GPU three forms compute the same: see `Form`. On the CPU: `cpu_gemm`. A pruned matrix may have a packed form
 //! for few rows: `packed`.
 
+use super::blocks;
 use super::cpu_gemm::{self, Rows};
 use super::packed::{self, FEW_ROWS};
 use super::{Case, groups, random};
@@ -126,9 +127,11 @@ impl<'a> Job<'a> {
                 row.iter_mut().zip(bias.cpu()).for_each(|(y, b)| *y += b);
             }
         }
-        match self.packed() {
-            Some(packed) => packed::accumulate(Rows::of(self.x), packed, &mut y),
-            None => cpu_gemm::accumulate(Rows::of(self.x), host, 0..outs, &mut y),
+        let blocks = self.w.blocks().filter(|_| rows <= FEW_ROWS);
+        match (blocks, self.packed()) {
+            (Some(blocks), _) => blocks::accumulate(Rows::of(self.x), blocks, &mut y),
+            (None, Some(packed)) => packed::accumulate(Rows::of(self.x), packed, &mut y),
+            (None, None) => cpu_gemm::accumulate(Rows::of(self.x), host, 0..outs, &mut y),
         }
         Tensor::on_cpu(rows, outs, y)
     }

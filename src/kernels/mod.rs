@@ -6,6 +6,7 @@
 
 pub mod add;
 pub mod attention;
+mod blocks;
 pub mod column_squares;
 pub mod conv1d;
 mod cpu_gemm;

@@ -1,6 +1,6 @@
 //! From a checkpoint, with edits laid over it, to matrices on a device.
 
-use crate::backend::{Device, Matrix, Tensor, WeightValues};
+use crate::backend::{Blocks, Device, Matrix, Tensor, WeightValues};
 use crate::weights::{Checkpoint, Dtype, RawTensor};
 use crate::{Error, Result};
 use std::borrow::Cow;
@@ -16,9 +16,15 @@ pub type Edits = HashMap<String, Edit>;
 pub struct Edit {
     pub shape: Vec<usize>,
     pub values: Vec<f32>,
+    /// Where the values are whole numbers with scales: those.
+    pub blocks: Option<Blocks>,
 }
 
 impl Edit {
+    pub fn new(shape: &[usize], values: Vec<f32>) -> Edit {
+        Edit { shape: shape.to_vec(), values, blocks: None }
+    }
+
     /// Place and value of the first number that is not finite.
     fn first_not_finite(&self) -> Option<(usize, f32)> {
         let at = self.values.iter().position(|x| !x.is_finite())?;
@@ -46,7 +52,7 @@ pub enum Execution {
     /// As every other matrix, zeros and all.
     #[default]
     Dense,
-    /// Without the zeros where that is faster.
+    /// Without the zeros where that is faster, or as whole numbers with scales.
     Packed,
 }
 
@@ -123,6 +129,12 @@ impl Weights {
         }
     }
 
+    /// The whole numbers of an edit, if they are to be used.
+    fn blocks(&self, stored: &str) -> Option<&Blocks> {
+        let blocks = self.edits.get(stored).and_then(|edit| edit.blocks.as_ref());
+        blocks.filter(|_| self.execution == Execution::Packed)
+    }
+
     /// The same checkpoint and edits for another device.
     pub fn for_new_device(&self) -> Self {
         Self {
@@ -174,7 +186,15 @@ impl Weights {
     pub fn matrix(&self, device: &Device, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
         let stored = &self.stored(name);
         if let Some(edited) = self.edit(stored, &[rows, cols])? {
-            return Ok(self.rearranged(device, name, [rows, cols], edited));
+            let matrix = self.rearranged(device, name, [rows, cols], edited);
+            return Ok(match self.blocks(stored) {
+                Some(blocks) => {
+                    let matrix = matrix.quantised(device, blocks);
+                    self.edited.borrow_mut().insert(stored.to_string(), matrix.clone());
+                    matrix
+                }
+                None => matrix,
+            });
         }
         let name = stored.as_ref();
         if let Some(matrix) = self.uploaded.borrow().get(name) {
@@ -207,7 +227,8 @@ impl Weights {
             false => WeightValues::F32(values),
         };
         let matrix = device.matrix(rows, cols, values);
-        let packs = self.execution == Execution::Packed && self.edits.contains_key(&name);
+        let packs = self.execution == Execution::Packed
+            && self.edits.get(&name).is_some_and(|edit| edit.blocks.is_none());
         let matrix = if packs { matrix.pack(device, values) } else { matrix };
         self.edited.borrow_mut().insert(name, matrix.clone());
         matrix

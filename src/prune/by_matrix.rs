@@ -1,8 +1,12 @@
 //! Methods that work on one matrix after the other and keep its shape: the trait, and what they are given.
 
+use super::check;
 use super::device::DeviceInputs;
 use super::hessian::Hessian;
+use super::outcome::Outcome;
+use super::pattern::Pattern;
 use crate::Result;
+use crate::backend::Blocks;
 use crate::method::{About, Setting};
 use crate::pace::Pace;
 use std::pin::Pin;
@@ -52,16 +56,10 @@ impl HostInputs {
 pub struct Job<'a> {
     /// `[rows, cols]`, changed in place.
     pub weights: &'a mut [f32],
+    /// Where the method leaves whole numbers with scales: those whose values are `weights`.
+    pub blocks: &'a mut Option<Blocks>,
     pub setting: &'a Setting,
     pub pace: &'a Pace,
-}
-
-/// How the work on a matrix ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    Done,
-    /// A linear system could not be solved: the damping is too small, for f32 or at all. The weights are of no use.
-    NotPositive,
 }
 
 /// A matrix on its way; breathes, so that it can be cancelled.
@@ -70,6 +68,16 @@ pub type Work<'a> = Pin<Box<dyn Future<Output = Result<Outcome>> + 'a>>;
 /// A method that works on one matrix after the other.
 pub trait ByMatrix: Sync {
     fn about(&self) -> &'static About;
+
+    /// As [`super::Pruning::check`].
+    fn check(&self, setting: &Setting) -> Result<()> {
+        check::weights(setting)
+    }
+
+    /// Share of zeros that a setting asks for.
+    fn requested(&self, setting: &Setting) -> f64 {
+        Pattern::of(setting).share()
+    }
 
     /// For a matrix of `cols` inputs.
     fn needs(&self, setting: &Setting, cols: usize) -> Needs;

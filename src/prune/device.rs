@@ -4,11 +4,10 @@
 //! that cannot be told from 0, a result that is not finite) the answer is [`Outcome::NotPositive`] and the driver
 //! computes the matrix again on the CPU in f64.
 
-use super::by_matrix::Outcome;
 use super::joint::of_groups;
 use super::knobs::block_of;
+use super::outcome::Outcome;
 use super::pattern::Pattern;
-use super::task::Solvers;
 use crate::Result;
 use crate::backend::gpu::Gpu;
 use crate::backend::{Device, Matrix, Tensor};
@@ -24,6 +23,16 @@ use std::rc::Rc;
 const FEW_INPUTS: usize = 128;
 /// Elements of a batch of rows; a buffer may be 128 MB.
 const MOST_ELEMENTS: usize = 8 << 20;
+
+/// Which GPUs may solve for weights; every one of them runs the layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Solvers {
+    /// A GPU that is a program on the CPU is slower than our own arithmetic, and lavapipe ends long loops without a
+    /// word.
+    RealGpus,
+    /// Programs too: short rows only.
+    AllGpus,
+}
 
 /// The inputs of a matrix, on the GPU.
 pub struct DeviceInputs {

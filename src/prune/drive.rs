@@ -5,16 +5,17 @@
 //! another ratio or method reads no text again. Inputs from pruned layers depend on the setting and are gathered
 //! anew each time.
 
-use super::by_matrix::{ByMatrix, HostInputs, Inputs, Job, Needs, Outcome};
+use super::by_matrix::{ByMatrix, HostInputs, Inputs, Job, Needs};
 use super::calibrate::{Calibration, End, Group, LayerInputs, Statistic, Walk};
 use super::check;
-use super::device::DeviceInputs;
+use super::device::{DeviceInputs, Solvers};
 use super::hessian::{Hessian, MOST_DAMPING, symmetric};
-use super::pattern::Pattern;
+use super::outcome::Outcome;
 use super::ratios::ratios;
 use super::report::{Change, MatrixReport, Pruned};
-use super::task::{Progress, Pruning, Solvers, Subject, Task, Whole};
+use super::task::{Progress, Pruning, Subject, Task, Whole};
 use super::wanda::Wanda;
+use crate::backend::Blocks;
 use crate::method::{About, Setting};
 use crate::models::{Edit, Edits, Linear, Model};
 use crate::pace::{Pace, now_ms};
@@ -27,7 +28,7 @@ impl<M: ByMatrix + 'static> Pruning for M {
     }
 
     fn check(&self, setting: &Setting) -> Result<()> {
-        check::weights(setting)
+        ByMatrix::check(self, setting)
     }
 
     fn prune<'a>(&'a self, task: Task<'a>) -> Whole<'a> {
@@ -48,11 +49,13 @@ async fn prune(method: &dyn ByMatrix, task: Task<'_>) -> Result<Pruned> {
     let statistic = Statistic::of(needs);
     let own = HashMap::new();
     let mut run = Run { subject, solvers, method, setting, own, statistic, pace };
-    if setting.choice("ratios") == "sensitivity" {
+    if setting.knobs().any(|(id, value)| id == "ratios" && value.is("sensitivity")) {
         progress(0, chosen.len());
         run.own = run.own_ratios(sequences, &chosen, cache).await?;
     }
-    let mut pruned = Pruned { edits: Edits::new(), report: Vec::new(), smaller: None };
+    let widths = chosen.iter().map(|l| l.cols);
+    let widest = if needs >= Needs::Factor { widths.max().unwrap_or(0) } else { 0 };
+    let mut pruned = Pruned::start(sequences, widest);
     match setting.choice("inputs") {
         "pruned" => run.follow_pruned(sequences, &chosen, &mut pruned, progress).await?,
         _ => run.follow_dense(sequences, &chosen, cache, &mut pruned, progress).await?,
@@ -97,7 +100,7 @@ impl Run<'_> {
         trial.set_knob("sparsity", &sparsity.to_string())?;
         let (own, statistic) = (HashMap::new(), Statistic::SquareSums);
         let run = Run { method: &Wanda, setting: &trial, own, statistic, ..*self };
-        let mut pruned = Pruned { edits: Edits::new(), report: Vec::new(), smaller: None };
+        let mut pruned = Pruned::start(sequences, 0);
         // The count of the pruning proper begins at 0, so that of the trial is not shown.
         let quiet: &mut Progress<'_> = &mut |_, _| {};
         run.follow_dense(sequences, chosen, cache, &mut pruned, quiet).await?;
@@ -198,7 +201,7 @@ impl Run<'_> {
             };
             let shape = [linear.rows, linear.cols];
             let before = self.subject.weights.values(&linear.name, &shape)?;
-            let (after, ready) = self.prune_matrix((linear, group), &before, ready).await?;
+            let (after, blocks, ready) = self.prune_matrix((linear, group), &before, ready).await?;
             let milliseconds = now_ms() - start;
             let zeros = after.iter().filter(|w| **w == 0.0).count();
             let (hessian, on_gpu) = match &ready.inputs {
@@ -212,7 +215,7 @@ impl Run<'_> {
                 name: linear.name.clone(),
                 rows: linear.rows,
                 cols: linear.cols,
-                requested: Pattern::of(self.setting_of(linear)).share(),
+                requested: self.method.requested(self.setting_of(linear)),
                 achieved: zeros as f64 / after.len() as f64,
                 error: change.error(device, group.calibration.as_ref()).await?.unwrap_or(0.0),
                 held_out_error: change.error(device, group.held_out.as_ref()).await?,
@@ -222,7 +225,7 @@ impl Run<'_> {
                 on_gpu,
                 left: None,
             });
-            edits.insert(linear.name.clone(), Edit { shape: shape.to_vec(), values: after });
+            edits.insert(linear.name.clone(), Edit { blocks, ..Edit::new(&shape, after) });
             prepared.insert(index, ready);
         }
         Ok(edits)
@@ -280,11 +283,11 @@ impl Run<'_> {
         (linear, group): (&Linear, &Group),
         before: &[f32],
         mut ready: Ready,
-    ) -> Result<(Vec<f32>, Ready)> {
+    ) -> Result<(Vec<f32>, Option<Blocks>, Ready)> {
         loop {
-            let mut after = before.to_vec();
+            let (mut after, mut blocks) = (before.to_vec(), None);
             let setting = self.setting_of(linear);
-            let job = Job { weights: &mut after, setting, pace: self.pace };
+            let job = Job { weights: &mut after, blocks: &mut blocks, setting, pace: self.pace };
             let outcome = match &mut ready.inputs {
                 Inputs::Host(host) => {
                     self.complete(linear, host).await?;
@@ -297,7 +300,7 @@ impl Run<'_> {
             };
             if outcome == Outcome::Done {
                 if after.iter().all(|w| w.is_finite()) {
-                    return Ok((after, ready));
+                    return Ok((after, blocks, ready));
                 }
                 return Err(not_finite(linear));
             }

@@ -1,8 +1,9 @@
 //! Methods that only choose a mask: one score a weight, the lowest go; the others stay, or are refitted.
 
 use super::batches::in_batches;
-use super::by_matrix::{HostInputs, Job, Needs, Outcome};
+use super::by_matrix::{HostInputs, Job, Needs};
 use super::device::DeviceInputs;
+use super::outcome::Outcome;
 use super::pattern::Pattern;
 use super::refit::{Way, refit};
 use crate::method::{Knob, KnobKind, Setting};

@@ -10,6 +10,8 @@ mod calibrate;
 mod check;
 mod device;
 mod drive;
+mod gptq;
+mod grid;
 mod hessian;
 mod joint;
 mod knobs;
@@ -17,6 +19,7 @@ mod linalg;
 mod magnitude;
 mod masked;
 mod mrp;
+mod outcome;
 mod pair;
 mod pattern;
 mod product;
@@ -24,6 +27,7 @@ mod ratios;
 mod refit;
 mod report;
 mod ria;
+mod rtn;
 mod shared;
 mod sparsegpt;
 mod states;
@@ -36,8 +40,9 @@ mod units;
 mod wanda;
 
 pub use calibrate::Calibration;
+pub use device::Solvers;
 pub use report::{MatrixReport, Pruned, Smaller, sparsity, zeros};
-pub use task::{Progress, Pruning, Solvers, Subject, Task, Whole};
+pub use task::{Progress, Pruning, Subject, Task, Whole};
 
 use crate::config::ModelConfig;
 use crate::method::{About, Setting};
@@ -51,6 +56,8 @@ pub const METHODS: &[&dyn Pruning] = &[
     &sparsegpt::SparseGpt,
     &ria::Ria,
     &magnitude::Magnitude,
+    &gptq::Gptq,
+    &rtn::Rtn,
     &structured::Structured,
 ];
 

@@ -11,13 +11,14 @@
 //! be had; block sizes, damping and calibration are ours. The whole row is our reading of the paper.
 
 use super::batches::in_batches;
-use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Outcome, Work};
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Work};
 use super::device::{DeviceInputs, Masking};
 use super::hessian::Hessian;
 use super::joint::Joint;
 use super::knobs::{BLOCK_OR_ROW, DAMPING, INPUTS_PRUNED, LAYERS, MASK, MATRICES, RATIOS, RUN};
 use super::knobs::{SEQUENCES, block_of};
 use super::linalg::{axpy, dot};
+use super::outcome::Outcome;
 use super::pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD_OF_BLOCK};
 use super::product::{Grid, add_product};
 use super::refit::{Space, Way, refit};
@@ -75,7 +76,7 @@ impl ByMatrix for Mrp {
 impl DeviceForm for Mrp {
     fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
         Box::pin(async move {
-            let Job { weights, setting, pace } = job;
+            let Job { weights, setting, pace, .. } = job;
             let masking = Masking::of(setting, inputs.cols())?;
             match setting.choice("block") {
                 "row" => inputs.whole_rows(weights, &masking, pace).await,

@@ -9,9 +9,9 @@
 //! Source: Zhao et al. 2024 (arXiv 2410.15567), "multiple removal problem"; the primal form, the choice and the
 //! gradients are ours.
 
-use super::by_matrix::Outcome;
 use super::hessian::Hessian;
 use super::linalg::{axpy, dot};
+use super::outcome::Outcome;
 use super::pattern::Pattern;
 use super::system::System;
 use crate::Result;

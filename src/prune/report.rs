@@ -58,6 +58,25 @@ pub struct Pruned {
     pub report: Vec<MatrixReport>,
     /// Where the model has another shape now.
     pub smaller: Option<Smaller>,
+    /// What a reader of the figures must know.
+    pub warning: Option<String>,
+}
+
+impl Pruned {
+    /// Before the first matrix. `widest`: inputs of the widest matrix whose H is needed, 0 where none is.
+    pub(super) fn start(sequences: &[Vec<u32>], widest: usize) -> Pruned {
+        let seen = sequences.len().saturating_sub(1).max(1); // the last of two or more is held out
+        let tokens: usize = sequences.iter().take(seen).map(Vec::len).sum();
+        let warning = (tokens < widest).then(|| {
+            let times = widest.div_ceil(tokens.max(1));
+            format!(
+                "The calibration text has {tokens} tokens, and a matrix has {widest} inputs. With fewer tokens than inputs \
+                 many weights are decided by the damping, not by the text, and the model becomes worse than it has to be. \
+                 Take at least {times} times as many sequences."
+            )
+        });
+        Pruned { edits: Edits::new(), report: Vec::new(), smaller: None, warning }
+    }
 }
 
 /// What is left of a model's shape.

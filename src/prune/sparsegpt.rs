@@ -9,13 +9,15 @@
 //! (arXiv 2410.15567): SS, and MS with mask M. Where we differ: a row loses exactly its share in every block; the
 //! authors' code takes one threshold for all rows of a block (`threshold=block`), and one weight more.
 
-use super::batches::in_batches;
-use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Outcome, Work};
+use super::batches::in_numbered_batches;
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Work};
 use super::device::{DeviceInputs, Masking};
+use super::grid::{Levels, MatrixLevels};
 use super::joint::Joint;
 use super::knobs::block_of;
 use super::knobs::{BLOCK, DAMPING, INPUTS_PRUNED, LAYERS, MASK, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::linalg::axpy;
+use super::outcome::Outcome;
 use super::pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD_OF_BLOCK};
 use super::product::{Grid, add_product};
 use crate::config::FAMILIES;
@@ -58,23 +60,14 @@ impl ByMatrix for SparseGpt {
 
     fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
         Box::pin(async move {
-            let (pattern, hessian) = (Pattern::of(job.setting), inputs.hessian());
             let joint = match job.setting.choice("mask") {
-                "M" => Some(Joint::trailing_groups(hessian, pattern, job.pace).await?),
+                "M" => {
+                    let pattern = Pattern::of(job.setting);
+                    Some(Joint::trailing_groups(inputs.hessian(), pattern, job.pace).await?)
+                }
                 _ => None,
             };
-            let sweep = Sweep {
-                u: &hessian.u,
-                n: hessian.n,
-                block: block_of(job.setting, hessian.n),
-                pattern,
-                joint: joint.as_ref(),
-            };
-            in_batches(job, inputs, pattern, async |rows: &mut [f64], pace: &Pace| {
-                sweep.rows(rows, pace).await?;
-                Ok(Outcome::Done)
-            })
-            .await
+            sweep(job, inputs, joint.as_ref(), None).await
         })
     }
 
@@ -92,11 +85,34 @@ impl DeviceForm for SparseGpt {
     }
 }
 
+/// Goes through the columns: what does not stay becomes 0, the rest takes the nearest point of its grid where there are
+/// grids.
+pub async fn sweep(
+    job: Job<'_>,
+    inputs: &HostInputs,
+    joint: Option<&Joint>,
+    grids: Option<&MatrixLevels>,
+) -> Result<Outcome> {
+    let (pattern, hessian) = (Pattern::of(job.setting), inputs.hessian());
+    let block = block_of(job.setting, hessian.n);
+    let sweep = Sweep { u: &hessian.u, n: hessian.n, block, pattern, joint, grids };
+    let work = async |first: usize, rows: &mut [f64], pace: &Pace| {
+        sweep.rows(first, rows, pace).await?;
+        Ok(Outcome::Done)
+    };
+    in_numbered_batches(job, inputs, pattern.is_by_row(), work).await
+}
+
 /// Removes weight `j` and lets the later ones of `row` take over; `u` is row j of U. Gives e; the loss is e² / 2.
-pub(super) fn remove(row: &mut [f64], u: &[f64], j: usize) -> f64 {
-    let e = row[j] / u[j];
+pub fn remove(row: &mut [f64], u: &[f64], j: usize) -> f64 {
+    move_to(0.0, row, u, j)
+}
+
+/// Gives weight `j` another value; the rest as in [`remove`].
+fn move_to(value: f64, row: &mut [f64], u: &[f64], j: usize) -> f64 {
+    let e = (row[j] - value) / u[j];
     axpy(-e, &u[j + 1..], &mut row[j + 1..]);
-    row[j] = 0.0;
+    row[j] = value;
     e
 }
 
@@ -107,18 +123,22 @@ struct Sweep<'a> {
     block: usize,
     pattern: Pattern,
     joint: Option<&'a Joint>,
+    grids: Option<&'a MatrixLevels>,
 }
 
 impl Sweep<'_> {
-    async fn rows(&self, rows: &mut [f64], pace: &Pace) -> Result<()> {
+    /// Rows from number `first` on.
+    async fn rows(&self, first: usize, rows: &mut [f64], pace: &Pace) -> Result<()> {
         let n = self.n;
+        let mut grids = vec![None; rows.len() / n]; // of every row where it has got to
         let mut errors = vec![0.0; rows.len() / n * self.block];
         for a in (0..n).step_by(self.block) {
             let b = (a + self.block).min(n);
             let mut masks = self.block_masks(rows, a, b);
             let rest = errors.chunks_exact_mut(self.block).zip(masks.chunks_exact_mut(b - a));
-            for (row, (errors, mask)) in rows.chunks_exact_mut(n).zip(rest) {
-                self.sweep_block(row, mask, errors, a, b);
+            let numbered = (first..).zip(rows.chunks_exact_mut(n)).zip(&mut grids);
+            for (((number, row), grid), (errors, mask)) in numbered.zip(rest) {
+                self.sweep_block((number, row, grid), mask, errors, a, b);
             }
             if b < n {
                 let u = Grid::new(&self.u[a * n + b..], b - a, n - b, n);
@@ -144,7 +164,7 @@ impl Sweep<'_> {
     /// Columns a..b of one row; `errors` takes e of every column.
     fn sweep_block(
         &self,
-        row: &mut [f64],
+        (number, row, grid): (usize, &mut [f64], &mut Option<Levels>),
         mask: &mut [bool],
         errors: &mut [f64],
         a: usize,
@@ -158,11 +178,19 @@ impl Sweep<'_> {
                 let end = (j + group).min(b);
                 self.mark_group(&row[j..end], j, &mut mask[j - a..end - a]);
             }
-            errors[j - a] = 0.0;
-            if !mask[j - a] {
-                continue;
+            if let Some(grids) = self.grids
+                && j.is_multiple_of(grids.rule.group)
+            {
+                let found = grids.rule.grid(&row[j..(j + grids.rule.group).min(n)]);
+                grids.keep(number, j, found);
+                *grid = Some(found);
             }
-            errors[j - a] = remove(&mut row[..b], &self.u[j * n..j * n + b], j);
+            errors[j - a] = 0.0;
+            let stays = if mask[j - a] { 0.0 } else { row[j] };
+            let value = grid.map_or(stays, |grid| grid.nearest(stays));
+            if mask[j - a] || value != row[j] {
+                errors[j - a] = move_to(value, &mut row[..b], &self.u[j * n..j * n + b], j);
+            }
         }
     }
 

@@ -121,7 +121,8 @@ impl Cut<'_> {
         let (count, n_layer) = (units.count, config.n_layer());
         let (small, fields) = units.shrink(config, count - units.quota(self.share) * units.groups);
         let follows_pruned = self.setting.choice("inputs") == "pruned";
-        let mut pruned = Pruned { edits: Edits::new(), report: Vec::new(), smaller: None };
+        let readers = units.parts.iter().filter(|p| p.reads);
+        let mut pruned = Pruned::start(sequences, readers.map(|p| p.shape[1]).max().unwrap_or(0));
         let mut walk = Walk::start(device, dense, Statistic::Gram, sequences);
         for layer in 0..n_layer {
             progress(layer, n_layer);
@@ -325,7 +326,7 @@ impl Cut<'_> {
         let config: ModelConfig = config.clone().with_layers(layers.len());
         let fields = vec![("num_hidden_layers", layers.len() as f64)];
         let smaller = Some(Smaller { config, fields, layers });
-        Ok(Pruned { edits: Edits::new(), report, smaller })
+        Ok(Pruned { report, smaller, ..Pruned::start(sequences, 0) })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::by_matrix::ByMatrix;
 use super::calibrate::Calibration;
+use super::device::Solvers;
 use super::report::Pruned;
 use crate::Result;
 use crate::backend::Device;
@@ -22,16 +23,6 @@ pub struct Subject<'a> {
     pub weights: &'a Weights,
     /// Made from `weights`.
     pub dense: &'a Model,
-}
-
-/// Which GPUs may solve for weights; every one of them runs the layers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Solvers {
-    /// A GPU that is a program on the CPU is slower than our own arithmetic, and lavapipe ends long loops without a
-    /// word.
-    RealGpus,
-    /// Programs too: short rows only.
-    AllGpus,
 }
 
 /// One pruning of a model.

@@ -83,7 +83,7 @@ impl Part {
         for block in values.chunks_exact(self.shape[axis] * inner) {
             kept.iter().for_each(|&i| left.extend(&block[i * inner..(i + 1) * inner]));
         }
-        Edit { shape, values: left }
+        Edit::new(&shape, left)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Counted: the linear layers and the head, each weight once a token. Not counted: norms, states, keys and values.
 
 use super::protocol::Decode;
-use crate::backend::{Format, Matrix};
+use crate::backend::{Bits, Format, Matrix};
 use crate::config::ModelConfig;
 use crate::eval::Speed;
 use crate::method::Setting;
@@ -27,13 +27,17 @@ pub fn count(
 ) -> Decode {
     let head = model.head().bytes() as f64;
     let mut sum = Decode { bytes_dense: head, bytes: head, ..Decode::default() };
-    let (mut left_out, mut two_of_four, mut bitmask) = (0, 0, 0);
+    let (mut left_out, mut two_of_four, mut bitmask, mut quantised) = (0, 0, 0, 0);
+    let mut bits = Bits::Eight;
     for matrix in loaded(dense) {
         sum.bytes_dense += matrix.bytes() as f64;
     }
     for matrix in loaded(side) {
-        sum.bytes += matrix.packed().map_or(matrix.bytes(), |p| p.bytes()) as f64;
-        if let Some(packed) = matrix.packed() {
+        sum.bytes += matrix.bytes_per_token() as f64;
+        if let Some(blocks) = matrix.blocks() {
+            quantised += 1;
+            bits = blocks.bits;
+        } else if let Some(packed) = matrix.packed() {
             left_out += packed.rows * packed.cols - packed.kept;
             match packed.format {
                 Format::TwoOfFour => two_of_four += 1,
@@ -43,11 +47,15 @@ pub fn count(
     }
     sum.flops_dense = per_token(dense.0);
     sum.flops = per_token(side.0) - 2.0 * left_out as f64;
-    sum.packed = two_of_four + bitmask;
+    sum.packed = two_of_four + bitmask + quantised;
     sum.text = match (sum.packed, execution) {
         _ if is_smaller => SMALLER.into(),
         (0, Execution::Dense) => DENSE.into(),
         (0, Execution::Packed) => NOT_WORTH_IT.into(),
+        _ if quantised > 0 => format!(
+            "{quantised} of {pruned} matrices are read as {} with their scales, for decoding. {DEQUANTISED}",
+            if bits == Bits::Four { "int4" } else { "int8" }
+        ),
         _ => format!(
             "{two_of_four} of {pruned} pruned matrices are packed as 2:4, {bitmask} under bitmasks, for decoding. {PREFILL}"
         ),
@@ -67,6 +75,7 @@ fn per_token(config: &ModelConfig) -> f64 {
 const SMALLER: &str = "What is left is smaller and dense: less is read and multiplied, in reading a context as in decoding.";
 const DENSE: &str = "Run dense, as asked for: a zero is read and multiplied like any other number, so nothing is faster.";
 const NOT_WORTH_IT: &str = "Nothing is packed: these zeros do not fit 2:4, and on this device a bitmask of them takes longer to unpack than a dense matrix to read. So nothing is faster.";
+const DEQUANTISED: &str = "Reading a context multiplies many tokens with each weight; there the dequantised copy is used, which stays in memory.";
 const PREFILL: &str = "Reading a context multiplies many tokens with each weight; there such zeros cannot be faster, and the dense copy is used and stays in memory.";
 
 /// Says so where packing gained nothing.

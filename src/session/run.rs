@@ -242,7 +242,10 @@ async fn pruned_model(
     }
     let model = Rc::new(Model::load(device, &config, &weights)?);
     let sides = [(&loaded.config, &**dense), (&config, &weights)];
-    let decode = decode::count(sides, &model, pruned.report.len(), execution, is_smaller);
+    let mut decode = decode::count(sides, &model, pruned.report.len(), execution, is_smaller);
+    if let Some(warning) = pruned.warning {
+        decode.text = format!("{warning} {}", decode.text);
+    }
     let (config, report, decode) = (Rc::new(config), pruned.report, Some(decode));
     let pruned = PrunedModel { model, config, report, decode };
     engine.cache.pruned = Some((key, pruned.clone()));

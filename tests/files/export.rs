@@ -45,7 +45,7 @@ fn what_is_measured_is_what_is_written_in_every_type() {
         let changed = "model.layers.0.mlp.up_proj.weight";
         let mut rng = Rng::new(1);
         let values: Vec<f32> = (0..24 * 16).map(|_| rng.normal()).collect();
-        let edit = Edit { shape: vec![24, 16], values };
+        let edit = Edit::new(&[24, 16], values);
         let edits = Edits::from([(changed.to_string(), edit)]);
         let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
         let checkpoint = loaded.weights.checkpoint();
@@ -68,7 +68,7 @@ fn what_is_measured_is_what_is_written_in_every_type() {
 fn a_value_that_the_type_cannot_hold_is_an_error_that_names_the_tensor() {
     let loaded = open(tiny(5).stored_as(Dtype::F16).files()).expect("sound");
     let changed = "model.layers.1.mlp.down_proj.weight";
-    let edit = Edit { shape: vec![16, 24], values: vec![70_000.0; 16 * 24] };
+    let edit = Edit::new(&[16, 24], vec![70_000.0; 16 * 24]);
     let edits = Edits::from([(changed.to_string(), edit)]);
     let (checkpoint, metadata) = (loaded.weights.checkpoint(), BTreeMap::new());
     let export = Export { checkpoint, edits: &edits, layers: None, metadata: &metadata };

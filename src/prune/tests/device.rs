@@ -18,7 +18,7 @@ fn on_gpu(gpu: &Device, layer: &Layer, spec: &str) -> (Outcome, Vec<f32>) {
     let inputs = inputs.expect("enough inputs for a GPU");
     let mut weights = layer.weights.clone();
     let pace = Pace::default();
-    let job = Job { weights: &mut weights, setting: &setting, pace: &pace };
+    let job = Job { weights: &mut weights, blocks: &mut None, setting: &setting, pace: &pace };
     let form = by_matrix(&setting).device_form(&setting).expect("a form for the GPU");
     let outcome = block_on(form.on_device(job, &inputs)).unwrap();
     (outcome, weights)
@@ -40,10 +40,13 @@ fn solving(pattern: &str) -> Vec<String> {
 #[test]
 fn the_gpu_takes_the_weights_that_the_cpu_takes_and_gives_the_others_the_same_values() {
     let Some(gpu) = gpu_for_tests() else { return };
-    let (rows, n) = (40, 150);
-    let mut case = layer(rows, n, 600, 71);
-    case.gram.iter_mut().for_each(|x| *x = f64::from(*x as f32)); // what both are given
-    for pattern in ["sparsity=0.5", "sparsity=0.8", "pattern=2:4", "pattern=4:8", "pattern=1:4"] {
+    let patterns = ["sparsity=0.5", "sparsity=0.8", "pattern=2:4", "pattern=4:8", "pattern=1:4"];
+    // 149 leaves 2:4 a last group of one input, which has no quota.
+    let cases = patterns.map(|p| (150, p)).into_iter().chain([(149, "pattern=2:4")]);
+    for (n, pattern) in cases {
+        let rows = 40;
+        let mut case = layer(rows, n, 600, 71);
+        case.gram.iter_mut().for_each(|x| *x = f64::from(*x as f32)); // what both are given
         for spec in solving(pattern) {
             let expected = pruned(&case, &spec);
             let (outcome, found) = on_gpu(&gpu, &case, &spec);
@@ -155,6 +158,8 @@ fn a_bundled_model_is_pruned_alike_on_both_devices() {
 fn every_spec() -> Vec<String> {
     let patterns = ["sparsity=0.5", "sparsity=0.8", "pattern=2:4", "pattern=4:8", "pattern=1:4"];
     let by_matrix = patterns.into_iter().flat_map(specs).chain(shared_specs(0.5));
+    let quantised = ["rtn:bits=8", "gptq:bits=8", "gptq:bits=8,sparsity=0.5"].map(String::from);
+    let by_matrix = by_matrix.chain(quantised);
     let by_matrix = by_matrix.map(|spec| format!("{spec},layers=0,inputs=dense"));
     let units = ["channels", "heads", "states", "layers"];
     by_matrix.chain(units.map(|unit| format!("structured:unit={unit}"))).collect()
@@ -172,7 +177,10 @@ fn every_method_and_pattern_passes_the_door_of_a_real_gpu() {
         assert_eq!(expected.report.len(), found.report.len(), "{spec}");
         for (e, f) in expected.report.iter().zip(&found.report) {
             assert_eq!(f.on_gpu, has_device_form(&spec, f.cols), "{spec} {}", f.name);
-            assert_eq!((&e.name, e.achieved, e.left), (&f.name, f.achieved, f.left), "{spec}");
+            assert_eq!((&e.name, e.left), (&f.name, f.left), "{spec}");
+            // Rounding gives zeros of its own, which near ties move.
+            let zeros = (e.achieved - f.achieved).abs();
+            assert!(zeros < if spec.contains("bits") { 1e-3 } else { 1e-12 }, "{spec} {e:?} {f:?}");
             // Sixty tokens leave near ties; a method that took the wrong inputs would be far off.
             assert!((e.error - f.error).abs() < 0.02, "{spec} {e:?} {f:?}");
             solved += usize::from(f.on_gpu);

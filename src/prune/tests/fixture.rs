@@ -16,7 +16,7 @@ fn numbers(seed: u64, n: usize) -> Vec<f64> {
 }
 
 /// `layer` of the script.
-fn scripted_layer() -> Layer {
+pub fn scripted_layer() -> Layer {
     let weights = numbers(1, ROWS * COLS).iter().map(|w| *w as f32).collect();
     let (own, shared) = (numbers(2, TOKENS * COLS), numbers(3, TOKENS * 8));
     let scale: Vec<f64> =

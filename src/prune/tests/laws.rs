@@ -202,7 +202,8 @@ fn the_order_of_the_inputs_does_not_matter_to_the_whole_row() {
 
 #[test]
 fn every_row_and_every_group_loses_exactly_its_share() {
-    for n in [64, 70] {
+    // Also widths that leave a last group with a smaller quota, or with none.
+    for n in [64, 70, 5, 9, 17, 33, 65] {
         let case = layer(5, n, 150, 11);
         for pattern in
             ["sparsity=0.5", "sparsity=0.35", "pattern=2:4", "pattern=4:8", "pattern=1:4"]
@@ -218,6 +219,8 @@ fn every_row_and_every_group_loses_exactly_its_share() {
                     if let Pattern::NofM { zeros, group } = pattern {
                         let mut whole = (0..n / group).map(|g| count(g * group, (g + 1) * group));
                         assert!(whole.all(|c| c == zeros), "{spec} of {n}");
+                        let rest = n % group;
+                        assert_eq!(count(n - rest, n), rest * zeros / group, "{spec} of {n}");
                     }
                 }
             }
@@ -325,7 +328,7 @@ fn mask_m_needs_groups() {
     let h = hessian(&case.gram, 8, 0.01);
     let inputs = HostInputs { cols: 8, square_sums: Vec::new(), hessian: Some(h) };
     let (mut weights, pace) = (case.weights, Pace::default());
-    let job = Job { weights: &mut weights, setting: &setting, pace: &pace };
+    let job = Job { weights: &mut weights, blocks: &mut None, setting: &setting, pace: &pace };
     let error = block_on(by_matrix(&setting).on_host(job, &inputs)).unwrap_err();
     assert!(error.to_string().contains("mask S, or a pattern"), "{error}");
 }

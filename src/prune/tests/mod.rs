@@ -5,14 +5,17 @@ mod fixture;
 mod golden;
 mod laws;
 mod model;
+mod quantised;
 mod structured;
 
-use super::by_matrix::{ByMatrix, HostInputs, Job, Needs, Outcome};
+use super::by_matrix::{ByMatrix, HostInputs, Job, Needs};
 use super::hessian::Hessian;
+use super::outcome::Outcome;
 use super::pattern::Pattern;
 use super::refit::Way;
 use super::{METHODS, abouts, method_of};
 use crate::Rng;
+use crate::backend::Blocks;
 use crate::method::Setting;
 use crate::pace::Pace;
 use pollster::block_on;
@@ -73,6 +76,11 @@ pub fn hessian(gram: &[f64], n: usize, damping: f64) -> Hessian {
 
 /// Prunes with 1 % damping.
 pub fn pruned(layer: &Layer, spec: &str) -> Vec<f32> {
+    pruned_with_blocks(layer, spec).0
+}
+
+/// The same with the whole numbers of a quantisation.
+pub fn pruned_with_blocks(layer: &Layer, spec: &str) -> (Vec<f32>, Option<Blocks>) {
     let setting = setting(spec);
     let method = by_matrix(&setting);
     let n = layer.n;
@@ -90,10 +98,10 @@ pub fn pruned(layer: &Layer, spec: &str) -> Vec<f32> {
     });
     let mut weights = layer.weights.clone();
     let inputs = HostInputs { cols: n, square_sums, hessian };
-    let pace = Pace::default();
-    let job = Job { weights: &mut weights, setting: &setting, pace: &pace };
+    let (pace, mut blocks) = (Pace::default(), None);
+    let job = Job { weights: &mut weights, blocks: &mut blocks, setting: &setting, pace: &pace };
     assert_eq!(block_on(method.on_host(job, &inputs)).unwrap(), Outcome::Done, "{spec}");
-    weights
+    (weights, blocks)
 }
 
 /// δᵀHδ of one row of f32 results.
@@ -115,11 +123,17 @@ pub fn f64s(values: &[f32]) -> Vec<f64> {
     values.iter().map(|x| f64::from(*x)).collect()
 }
 
-/// Every method in every form that its knobs offer, for one pattern.
+/// Whether a method only zeroes weights; the others round them too.
+pub fn only_zeroes(method: &dyn ByMatrix) -> bool {
+    let has = |id: &str| method.about().knobs.iter().any(|k| k.id == id);
+    has("sparsity") && !has("bits")
+}
+
+/// Every method that only zeroes weights, in every form that its knobs offer, for one pattern.
 pub fn specs(pattern: &str) -> Vec<String> {
     let groups = !pattern.starts_with("sparsity");
     let mut specs = Vec::new();
-    for method in METHODS.iter().filter_map(|m| m.by_matrix()) {
+    for method in METHODS.iter().filter_map(|m| m.by_matrix()).filter(|m| only_zeroes(*m)) {
         let about = method.about();
         let knob = |id: &str| about.knobs.iter().any(|k| k.id == id);
         let mut forms = vec![format!("{}:{pattern}", about.id)];

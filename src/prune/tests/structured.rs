@@ -130,7 +130,7 @@ fn units_that_nobody_reads_go_first_and_without_a_trace() {
                 (0..values.len())
                     .filter(|i| unread[i % cols / width])
                     .for_each(|i| values[i] = 0.0);
-                zeroed.insert(name, Edit { shape: part.shape.clone(), values });
+                zeroed.insert(name, Edit::new(&part.shape, values));
             }
         }
         loaded.weights = loaded.weights.with_edits(zeroed.clone());
@@ -168,7 +168,7 @@ fn state_columns_that_nothing_is_written_to_go_first_and_without_a_trace() {
                         values.fill(0.0); // B is SiLU(0) = 0
                     }
                 }
-                zeroed.insert(name, Edit { shape: part.shape.clone(), values });
+                zeroed.insert(name, Edit::new(&part.shape, values));
             }
         }
         loaded.weights = loaded.weights.with_edits(zeroed.clone());

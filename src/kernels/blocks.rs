@@ -1,0 +1,237 @@
+//! Linear layer of few rows whose weights are whole numbers with scales: y = x Wᵀ + bias + residual.
+//!
+//! Shapes as in `matmul`; W `[out, in]` as `backend::PackedBlocks`. Inputs are whole numbers too: of every chunk of 32
+//! x = t n with n of 16 bits and t = max |x| / 32,767, so that a product of a chunk is
+//!   t s sum (code - zero) n
+//! with an exact sum in i32. That moves an input by 1.5e-5 of the largest in its chunk at most, far less than the weights
+//! were moved. A chunk that holds an infinite or undefined input gives an undefined sum.
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+#[cfg(target_arch = "wasm32")]
+mod wasm;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(not(target_arch = "wasm32"))]
+use native as cpu;
+#[cfg(target_arch = "wasm32")]
+use wasm as cpu;
+
+use super::cpu_gemm::Rows;
+use crate::backend::{Bits, CHUNK, PackedBlocks};
+use half::f16;
+
+/// The largest whole number of an input.
+const MOST: f32 = 32767.0;
+
+/// Adds x Wᵀ to y `[x.rows, w.rows]` on the CPU.
+pub(super) fn accumulate(x: Rows<'_>, w: &PackedBlocks, y: &mut [f32]) {
+    assert_eq!(x.cols, w.cols, "activations and quantised weights");
+    assert_eq!(y.len(), x.rows * w.rows, "results");
+    let inputs: Vec<Inputs> =
+        (0..x.rows).map(|t| Inputs::of(&x.values[t * x.stride..t * x.stride + x.cols])).collect();
+    let words = w.words().cpu();
+    let (head, codes) = words.split_at(w.codes_at());
+    let (scales, zeros) = head.split_at(w.zeros_at());
+    let (scales, zeros): (&[u16], &[i8]) =
+        (bytemuck::cast_slice(scales), bytemuck::cast_slice(zeros));
+    let (groups, words) = (w.groups(), w.row_words());
+    for row in 0..w.rows {
+        let of_row = row * groups..(row + 1) * groups;
+        let row_of_codes = Row {
+            bits: w.bits,
+            codes: bytemuck::cast_slice(&codes[row * words..(row + 1) * words]),
+            scales: &scales[of_row.clone()],
+            zeros: if w.has_zeros { &zeros[of_row] } else { &[] },
+            chunks: w.group.div_ceil(CHUNK),
+        };
+        for (inputs, y) in inputs.iter().zip(y.chunks_exact_mut(w.rows)) {
+            y[row] += cpu::product(&row_of_codes, inputs);
+        }
+    }
+}
+
+/// One row of x as whole numbers.
+struct Inputs {
+    /// `[chunks, CHUNK]`
+    numbers: Vec<i16>,
+    /// `[chunks]`
+    scales: Vec<f32>,
+}
+
+impl Inputs {
+    fn of(x: &[f32]) -> Inputs {
+        let mut inputs = Inputs { numbers: Vec::new(), scales: Vec::new() };
+        for chunk in x.chunks(CHUNK) {
+            // A sum keeps what is not finite, a maximum would not.
+            let broken = chunk.iter().any(|x| !x.is_finite());
+            let most = chunk.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+            let (scale, back) = match most {
+                _ if broken => (f32::NAN, 0.0),
+                0.0 => (0.0, 0.0),
+                most => (most / MOST, MOST / most),
+            };
+            let back = if back.is_finite() { back } else { 0.0 }; // below 1e-34
+            let number = |x: &f32| (x * back).round_ties_even() as i16;
+            inputs.numbers.extend(chunk.iter().map(number));
+            inputs.scales.push(scale);
+        }
+        inputs.numbers.resize(inputs.scales.len() * CHUNK, 0);
+        inputs
+    }
+}
+
+/// One row of W.
+struct Row<'a> {
+    bits: Bits,
+    /// As in [`PackedBlocks`].
+    codes: &'a [u8],
+    /// f16
+    scales: &'a [u16],
+    /// Empty where all are 0.
+    zeros: &'a [i8],
+    /// Of a group.
+    chunks: usize,
+}
+
+impl Row<'_> {
+    /// Bytes of a chunk.
+    fn chunk_bytes(&self) -> usize {
+        match self.bits {
+            Bits::Four => CHUNK / 2,
+            Bits::Eight => CHUNK,
+        }
+    }
+
+    /// What is taken off a stored code of this group: its zero, and 8 where the code is half a byte.
+    fn zero(&self, group: usize) -> i16 {
+        let stored = if self.bits == Bits::Four { 8 } else { 0 };
+        stored + i16::from(self.zeros.get(group).copied().unwrap_or(0))
+    }
+
+    /// (scale, zero, codes, numbers of x, scales of x) of every group.
+    fn groups<'a>(
+        &'a self,
+        x: &'a Inputs,
+    ) -> impl Iterator<Item = (f32, i16, &'a [u8], &'a [i16], &'a [f32])> {
+        let codes = self.codes.chunks(self.chunks * self.chunk_bytes());
+        let numbers = x.numbers.chunks(self.chunks * CHUNK);
+        let rest = codes.zip(numbers).zip(x.scales.chunks(self.chunks));
+        self.scales.iter().enumerate().zip(rest).map(|((g, scale), ((codes, numbers), scales))| {
+            (f16::from_bits(*scale).to_f32(), self.zero(g), codes, numbers, scales)
+        })
+    }
+}
+
+/// The equation, one number after the other.
+#[cfg_attr(target_arch = "wasm32", allow(dead_code))]
+fn plain(row: &Row<'_>, x: &Inputs) -> f32 {
+    let mut sum = 0.0;
+    for (scale, zero, codes, numbers, scales) in row.groups(x) {
+        let chunks = codes.chunks_exact(row.chunk_bytes()).zip(numbers.chunks_exact(CHUNK));
+        for ((codes, numbers), of_x) in chunks.zip(scales) {
+            let code = |i: usize| match row.bits {
+                Bits::Eight => i32::from(codes[i] as i8),
+                Bits::Four => i32::from(codes[i % 16] >> (i / 16 * 4) & 15),
+            };
+            let products = numbers.iter().enumerate();
+            let dot: i32 = products.map(|(i, n)| (code(i) - i32::from(zero)) * i32::from(*n)).sum();
+            sum += dot as f32 * of_x * scale;
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+    use crate::backend::{Blocks, Device};
+
+    /// Random codes; every size and kind of grid.
+    fn examples() -> Vec<Blocks> {
+        let mut rng = Rng::new(12);
+        let mut all = Vec::new();
+        for (rows, cols) in
+            [(1usize, 1usize), (3, 31), (2, 32), (5, 33), (4, 64), (3, 200), (2, 777)]
+        {
+            for bits in [Bits::Four, Bits::Eight] {
+                for (group, has_zeros) in [(cols, false), (32, true), (64, false), (128, true)] {
+                    let group = if group < cols { group } else { cols };
+                    let half = i32::from(bits.most() / 2 + 1);
+                    let mut code = || (rng.below(2 * half as usize) as i32 - half) as i8;
+                    let codes = (0..rows * cols).map(|_| code()).collect();
+                    let n = rows * cols.div_ceil(group);
+                    let zeros = if has_zeros { (0..n).map(|_| code()).collect() } else { vec![] };
+                    let scales = (0..n).map(|i| f16::from_f32(0.01 * (1 + i % 7) as f32)).collect();
+                    all.push(Blocks { rows, cols, bits, group, codes, scales, zeros });
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn the_product_is_that_of_the_dequantised_weights() {
+        let mut rng = Rng::new(13);
+        for blocks in examples() {
+            let Blocks { rows, cols, bits, group, .. } = blocks;
+            let packed = PackedBlocks::new(&Device::Cpu, &blocks);
+            let (n, stride) = (3, cols + 2);
+            let values = rng.normals(n * stride, 1.0);
+            let x = Rows { values: &values, rows: n, cols, stride };
+            let mut found = vec![0.5; n * rows];
+            accumulate(x, &packed, &mut found);
+            let weights = blocks.to_f32();
+            for (i, found) in found.iter().enumerate() {
+                let x = &values[i / rows * stride..][..cols];
+                let w = &weights[i % rows * cols..][..cols];
+                let products = || x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
+                let (exact, size) =
+                    (products().sum::<f64>(), products().map(f64::abs).sum::<f64>());
+                // Inputs move by 1.5e-5 of the largest of 32, which may be four times a usual one.
+                let most = 4e-5 * size + 1e-5;
+                let d = (f64::from(*found) - 0.5 - exact).abs();
+                assert!(d <= most, "{rows}x{cols} {bits:?} {group}: {found} {exact} {most}");
+            }
+        }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    #[test]
+    fn vectors_and_plain_loops_agree() {
+        let mut rng = Rng::new(14);
+        for blocks in examples() {
+            let packed = PackedBlocks::new(&Device::Cpu, &blocks);
+            let x = Inputs::of(&rng.normals(blocks.cols, 1.0));
+            let words = packed.words().cpu();
+            let words = &words[packed.codes_at()..][..packed.row_words()];
+            let scales: Vec<u16> = blocks.scales.iter().map(|s| s.to_bits()).collect();
+            let row = Row {
+                bits: blocks.bits,
+                codes: bytemuck::cast_slice(words),
+                scales: &scales[..packed.groups()],
+                zeros: if packed.has_zeros { &blocks.zeros[..packed.groups()] } else { &[] },
+                chunks: blocks.group.div_ceil(CHUNK),
+            };
+            let (a, b) = (cpu::product(&row, &x), plain(&row, &x));
+            // The same whole numbers, added in another order.
+            assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{a} {b} {:?}", blocks.bits);
+        }
+    }
+
+    #[test]
+    fn an_input_that_is_not_finite_is_not_hidden() {
+        let blocks = examples().remove(8);
+        let packed = PackedBlocks::new(&Device::Cpu, &blocks);
+        for broken in [f32::NAN, f32::INFINITY] {
+            let mut values = vec![1.0; blocks.cols];
+            values[0] = broken;
+            let x = Rows { values: &values, rows: 1, cols: blocks.cols, stride: blocks.cols };
+            let mut y = vec![0.0; blocks.rows];
+            accumulate(x, &packed, &mut y);
+            assert!(y.iter().all(|y| !y.is_finite()), "{y:?}");
+        }
+    }
+}
