@@ -18,9 +18,9 @@ const reduce = (...specs) => specs.map((spec) => [spec, "off"]);
 const at = (id, knob, ...values) => values.map((value) => `${id}:${knob}=${value}`);
 const PROSE = [
   ["off", "off"],
-  ...prune(...at("magnitude", "sparsity", 0.3, 0.6, 0.7), "magnitude", ...at("wanda", "sparsity", 0.3, 0.6, 0.7), "wanda"),
-  ...prune("mrp", ...at("mrp", "sparsity", 0.6, 0.7), "structured", ...at("structured", "share", 0.25)),
-  ...reduce("utrc", ...at("utrc", "cut", 0.1, 0.3, 0.4), "random", ...at("random", "cut", 0.1, 0.3, 0.4)),
+  ...prune("structured", ...at("structured", "share", 0.25, 0.75), ...at("magnitude", "sparsity", 0.7), "magnitude", ...at("mrp", "sparsity", 0.7), "mrp"),
+  ...reduce("utrc", ...at("utrc", "cut", 0.1, 0.4), "random", ...at("random", "cut", 0.1, 0.4)),
+  ...prune("wanda", ...at("wanda", "sparsity", 0.3, 0.7), ...at("magnitude", "sparsity", 0.3), ...at("mrp", "sparsity", 0.3)),
 ];
 const TASK = [
   ["off", "off"],
@@ -28,6 +28,7 @@ const TASK = [
   ...reduce("utrc", ...at("utrc", "cut", 0.1, 0.25), "random", ...at("random", "cut", 0.1, 0.25)),
 ];
 const PLAN = {
+  "lm-mamba": ["continuation:n=100,controls=0", PROSE],
   "lm-mamba2": ["continuation:n=100,controls=0", PROSE],
   "copy-mamba2": ["copy:n=100,controls=0", TASK],
   "recall-mamba2": ["recall:n=100,controls=0", TASK],

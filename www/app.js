@@ -8,9 +8,11 @@ import { newRun, take } from "./run.js";
 import { about } from "./ui/about.js";
 import { cost } from "./ui/cost.js";
 import { byId } from "./ui/dom.js";
+import { embed } from "./ui/embed.js";
 import { files } from "./ui/files.js";
 import { history as kept } from "./ui/history.js";
 import { headline } from "./ui/headline.js";
+import { keys } from "./ui/keys.js";
 import { lasting } from "./ui/lasting.js";
 import { notices } from "./ui/notices.js";
 import { output } from "./ui/output.js";
@@ -20,11 +22,14 @@ import { scorecard } from "./ui/scorecard.js";
 import { settings } from "./ui/settings.js";
 import { share } from "./ui/share.js";
 import { speed } from "./ui/speed.js";
+import { stories } from "./ui/stories.js";
 import { tabs } from "./ui/tabs.js";
 import { theme } from "./ui/theme.js";
 import { trace } from "./ui/trace.js";
 import { tradeoff } from "./ui/tradeoff.js";
 
+/** What the page shows where the address names nothing: the first of its stories. */
+const OPENING = "#v=1&m=lm-mamba&tr=off&sp=structured";
 /** After this long without a sign of life the person is told what is being waited for. */
 const SLOW_MS = 10_000;
 
@@ -119,7 +124,7 @@ function start() {
       app.redraw();
     },
   });
-  app.send({ type: "hello", fragment: location.hash, base: document.baseURI });
+  app.send({ type: "hello", fragment: location.hash || OPENING, base: document.baseURI });
 }
 
 /** A finished run becomes a point and a line of the history. */
@@ -132,11 +137,12 @@ function keep() {
 
 theme();
 tabs();
+keys();
 const runs = kept(app);
 files(app);
 const held = lasting();
 /** @type {Panel[]} */
-const panels = [settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), cost(), about()];
+const panels = [embed(app), stories(app), settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), cost(), about()];
 
 function draw() {
   frame = undefined;
@@ -150,6 +156,9 @@ byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
   byId("results").focus();
 });
+
+// Kept for use without a network. A page that may not keep anything works as long as it is online.
+navigator.serviceWorker?.register(new URL("sw.js", document.baseURI)).catch(() => {});
 
 start();
 draw();

@@ -15,10 +15,10 @@ export function launch() {
   return chromium.launch({ executablePath: "/usr/bin/chromium", args: ARGUMENTS });
 }
 
-/** A fresh page, its context made with `options`, and its `problems`: console errors (policy violations among
+/** A fresh page without a service worker (tests stand in the place of files, which one would answer from its own), its context made with `options`, and its `problems`: console errors (policy violations among
  *  them), uncaught errors, requests that failed or were answered with an error. */
 export async function watchedPage(browser, options = {}) {
-  const context = await browser.newContext(options);
+  const context = await browser.newContext({ serviceWorkers: "block", ...options });
   const problems = [];
   context.on("console", (message) => {
     if (message.type() === "error" && !isIconOffline(message.location().url, message.text())) problems.push(`console: ${message.text()}`);

@@ -326,3 +326,19 @@ test("while a new run measures, the old figures stand dimmed and say so", () => 
   await says("Run complete");
   assert.equal(await speed.evaluate((node) => node.classList.contains("was")), false);
 }));
+
+test("the heat map names its darkest cell, and the speed panel says what decides", () => withPage({}, async ({ page, says, tab }) => {
+  await says("Run complete");
+  await tab("Layers");
+  const region = page.getByRole("region", { name: "Cost on paper" });
+  await region.getByText("All matrices are alike in this").waitFor();
+  await region.getByRole("button", { name: "Output error, held out" }).click();
+  await region.getByText("Look for a dark cell: backbone.layers.5.mixer.out_proj.weight suffers the most: its output is off by 0.052").waitFor();
+  const table = region.getByRole("group", { name: "Heat map of layers and matrices" });
+  assert.deepEqual(await table.getByRole("columnheader").allTextContents(), ["Layer", "in_proj", "out_proj"]);
+  assert.equal(await region.getByRole("button", { name: "Output error, held out" }).evaluate((node) => node === document.activeElement), true);
+  await tab("Speed");
+  const speed = page.getByRole("region", { name: "Speed" });
+  await speed.getByText("Decode is measured at 1.00× (0.98× to 1.01×) although only 1.3 MB of 1.8 MB of weights are read for a token").waitFor();
+  assert.equal(await speed.getByText(/^Prefill is/).count(), 0, "what became faster needs no excuse");
+}));

@@ -2,12 +2,14 @@
 
 import { compact, count, error, megabytes, percent } from "../format.js";
 import { byId, cell, el, empty, fact, part, row, table } from "./dom.js";
+import { heatMap } from "./heat.js";
 import { mark } from "./lasting.js";
 
 /** @returns {import("../state.js").Panel} */
 export function cost() {
   // Folded or not is the person's choice and outlives a redraw.
   let open = false;
+  const heat = { shown: "achieved" };
   const draw = part(byId("cost"), (cost) => {
     if (!cost) return [empty("Operations and zeros are counted when a run starts.")];
     return [
@@ -19,6 +21,7 @@ export function cost() {
         ...(cost.decode ? decoding(cost.decode) : [])),
       ...(cost.lengths.length ? [lengths(cost.lengths)] : []),
       el("p", { class: "note" }, `${cost.decode?.text ?? ""} Only the Speed panel says what this device gained.`),
+      ...(cost.matrices.length ? [heatOf(cost.matrices, heat)] : []),
       ...(cost.matrices.length ? [matrices(cost.matrices, open, (now) => { open = now; })] : []),
     ];
   });
@@ -49,6 +52,14 @@ function lengths(list) {
   return el("div", { class: "lengths" },
     el("h3", { id: "lengths-title" }, "Context tokens that enter each layer"),
     el("ol", { start: "0", "aria-labelledby": "lengths-title" }, ...list.map(layer)));
+}
+
+/** The map redraws itself when the person chooses what it shows. */
+function heatOf(list, heat) {
+  const box = el("div", { class: "heat-map" });
+  const draw = () => box.replaceChildren(el("h3", {}, "Layers by matrices"), ...heatMap(list, heat, () => { draw(); box.querySelector("[aria-pressed='true']")?.focus(); }));
+  draw();
+  return box;
 }
 
 /** Before and, where the matrix became smaller, after. */

@@ -3,6 +3,7 @@
 import { count, ratio, timing } from "../format.js";
 import { byId, cell, el, empty, part, row, table } from "./dom.js";
 import { mark } from "./lasting.js";
+import { why as whyNot } from "./why.js";
 
 /** @returns {import("../state.js").Panel} */
 export function speed() {
@@ -18,13 +19,14 @@ export function speed() {
         times("Decode", "tokens/s, higher is better", baseline.decode_tokens_per_s, compressed.decode_tokens_per_s, speed.decode_ratio),
         times("Time to first token", "ms, lower is better", baseline.first_token_ms, compressed.first_token_ms),
       ]),
+      ...whyNot(state),
       el("p", { class: "note" }, `Measured on ${backend}: ${why}`),
     ];
   });
   return (view) => {
     const run = view?.run;
     mark(byId("speed").closest("section"), run?.was?.includes("speed") ?? false);
-    draw(view && run?.speed ? { speed: run.speed, backend: run.backend, why: view.backend_why } : undefined);
+    draw(view && run?.speed ? { speed: run.speed, cost: run.cost, backend: run.backend, why: view.backend_why } : undefined);
   };
 }
 

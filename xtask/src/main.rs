@@ -5,6 +5,7 @@ mod cache;
 mod command;
 mod gpu;
 mod packages;
+mod seal;
 mod serve;
 mod setup;
 mod test;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{Result, cargo, run};
 use crate::packages::WASM_TARGET;
+use crate::seal;
 use crate::setup::{self, Toolbox};
 
 struct Step {
@@ -134,7 +135,10 @@ fn browser_tests(toolbox: &Toolbox) -> Result<()> {
 }
 
 pub fn page(toolbox: &Toolbox) -> Result<()> {
-    run(Command::new("trunk").args(["build", "--release", "--offline"]).env("PATH", &toolbox.path))
+    run(Command::new("trunk")
+        .args(["build", "--release", "--offline"])
+        .env("PATH", &toolbox.path))?;
+    seal::seal()
 }
 
 fn end_to_end(toolbox: &Toolbox) -> Result<()> {
