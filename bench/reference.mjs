@@ -7,7 +7,7 @@
 import { execFile } from "node:child_process";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { ofRun } from "../www/points.js";
+import { inLink } from "../www/points.js";
 
 const FOLDER = "www/reference";
 const run = promisify(execFile);
@@ -34,12 +34,17 @@ const PLAN = {
   "recall-mamba2": ["recall:n=100,controls=0", TASK],
 };
 
+/** A run as it is printed, as a Point. */
 async function point(model, evaluation, [reduction, pruning]) {
   const asked = ["run", "--json", "--model", model, "--eval", evaluation, "--reduce", reduction, "--prune", pruning];
   const { stdout } = await run(program, asked, { maxBuffer: 1 << 28 });
-  const found = JSON.parse(stdout);
-  const { created, speed, ms, ...rest } = ofRun({ settings: { seed: "1", eval: evaluation.split(":")[0] }, fragment: found.link, run: found });
-  return { ...rest, speed: null, ms: null, created: null };
+  const { link, quality, cost, backend } = JSON.parse(stdout);
+  return {
+    key: link, fragment: link, model: inLink(link, "m"), evaluation: evaluation.split(":")[0], reduce: inLink(link, "tr"), prune: inLink(link, "sp"), seed: 1,
+    items: quality[0].items, items_wanted: quality[0].items_total, complete: true, quality,
+    cost: { flops_share: 1 - cost.flops_saved_total, bytes_per_token: cost.decode?.bytes ?? null, bytes_per_token_dense: cost.decode?.bytes_dense ?? null, file_bytes: null },
+    speed: null, ms: null, backend, created: null,
+  };
 }
 
 await mkdir(FOLDER, { recursive: true });

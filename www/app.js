@@ -139,10 +139,9 @@ theme();
 tabs();
 keys();
 const runs = kept(app);
-files(app);
 const held = lasting();
 /** @type {Panel[]} */
-const panels = [embed(app), stories(app), settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), cost(), about()];
+const panels = [embed(app), files(app), stories(app), settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), cost(), about()];
 
 function draw() {
   frame = undefined;

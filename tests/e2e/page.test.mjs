@@ -236,6 +236,23 @@ test("opened files arrive as bytes, and the engine tells what is missing", () =>
   assert.deepEqual((await heard()).at(-1).files[1], { name: "model.safetensors", bytes: [97, 98, 99] });
 }));
 
+test("files that come one after another add up, also a second download of one", () => withPage({}, async ({ page, says, heard }) => {
+  const give = (name) => page.locator("#files").setInputFiles([{ name, mimeType: "application/octet-stream", buffer: Buffer.from("ab") }]);
+  await says("Run complete");
+  await give("model (1).safetensors");
+  await page.getByText("Gathered: model.safetensors. Add what is still missing.").waitFor();
+  await page.getByRole("alert").filter({ hasText: "Still missing: config.json, tokenizer.json" }).waitFor();
+  await give("config.json");
+  await page.getByText("Gathered: model.safetensors, config.json.").waitFor();
+  await page.getByRole("button", { name: "Forget them" }).click();
+  await give("tokenizer.json");
+  await page.getByText("Gathered: tokenizer.json.").waitFor();
+  for (const name of ["config.json", "model.safetensors"]) await give(name);
+  await page.getByRole("radio", { name: /Opened: config.json/ }).waitFor();
+  await page.waitForFunction(() => document.querySelector("#gathered").textContent === "");
+  assert.deepEqual((await heard()).at(-1).files.map(({ name }) => name), ["tokenizer.json", "config.json", "model.safetensors"]);
+}));
+
 test("files can be dropped anywhere", () => withPage({}, async ({ page, says, heard }) => {
   await says("Run complete");
   const carried = await page.evaluateHandle(() => {
