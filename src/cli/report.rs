@@ -14,7 +14,7 @@ mod summary;
 
 use super::load;
 use crate::backend::Device;
-use crate::eval::{Arm, Prior, Score, Task, files, filler, no_context};
+use crate::eval::{Arm, Prior, Score, Source, Task, files, filler, no_context};
 use crate::method::Setting;
 use crate::models::Model;
 use crate::pace::now_ms;
@@ -225,7 +225,7 @@ async fn priors(bench: &mut Bench, case: &Case, results: &Results) -> Result<()>
     let none = no_context(&arm)?;
     let mut list = Vec::with_capacity(task.len());
     for i in 0..task.len() {
-        list.push(task.prior(&arm, &none, i).await?);
+        list.push(task.item(i).prior(&arm, &none).await?);
     }
     bench.priors.insert(case.eval.clone(), list);
     Ok(())
@@ -246,11 +246,11 @@ async fn measure(
     let mut aligned = Vec::new();
     for (i, prior) in bench.priors[&case.eval].iter().enumerate() {
         match case.scorer {
-            Scorer::Honest => measured.scores.push(task.score(&arm, prior, i).await?),
+            Scorer::Honest => measured.scores.push(task.item(i).score(&arm, prior).await?),
             Scorer::Published => {
-                let item = task.as_published(&arm, prior, i).await?;
+                let item = task.item(i).as_published(&arm, prior).await?;
+                aligned.extend(item.as_ref().map(|p| p.in_step));
                 measured.scores.extend(item.map(|p| p.score));
-                aligned.extend(item.map(|p| p.in_step));
             }
         }
     }
@@ -264,13 +264,13 @@ async fn measure(
 
 /// The items of an evaluation, and the hash of model and data.
 async fn task(engine: &Engine, spec: &str, loaded: &Loaded) -> Result<(Task, String)> {
-    let setting = Setting::parse(spec, &eval::abouts())?
-        .ok_or_else(|| Error::input("evaluation", spec, "an evaluation"))?;
+    let setting = eval::parse(spec)?;
     let names = files(&setting);
     let mut contents = Vec::new();
     for name in &names {
         contents.push((name.clone(), engine.data(name).await?));
     }
-    let task = Task::build(&setting, 1, &contents, &loaded.tokenizer)?;
+    let (setting, files, tokenizer) = (&setting, &contents[..], &loaded.tokenizer);
+    let task = Task::build(&Source { setting, files, seed: 1, tokenizer })?;
     Ok((task, format!("{}{}", &loaded.view.sha256[..8], &data_hash(&names)[..8])))
 }

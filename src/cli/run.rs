@@ -237,7 +237,7 @@ fn print_beside(view: &RunView) {
 }
 
 fn shown(q: &Quality, e: &Estimate) -> String {
-    match q.unit {
+    match &*q.unit {
         "share" => {
             format!("{:.1} % [{:.1}, {:.1}]", e.value * 100.0, e.low * 100.0, e.high * 100.0)
         }

@@ -1,63 +1,36 @@
-//! Quality and speed, measured on the same items for two models.
+//! Measuring: quality and speed of two models on the same items, cost on paper, sweeps.
+//!
+//! An evaluation is one file and one line in [`EVALUATIONS`].
 
+mod answer;
 mod arm;
+mod cloze;
+mod continuation;
+mod copy;
+mod evaluation;
 mod figures;
 mod generate;
-mod items;
+mod induction;
+mod point;
 pub mod published;
+mod quality;
+mod recall;
+mod score;
+mod source;
 mod speed;
 mod stats;
-mod tasks;
+mod text;
 
 pub use arm::{Arm, Context, filler};
-pub use figures::Score;
+pub use evaluation::{
+    EVALUATIONS, Evaluation, Item, Prior, Task, Work, abouts, evaluation_of, files, no_context,
+    parse,
+};
+pub use figures::{Kind, Metric};
 pub use generate::{Sampling, choose, generate};
-pub use items::Prior;
-pub use speed::{median_interval, speed};
-pub use stats::{Estimate, paired_bootstrap, wilson};
-pub use tasks::{Task, abouts, files, no_context};
-
-use serde::Serialize;
-
-/// One quality metric of a baseline and a compressed model on the same items.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Quality {
-    /// "accuracy", "perplexity", "bits_per_byte", "bits_per_target", "context_benefit", "context_benefit_nats"
-    pub metric: &'static str,
-    pub label: &'static str,
-    /// How it is defined, on which data; one sentence.
-    pub definition: String,
-    /// "share" (0..=1), "" for plain numbers, "bits"
-    pub unit: &'static str,
-    pub higher_is_better: bool,
-    pub baseline: Estimate,
-    pub compressed: Estimate,
-    /// compressed - baseline, paired over items.
-    pub change: Estimate,
-    /// Items scored so far and in all.
-    pub items: usize,
-    pub items_total: usize,
-}
-
-/// Speed of the two, measured in turns in one process.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Speed {
-    pub prompt_tokens: usize,
-    pub decode_tokens: usize,
-    pub baseline: SpeedSide,
-    pub compressed: SpeedSide,
-    /// compressed / baseline, formed in rounds made in turns; median and its 95 % interval.
-    pub prefill_ratio: Estimate,
-    pub decode_ratio: Estimate,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct SpeedSide {
-    pub prefill_tokens_per_s: Estimate,
-    pub decode_tokens_per_s: Estimate,
-    /// Prefill of the prompt and the first token.
-    pub first_token_ms: Estimate,
-}
+pub use point::{Point, PointCost, PointSpeed};
+pub use quality::{Quality, Verdict};
+pub use score::{Score, Sums};
+pub use source::{File, Source};
+pub use speed::{Speed, SpeedSide, median_interval, speed};
+pub use stats::{Estimate, wilson};

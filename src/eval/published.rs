@@ -7,7 +7,7 @@
 //! Without the padding and batches of the original; source: docs/token-reduction.md.
 
 use super::arm::Arm;
-use super::figures::Score;
+use super::score::Score;
 use crate::Result;
 use crate::kernels::rows::copy;
 use crate::models::NoHooks;
@@ -17,7 +17,7 @@ use crate::reduce::Reducer;
 pub const WARNING: &str = "This scorer reduces the answer together with its context and compares its last rows with the answer's tokens, though rows among them may be gone: they slip against their labels, or have been shown them.";
 
 /// An item as the released code scores it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Published {
     pub score: Score,
     /// Share of the true answer's rows that are compared with the right label.

@@ -5,12 +5,35 @@
 //! compilation, cold caches) is dropped. Speeds are shown as the median and the middle half of the rounds; a ratio
 //! is formed within each round and shown as the median with its 95 % bootstrap interval.
 
+use super::Estimate;
 use super::arm::{Arm, Context};
 use super::generate::choose;
-use super::{Estimate, Speed, SpeedSide};
 use crate::order::sort_f64;
 use crate::pace::{Pace, now_ms};
 use crate::{Result, Rng};
+use serde::Serialize;
+
+/// Speed of the two, measured in turns in one process.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Speed {
+    pub prompt_tokens: usize,
+    pub decode_tokens: usize,
+    pub baseline: SpeedSide,
+    pub compressed: SpeedSide,
+    /// compressed / baseline, formed in rounds made in turns; median and its 95 % interval.
+    pub prefill_ratio: Estimate,
+    pub decode_ratio: Estimate,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct SpeedSide {
+    pub prefill_tokens_per_s: Estimate,
+    pub decode_tokens_per_s: Estimate,
+    /// Prefill of the prompt and the first token.
+    pub first_token_ms: Estimate,
+}
 
 /// Least length of one of the two visits to a side in a round.
 const VISIT_MS: f64 = 25.0;

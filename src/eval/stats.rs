@@ -2,16 +2,35 @@
 
 use crate::Rng;
 use crate::order::sort_f64;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// A number with its 95 % interval and the items it rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// A number with its 95 % interval and the items it rests on. What is not finite is null in JSON: absent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Estimate {
+    #[serde(with = "number_or_null")]
+    #[cfg_attr(test, ts(type = "number | null"))]
     pub value: f64,
+    #[serde(with = "number_or_null")]
+    #[cfg_attr(test, ts(type = "number | null"))]
     pub low: f64,
+    #[serde(with = "number_or_null")]
+    #[cfg_attr(test, ts(type = "number | null"))]
     pub high: f64,
     pub n: usize,
+}
+
+/// A number that is not finite has no place in JSON: null stands for it both ways.
+mod number_or_null {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(x: &f64, s: S) -> Result<S::Ok, S::Error> {
+        x.is_finite().then_some(*x).serialize(s)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+        Ok(Option::deserialize(d)?.unwrap_or(f64::NAN))
+    }
 }
 
 /// Normal quantile of a two-sided 95 % interval.
@@ -29,36 +48,41 @@ pub fn wilson(hits: usize, n: usize) -> Estimate {
     Estimate { value: p, low: (centre - spread) / scale, high: (centre + spread) / scale, n }
 }
 
-/// A statistic of weighted items with its percentile bootstrap interval (Efron 1979), 1000 resamples.
+/// Resamples of whole items (Efron 1979), 1000 of them, so that arms stay paired: one draw serves every figure.
 ///
-/// Every item is a row of numbers; `statistic` sees the column sums of a resample. Resampling whole items keeps
-/// baseline and compressed paired. The seed is fixed: equal items give equal intervals.
-pub fn paired_bootstrap<const K: usize>(
-    items: &[[f64; K]],
-    statistic: impl Fn(&[f64; K]) -> f64,
-) -> Estimate {
-    let n = items.len();
-    if n == 0 {
-        return Estimate { value: f64::NAN, low: f64::NAN, high: f64::NAN, n };
+/// The seeds are fixed: equal items give equal intervals.
+pub struct Resamples<T> {
+    n: usize,
+    whole: T,
+    draws: Vec<T>,
+}
+
+impl<T: Default> Resamples<T> {
+    /// `add` puts an item into a total.
+    pub fn new(items: &[T], add: impl Fn(&mut T, &T)) -> Resamples<T> {
+        let n = items.len();
+        let mut whole = T::default();
+        items.iter().for_each(|item| add(&mut whole, item));
+        let draw = |seed: u64| {
+            let mut rng = Rng::new(seed);
+            let mut total = T::default();
+            (0..n).for_each(|_| add(&mut total, &items[rng.below(n)]));
+            total
+        };
+        let draws = if n == 0 { Vec::new() } else { (0..1000).map(draw).collect() };
+        Resamples { n, whole, draws }
     }
-    let sum = |mut pick: Box<dyn FnMut(usize) -> usize>| {
-        let mut total = [0.0; K];
-        for i in 0..n {
-            for (t, x) in total.iter_mut().zip(&items[pick(i)]) {
-                *t += x;
-            }
+
+    /// A statistic of the totals with its percentile interval.
+    pub fn interval(&self, statistic: impl Fn(&T) -> f64) -> Estimate {
+        let n = self.n;
+        if n == 0 {
+            return Estimate { value: f64::NAN, low: f64::NAN, high: f64::NAN, n };
         }
-        total
-    };
-    let value = statistic(&sum(Box::new(|i| i)));
-    let mut draws: Vec<f64> = (0..1000)
-        .map(|draw| {
-            let mut rng = Rng::new(draw);
-            statistic(&sum(Box::new(move |_| rng.below(n))))
-        })
-        .collect();
-    sort_f64(&mut draws);
-    Estimate { value, low: draws[25], high: draws[974], n }
+        let mut draws: Vec<f64> = self.draws.iter().map(&statistic).collect();
+        sort_f64(&mut draws);
+        Estimate { value: statistic(&self.whole), low: draws[25], high: draws[974], n }
+    }
 }
 
 #[cfg(test)]
@@ -80,7 +104,11 @@ mod tests {
     fn a_bootstrap_interval_of_a_mean_is_near_the_normal_one() {
         let mut rng = Rng::new(3);
         let items: Vec<[f64; 2]> = (0..400).map(|_| [f64::from(rng.normal()), 1.0]).collect();
-        let e = paired_bootstrap(&items, |s| s[0] / s[1]);
+        let add = |total: &mut [f64; 2], item: &[f64; 2]| {
+            total[0] += item[0];
+            total[1] += item[1];
+        };
+        let e = Resamples::new(&items, add).interval(|s| s[0] / s[1]);
         let width = 2.0 * Z / 20.0;
         assert!(((e.high - e.low) / width - 1.0).abs() < 0.15, "{e:?}");
         assert!(e.low < e.value && e.value < e.high);

@@ -37,13 +37,13 @@ pub(super) async fn controls(
     pace: &Pace,
 ) -> Result<()> {
     let items = spread(honest.task.len(), evaluation.number("controls") as usize);
-    let method: Vec<Score> = items.iter().map(|&i| honest.scored.compressed[i]).collect();
+    let method: Vec<Score> = items.iter().map(|&i| honest.scored.compressed[i].clone()).collect();
     let knows_filler = honest.arm.filler.is_some();
     for (label, control) in reduce::controls(honest.setting, knows_filler) {
         let arm = Arm { reduction: Some(&control), ..*honest.arm };
         let mut scores = Vec::with_capacity(items.len());
         for &i in &items {
-            scores.push(honest.task.score(&arm, &honest.scored.priors[i], i).await?);
+            scores.push(honest.task.item(i).score(&arm, &honest.scored.priors[i]).await?);
             pace.breathe().await?;
             let text = format!("Control {label}: {} of {} items", scores.len(), items.len());
             run.say_often(&text, Some(scores.len() as f64 / items.len() as f64));
@@ -69,8 +69,8 @@ pub(super) async fn published(
     let (task, n) = (honest.task, honest.task.len());
     let (mut scores, mut in_step) = (Vec::with_capacity(n), 0.0);
     for i in 0..n {
-        let item = task.as_published(honest.arm, &honest.scored.priors[i], i).await?;
-        in_step += item.map_or(1.0, |p| p.in_step) / n as f64;
+        let item = task.item(i).as_published(honest.arm, &honest.scored.priors[i]).await?;
+        in_step += item.as_ref().map_or(1.0, |p| p.in_step) / n as f64;
         scores.extend(item.map(|p| p.score));
         pace.breathe().await?;
         let text = format!("Scored {} of {n} items as published", i + 1);

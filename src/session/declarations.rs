@@ -1,7 +1,7 @@
 //! `www/protocol.d.ts`, made from the types of the protocol, so that the page's scripts are checked against them.
 
 use super::protocol::*;
-use crate::eval::{Estimate, Quality, Speed, SpeedSide};
+use crate::eval::{Estimate, Point, PointCost, PointSpeed, Quality, Speed, SpeedSide, Verdict};
 use crate::method::{About, Knob, KnobKind};
 use crate::prune::MatrixReport;
 use std::fmt::Write;
@@ -47,6 +47,7 @@ fn declarations() -> String {
         RunView,
         Side,
         Quality,
+        Verdict,
         Estimate,
         ControlView,
         PublishedView,
@@ -55,6 +56,9 @@ fn declarations() -> String {
         Cost,
         Decode,
         MatrixReport,
+        Point,
+        PointCost,
+        PointSpeed,
         TraceView,
         TraceToken,
         Fate

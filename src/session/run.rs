@@ -8,7 +8,7 @@ use super::spec::RunSpec;
 use super::{calibration, decode, trace};
 use crate::backend::Device;
 use crate::config::ModelConfig;
-use crate::eval::{Arm, Sampling, Task, files, filler, generate, no_context, speed};
+use crate::eval::{Arm, Sampling, Source, Task, files, filler, generate, no_context, speed};
 use crate::models::{Model, Weights, flops};
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result, prune, reduce};
@@ -124,11 +124,12 @@ async fn build_task(engine: &Engine, spec: &RunSpec, loaded: &Loaded) -> Result<
         let bytes = engine.data(&file).await?;
         contents.push((file, bytes));
     }
-    let task = Task::build(&spec.evaluation, spec.seed, &contents, &loaded.tokenizer)?;
-    match task.is_empty() {
-        true => Err(Error::file(spec.evaluation.about.id, "has no items")),
-        false => Ok(task),
-    }
+    Task::build(&Source {
+        setting: &spec.evaluation,
+        files: &contents,
+        seed: spec.seed,
+        tokenizer: &loaded.tokenizer,
+    })
 }
 
 fn prompt_ids(spec: &RunSpec, loaded: &Loaded) -> Result<Vec<u32>> {
@@ -289,13 +290,13 @@ async fn score(
     let is_pruned = !std::ptr::eq(arms[0].model, arms[1].model);
     let mut scored = Scored::default();
     for i in 0..task.len() {
-        let mut prior = task.prior(arms[0], &none[0], i).await?;
-        scored.baseline.push(task.score(arms[0], &prior, i).await?);
+        let mut prior = task.item(i).prior(arms[0], &none[0]).await?;
+        scored.baseline.push(task.item(i).score(arms[0], &prior).await?);
         pace.breathe().await?;
         if is_pruned {
-            prior = task.prior(arms[1], &none[1], i).await?;
+            prior = task.item(i).prior(arms[1], &none[1]).await?;
         }
-        scored.compressed.push(task.score(arms[1], &prior, i).await?);
+        scored.compressed.push(task.item(i).score(arms[1], &prior).await?);
         scored.priors.push(prior);
         pace.breathe().await?;
         let due = now_ms() - run.last >= SHOW_MS * 4.0;

@@ -74,7 +74,7 @@ impl RunSpec {
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         match name {
             "model" => self.set_model(value)?,
-            "eval" => self.evaluation = parse_eval(value)?,
+            "eval" => self.evaluation = eval::parse(value)?,
             "reduce" => self.reduction = Setting::parse(value, &reduce::abouts())?,
             "prune" => self.pruning = parse_prune(value)?,
             "seed" => self.seed = number(name, value, 0, u64::from(u32::MAX))?,
@@ -260,14 +260,6 @@ fn version(found: Option<String>) -> Result<()> {
 /// At most 40 characters, nothing invisible.
 fn printable(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_graphic()).take(40).collect()
-}
-
-fn parse_eval(value: &str) -> Result<Setting> {
-    let abouts = eval::abouts();
-    Setting::parse(value, &abouts)?.ok_or_else(|| {
-        let ids: Vec<&str> = abouts.iter().map(|a| a.id).collect();
-        Error::input("evaluation", value, format!("one of {}", ids.join(", ")))
-    })
 }
 
 fn parse_prune(value: &str) -> Result<Option<Setting>> {

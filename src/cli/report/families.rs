@@ -2,7 +2,8 @@
 
 use super::Results;
 use super::cases::{CONTROLS, is_task, rows};
-use super::summary::{Comparison, Count, Verdict};
+use super::summary::{Comparison, Count};
+use crate::eval::Verdict;
 use crate::session::bundle::{Entry, INDEX};
 use std::fmt::Write;
 
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn a_method_that_wins_nowhere_is_said_to_beat_no_control() {
         let all: Vec<Comparison> =
-            CONTROLS.into_iter().map(|c| comparison(c, 0.1, Verdict::Open)).collect();
+            CONTROLS.into_iter().map(|c| comparison(c, 0.1, Verdict::NotSignificant)).collect();
         let mut out = String::new();
         utrc(&all.iter().collect::<Vec<_>>(), &mut out);
         assert!(out.contains("UTRC beats no control"), "{out}");
@@ -196,7 +197,8 @@ mod tests {
         let mut all = Vec::new();
         for control in CONTROLS {
             all.push(comparison(control, 0.1, Verdict::Better));
-            let at_20 = if control == CONTROLS[3] { Verdict::Open } else { Verdict::Better };
+            let at_20 =
+                if control == CONTROLS[3] { Verdict::NotSignificant } else { Verdict::Better };
             all.push(comparison(control, 0.2, at_20));
         }
         let entry = Entry::find("lm-mamba2").unwrap();

@@ -3,9 +3,9 @@
 use super::cases::{
     Case, PUBLISHED, Row, Scorer, cuts, evals, is_task, published_eval, rows, with_cut,
 };
-use super::summary::{Comparison, Verdict, comparisons, figure, headline};
+use super::summary::{Comparison, comparisons, figure, headline};
 use super::{Results, families, removal, summary};
-use crate::eval::{Estimate, Quality};
+use crate::eval::{Estimate, Quality, Verdict};
 use crate::session::bundle::{Entry, INDEX};
 use std::fmt::Write;
 
@@ -147,7 +147,7 @@ fn published(results: &Results, is_fast: bool, out: &mut String) {
                 continue;
             };
             let accuracy = |m: &super::Measured| {
-                m.scores.iter().map(|s| s[0]).sum::<f64>() * 100.0 / m.scores.len() as f64
+                m.scores.iter().map(|s| s.sums().right).sum::<f64>() * 100.0 / m.scores.len() as f64
             };
             let _ = writeln!(
                 out,

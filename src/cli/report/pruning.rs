@@ -239,7 +239,7 @@ impl Bench {
         let none = no_context(&self.arm(&self.model))?;
         let mut priors = Vec::with_capacity(self.task.len());
         for i in 0..self.task.len() {
-            priors.push(self.task.prior(&self.arm(&self.model), &none, i).await?);
+            priors.push(self.task.item(i).prior(&self.arm(&self.model), &none).await?);
         }
         self.priors = priors;
         Ok(())
@@ -249,7 +249,7 @@ impl Bench {
         self.find_priors().await?;
         let mut scores = Vec::with_capacity(self.task.len());
         for (i, prior) in self.priors.iter().enumerate() {
-            scores.push(self.task.score(&self.arm(model), prior, i).await?);
+            scores.push(self.task.item(i).score(&self.arm(model), prior).await?);
         }
         Ok(scores)
     }

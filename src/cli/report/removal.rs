@@ -72,7 +72,7 @@ pub fn section(results: &Results, is_fast: bool, out: &mut String) {
                 continue;
             };
             let n = measured.scores.len() as f64;
-            let right: f64 = measured.scores.iter().map(|s| s[0]).sum();
+            let right: f64 = measured.scores.iter().map(|s| s.sums().right).sum();
             let z = distance(right, n, theirs / 100.0);
             all += 1;
             if z.abs() > 2.0 {

@@ -2,19 +2,10 @@
 
 use super::Results;
 use super::cases::{CONTROLS, Case, cuts, evals, is_task, rows, with_cut};
-use crate::eval::Quality;
+use crate::eval::{Quality, Verdict};
 use crate::session::bundle::{Entry, INDEX};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-
-/// One method against one control.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Verdict {
-    Better,
-    Worse,
-    /// The 95 % interval of the paired difference holds 0.
-    Open,
-}
 
 /// The figure that comparisons rest on.
 pub fn headline(eval: &str) -> &'static str {
@@ -30,19 +21,6 @@ pub fn figure(results: &Results, case: &Case, against: &Case, metric: &str) -> O
     let task = results.task(&case.model, &case.eval)?;
     let (base, this) = (results.get(against)?, results.get(case)?);
     task.figures(&base.scores, &this.scores).into_iter().find(|q| q.metric == metric)
-}
-
-/// Whether a change is significant, and to which side.
-pub fn verdict(q: &Quality) -> Verdict {
-    let (low, high) = match q.higher_is_better {
-        true => (q.change.low, q.change.high),
-        false => (-q.change.high, -q.change.low),
-    };
-    match (low > 0.0, high < 0.0) {
-        (true, _) => Verdict::Better,
-        (_, true) => Verdict::Worse,
-        _ => Verdict::Open,
-    }
 }
 
 /// A method beside one control in one cell of the page.
@@ -92,7 +70,7 @@ fn against_controls(
     let of = |control: &'static str| {
         let q = figure(results, &case(spec), &case(control), headline(eval))?;
         let [model, eval, spec] = [&entry.id, eval, spec].map(String::from);
-        Some(Comparison { model, eval, spec, cut, control, verdict: verdict(&q) })
+        Some(Comparison { model, eval, spec, cut, control, verdict: q.verdict })
     };
     CONTROLS.into_iter().filter_map(of).collect()
 }
@@ -125,7 +103,7 @@ impl Count {
         } else if 2 * self.worse > self.all && 20 * self.better <= self.all {
             Verdict::Worse
         } else {
-            Verdict::Open
+            Verdict::NotSignificant
         }
     }
 }
@@ -200,7 +178,7 @@ fn sentence(method: &str, counts: &Counts) -> String {
         names.collect::<Vec<_>>().join(", ")
     };
     let [mostly_better, mostly_worse, undecided] =
-        [Verdict::Better, Verdict::Worse, Verdict::Open].map(named);
+        [Verdict::Better, Verdict::Worse, Verdict::NotSignificant].map(named);
     let mut parts = Vec::new();
     for (text, names) in [
         ("beats in most comparisons, and hardly ever loses to:", mostly_better),
@@ -212,33 +190,4 @@ fn sentence(method: &str, counts: &Counts) -> String {
         }
     }
     format!("- `{method}`: {}.\n", parts.join("; "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::eval::Estimate;
-
-    #[test]
-    fn a_verdict_needs_an_interval_on_one_side_of_zero() {
-        let change = |low: f64, high: f64| Estimate { value: (low + high) / 2.0, low, high, n: 9 };
-        let of = |higher_is_better, change: Estimate| {
-            verdict(&Quality {
-                metric: "accuracy",
-                label: "",
-                definition: String::new(),
-                unit: "",
-                higher_is_better,
-                baseline: change,
-                compressed: change,
-                change,
-                items: 9,
-                items_total: 9,
-            })
-        };
-        assert_eq!(of(true, change(0.1, 0.2)), Verdict::Better);
-        assert_eq!(of(false, change(0.1, 0.2)), Verdict::Worse);
-        assert_eq!(of(false, change(-0.2, -0.1)), Verdict::Better);
-        assert_eq!(of(true, change(-0.1, 0.2)), Verdict::Open);
-    }
 }

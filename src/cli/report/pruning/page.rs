@@ -1,8 +1,7 @@
 //! The page: sentences made from the data, then two tables for every model.
 
 use super::{Column, ORDER, PATTERNS, ROWS, exists};
-use crate::cli::report::summary::{Verdict, verdict};
-use crate::eval::Quality;
+use crate::eval::{Quality, Verdict};
 use std::fmt::Write;
 
 const HEAD: &str = "# Pruning: measured
@@ -106,8 +105,8 @@ fn neighbours(column: &Column, out: &mut String) {
 fn holds(column: &Column, p: usize) -> String {
     let found: Vec<Quality> =
         pairs().into_iter().filter_map(|pair| against(column, pair, p)).collect();
-    let count = |wanted| found.iter().filter(|q| verdict(q) == wanted).count();
-    let (worse, open) = (count(Verdict::Worse), count(Verdict::Open));
+    let count = |wanted| found.iter().filter(|q| q.verdict == wanted).count();
+    let (worse, open) = (count(Verdict::Worse), count(Verdict::NotSignificant));
     match (found.len() < pairs().len(), worse, open) {
         (true, ..) => "-".into(),
         (_, 0, 0) => "holds".into(),
@@ -122,7 +121,7 @@ fn summary(columns: &[Column], out: &mut String) {
         .flat_map(|(c, p)| pairs().into_iter().map(move |pair| (c, p, pair)))
         .filter_map(|(c, p, pair)| Some((c, p, pair, against(c, pair, p)?)))
         .collect();
-    let count = |wanted| of_pairs.iter().filter(|(.., q)| verdict(q) == wanted).count();
+    let count = |wanted| of_pairs.iter().filter(|(.., q)| q.verdict == wanted).count();
     let _ = write!(
         out,
         "\n## Summary\n\nExpected order: {}. Of {} pairs of neighbours {} come out so with an interval that leaves out 0, {} \
@@ -130,13 +129,12 @@ fn summary(columns: &[Column], out: &mut String) {
         ORDER.join(", "),
         of_pairs.len(),
         count(Verdict::Better),
-        count(Verdict::Open),
+        count(Verdict::NotSignificant),
         count(Verdict::Worse)
     );
-    for (c, p, (first, second), q) in
-        of_pairs.iter().filter(|(.., q)| verdict(q) != Verdict::Better)
+    for (c, p, (first, second), q) in of_pairs.iter().filter(|(.., q)| q.verdict != Verdict::Better)
     {
-        let how = match verdict(q) {
+        let how = match q.verdict {
             Verdict::Worse => "is worse than",
             _ => "cannot be told from",
         };
