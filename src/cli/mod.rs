@@ -11,6 +11,7 @@ mod reduce;
 mod report;
 mod run;
 mod score;
+mod sweep;
 
 use crate::Error;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -37,6 +38,8 @@ enum Command {
     Prune(prune::Args),
     /// Measure every method and write a page about it.
     Report(report::Args),
+    /// Measure a grid of settings into a file that can be taken up again; show tables and frontiers of one.
+    Sweep(sweep::Args),
     /// List the methods and evaluations with their settings (the SPEC grammar).
     Methods,
 }
@@ -62,6 +65,7 @@ pub fn main() -> u8 {
             Command::Reduce(args) => reduce::main(args).await,
             Command::Prune(args) => prune::main(args).await,
             Command::Report(args) => report::main(args).await,
+            Command::Sweep(args) => sweep::main(args).await,
             Command::Methods => methods::main(),
         }
     });

@@ -14,10 +14,11 @@ mod summary;
 
 use super::load;
 use crate::backend::Device;
-use crate::eval::{Arm, Prior, Score, Source, Task, files, filler, no_context};
+use crate::eval::compare::published_scores;
+use crate::eval::{Placed, Score, Sheet, Source, Task, files};
 use crate::method::Setting;
 use crate::models::Model;
-use crate::pace::now_ms;
+use crate::pace::{Pace, now_ms};
 use crate::reduce::{abouts, check};
 use crate::session::bundle::{Entry, INDEX, data_hash};
 use crate::session::{Engine, Loaded};
@@ -156,28 +157,6 @@ impl Results {
     }
 }
 
-/// A model on a device, ready to be measured.
-struct Bench {
-    loaded: Rc<Loaded>,
-    device: Device,
-    model: Model,
-    marks: Option<Vec<bool>>,
-    /// Evaluation SPEC -> what the model says of every item without its context; all arms share it.
-    priors: BTreeMap<String, Vec<Prior>>,
-}
-
-impl Bench {
-    fn arm<'a>(&'a self, reduction: Option<&'a Setting>) -> Arm<'a> {
-        Arm {
-            device: &self.device,
-            config: &self.loaded.config,
-            model: &self.model,
-            reduction,
-            filler: self.marks.as_deref(),
-        }
-    }
-}
-
 async fn measure_model(
     engine: &mut Engine,
     entry: &Entry,
@@ -186,77 +165,62 @@ async fn measure_model(
     end: f64,
 ) -> Result<()> {
     let loaded = engine.model(&entry.id).await?;
-    let device = Device::Cpu;
-    let model = Model::load(&device, &loaded.config, &loaded.weights.for_new_device())?;
-    let marks = filler(&loaded.tokenizer);
-    let mut bench = Bench { loaded, device, model, marks, priors: BTreeMap::new() };
+    let (config, tokenizer) = (&loaded.config, &loaded.tokenizer);
+    let weights = loaded.weights.for_new_device();
+    let model = Rc::new(Model::load(&Device::Cpu, config, &weights)?);
+    let placed = Placed::new(&Device::Cpu, config, &weights, tokenizer, model);
     let cases = cases::of_model(entry, is_fast);
     for case in &cases {
         if results.task(&case.model, &case.eval).is_none() {
-            let task = task(engine, &case.eval, &bench.loaded).await?;
+            let task = task(engine, &case.eval, &loaded).await?;
             results.tasks.insert((case.model.clone(), case.eval.clone()), task);
         }
     }
+    // Evaluation SPEC -> what the model says of every item without its context; all arms share it.
+    let mut priors = BTreeMap::new();
     for (i, case) in cases.iter().enumerate() {
         if results.get(case).is_some() {
             continue;
         }
         let setting = Setting::parse(&case.reduce, &abouts())?;
-        if setting.as_ref().is_some_and(|s| check(&bench.loaded.config, s).is_err()) {
+        if setting.as_ref().is_some_and(|s| check(config, s).is_err()) {
             continue;
         }
         if now_ms() > end {
             results.is_complete = false;
             continue;
         }
-        priors(&mut bench, case, results).await?;
         eprint!("{} {:>3} of {} ", entry.id, i + 1, cases.len());
-        measure(&bench, case, setting.as_ref(), results).await?;
+        measure(&placed, case, setting.as_ref(), &mut priors, results).await?;
     }
-    Ok(())
-}
-
-async fn priors(bench: &mut Bench, case: &Case, results: &Results) -> Result<()> {
-    let Some(task) = results.task(&case.model, &case.eval) else { return Ok(()) };
-    if bench.priors.contains_key(&case.eval) {
-        return Ok(());
-    }
-    let arm = bench.arm(None);
-    let none = no_context(&arm)?;
-    let mut list = Vec::with_capacity(task.len());
-    for i in 0..task.len() {
-        list.push(task.item(i).prior(&arm, &none).await?);
-    }
-    bench.priors.insert(case.eval.clone(), list);
     Ok(())
 }
 
 async fn measure(
-    bench: &Bench,
+    placed: &Placed<'_>,
     case: &Case,
     setting: Option<&Setting>,
+    priors: &mut BTreeMap<String, Sheet>,
     results: &mut Results,
 ) -> Result<()> {
     let start = now_ms();
-    let arm = bench.arm(setting);
     let (Some(task), Some(key)) = (results.task(&case.model, &case.eval), results.key(case)) else {
         return Ok(());
     };
-    let mut measured = Measured { scores: Vec::with_capacity(task.len()), aligned: None };
-    let mut aligned = Vec::new();
-    for (i, prior) in bench.priors[&case.eval].iter().enumerate() {
-        match case.scorer {
-            Scorer::Honest => measured.scores.push(task.item(i).score(&arm, prior).await?),
-            Scorer::Published => {
-                let item = task.item(i).as_published(&arm, prior).await?;
-                aligned.extend(item.as_ref().map(|p| p.in_step));
-                measured.scores.extend(item.map(|p| p.score));
-            }
+    let (arm, pace) = (placed.arm(setting), Pace::default());
+    let known = priors.entry(case.eval.clone()).or_insert_with(|| Sheet::of(task));
+    let mut sheet = known.without_scores();
+    let measured = match case.scorer {
+        Scorer::Honest => {
+            let scores = sheet.complete(task, &arm, &pace, &mut |_| {}).await?;
+            Measured { scores, aligned: None }
         }
-    }
-    if !aligned.is_empty() {
-        measured.aligned = Some(aligned.iter().sum::<f64>() / aligned.len() as f64);
-    }
+        Scorer::Published => {
+            let found = published_scores(task, &arm, &mut sheet, &pace, &mut |_| {}).await?;
+            Measured { scores: found.0, aligned: found.1 }
+        }
+    };
+    *known = sheet.without_scores();
     eprintln!("{:>7.1} s  {}", (now_ms() - start) / 1e3, key);
     results.measured.insert(key, measured);
     results.save()

@@ -4,13 +4,17 @@
 
 mod answer;
 mod arm;
+pub mod calibration;
 mod cloze;
+pub mod compare;
 mod continuation;
 mod copy;
+pub mod cost;
 mod evaluation;
 mod figures;
 mod generate;
 mod induction;
+mod placed;
 mod point;
 pub mod published;
 mod quality;
@@ -19,18 +23,22 @@ mod score;
 mod source;
 mod speed;
 mod stats;
+pub mod sweep;
 mod text;
 
 pub use arm::{Arm, Context, filler};
+pub use compare::{Comparison, Sheet};
+pub use cost::{Cost, Decode};
 pub use evaluation::{
     EVALUATIONS, Evaluation, Item, Prior, Task, Work, abouts, evaluation_of, files, no_context,
     parse,
 };
 pub use figures::{Kind, Metric};
 pub use generate::{Sampling, choose, generate};
+pub use placed::{Placed, PrunedModel};
 pub use point::{Point, PointCost, PointSpeed};
 pub use quality::{Quality, Verdict};
 pub use score::{Score, Sums};
-pub use source::{File, Source};
-pub use speed::{Speed, SpeedSide, median_interval, speed};
+pub use source::{File, Source, shuffled};
+pub use speed::{Speed, SpeedSide, median_interval, reading, speed};
 pub use stats::{Estimate, wilson};

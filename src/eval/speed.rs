@@ -97,6 +97,45 @@ pub async fn speed(
     })
 }
 
+/// How long a context takes to read, up to the logits of the next token, in turns: milliseconds of the first arm (median),
+/// and how many times as long it takes as the second.
+///
+/// A round is first, second, second, first, each at least `visit_ms`; one more than `rounds` are made, and the first is
+/// dropped.
+pub async fn reading(
+    arms: &[Arm<'_>; 2],
+    context: &[u32],
+    rounds: usize,
+    visit_ms: f64,
+) -> Result<(f64, Estimate)> {
+    let (mut first, mut ratios) = (Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        let mut ms = [0.0; 2];
+        for side in [0, 1, 1, 0] {
+            ms[side] += read_for(&arms[side], context, visit_ms).await? / 2.0;
+        }
+        if round > 0 {
+            first.push(ms[0]);
+            ratios.push(ms[0] / ms[1]);
+        }
+    }
+    Ok((median_interval(&first).value, median_interval(&ratios)))
+}
+
+/// Milliseconds of one reading, from as many as last `least_ms`.
+async fn read_for(arm: &Arm<'_>, context: &[u32], least_ms: f64) -> Result<f64> {
+    let (start, mut times) = (now_ms(), 0.0);
+    loop {
+        let read = arm.read(context)?;
+        arm.device.read(&arm.next_logits(&read)).await?;
+        times += 1.0;
+        let ms = now_ms() - start;
+        if ms >= least_ms {
+            return Ok(ms / times);
+        }
+    }
+}
+
 /// Prefills, then decodes, each for at least [`VISIT_MS`].
 async fn visit(arm: &Arm<'_>, prompt: &[u32], tokens: usize, round: &mut Round) -> Result<()> {
     let start = now_ms();

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Estimate {
     #[serde(with = "number_or_null")]
-    #[cfg_attr(test, ts(type = "number | null"))]
+    #[cfg_attr(test, ts(type = "number"))]
     pub value: f64,
     #[serde(with = "number_or_null")]
-    #[cfg_attr(test, ts(type = "number | null"))]
+    #[cfg_attr(test, ts(type = "number"))]
     pub low: f64,
     #[serde(with = "number_or_null")]
-    #[cfg_attr(test, ts(type = "number | null"))]
+    #[cfg_attr(test, ts(type = "number"))]
     pub high: f64,
     pub n: usize,
 }

@@ -3,13 +3,12 @@
 use super::bundle::{Entry, INDEX, sha256_hex};
 use super::library::Library;
 use super::open::{CalibrationText, Loaded, open};
-use super::protocol::Decode;
 use super::spec::{Backend, OWN};
 use crate::backend::Device;
-use crate::config::ModelConfig;
+use crate::eval::PrunedModel;
 use crate::models::{Model, NoHooks, Weights};
 use crate::pace::now_ms;
-use crate::prune::{Calibration, MatrixReport};
+use crate::prune::Calibration;
 use crate::{Error, Result};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -47,17 +46,6 @@ pub(super) struct Cache {
     pub weights: Option<Rc<Weights>>,
     /// Input statistics of the baseline on the calibration text.
     pub calibration: Option<Calibration>,
-}
-
-/// The compressed side's model.
-#[derive(Clone)]
-pub(super) struct PrunedModel {
-    pub model: Rc<Model>,
-    /// Another than the baseline's where the model became smaller.
-    pub config: Rc<ModelConfig>,
-    pub report: Vec<MatrixReport>,
-    /// What a decoded token reads; absent without a pruning.
-    pub decode: Option<Decode>,
 }
 
 /// A device and why it was chosen.

@@ -1,10 +1,8 @@
 //! A session: what a person set, what is loaded, what is shown. The page and the command line both sit on it.
 
-mod beside;
 pub mod calibration;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod declarations;
-mod decode;
 mod engine;
 mod fits;
 mod library;
@@ -13,6 +11,7 @@ mod parts;
 pub mod protocol;
 mod run;
 pub mod spec;
+pub mod sweep;
 mod trace;
 
 pub use crate::bundle;

@@ -10,9 +10,9 @@
 //! `www/protocol.d.ts` declares the same for the page's scripts. It is made from the types here by a test, see
 //! `super::declarations`.
 
+pub use crate::eval::{Cost, Decode};
 use crate::eval::{Quality, Speed};
 use crate::method::About;
-use crate::prune::MatrixReport;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -345,39 +345,4 @@ pub enum Fate {
     },
     /// Went at an earlier layer.
     Gone,
-}
-
-/// What the settings save on paper. Counted, not measured; the page says so.
-#[derive(Debug, Clone, PartialEq, Serialize, Default)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Cost {
-    /// Share of the layers' FLOPs saved in a prefill of the context, 0..=1.
-    pub flops_saved_layers: f64,
-    /// The same with the output head of one token and the method's own arithmetic.
-    pub flops_saved_total: f64,
-    /// Context tokens that enter each layer.
-    pub lengths: Vec<usize>,
-    /// Weights of the pruned matrices that are zero or gone, 0..=1.
-    pub sparsity: f64,
-    /// The same among all weights of the model, 0..=1.
-    pub sparsity_of_model: f64,
-    /// One decoded token; absent without a pruning.
-    pub decode: Option<Decode>,
-    /// Per matrix: name, shape, share of zeros asked for and reached, output error.
-    pub matrices: Vec<MatrixReport>,
-}
-
-/// What one decoded token reads and multiplies: linear layers and head. Counted, not measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Default)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Decode {
-    /// Bytes of weights, with every matrix dense and as they are run, in the precision of the device.
-    pub bytes_dense: f64,
-    pub bytes: f64,
-    pub flops_dense: f64,
-    pub flops: f64,
-    /// Matrices that are multiplied without their zeros.
-    pub packed: usize,
-    /// What is packed, and what cannot be faster.
-    pub text: String,
 }

@@ -1,18 +1,19 @@
 //! One run: baseline and compressed on the same text and items, each figure shown as it comes.
 
-use super::beside::{self, Scored};
-use super::engine::{Engine, PrunedModel, short_hash};
+use super::engine::{Engine, short_hash};
 use super::open::{CalibrationText, Loaded};
-use super::protocol::{Cost, RunView, Side, State, Status};
+use super::protocol::{ControlView, PublishedView, RunView, Side, State, Status};
 use super::spec::RunSpec;
-use super::{calibration, decode, trace};
-use crate::backend::Device;
-use crate::config::ModelConfig;
-use crate::eval::{Arm, Sampling, Source, Task, files, filler, generate, no_context, speed};
-use crate::models::{Model, Weights, flops};
+use super::{calibration, trace};
+use crate::eval::calibration::Cut;
+use crate::eval::published::WARNING;
+use crate::eval::{
+    Arm, Comparison, Placed, PrunedModel, Sampling, Source, Task, cost, files, generate, shuffled,
+    speed,
+};
+use crate::method::Setting;
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result, prune, reduce};
-use std::rc::Rc;
 
 /// Longest prompt that is used; the beginning of a longer one is left out.
 const MAX_PROMPT_TOKENS: usize = 2048;
@@ -52,42 +53,37 @@ pub async fn run(
     let device = chosen.device;
     run.view.backend = device.label();
     let (dense, weights) = engine.baseline(&device, &loaded)?;
-    let marks = filler(&loaded.tokenizer);
-    let baseline = Arm {
-        device: &device,
-        config: &loaded.config,
-        model: &dense,
-        reduction: None,
-        filler: marks.as_deref(),
-    };
+    let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense);
+    let baseline = placed.arm(None);
     let prompt = prompt_ids(spec, &loaded)?;
 
     run.say("Writing baseline text", None);
     write(&mut run, &baseline, &prompt, spec, &loaded, pace, false).await?;
     run.view.first_number_ms = Some(now_ms() - start);
 
-    let pruned =
-        pruned_model(engine, spec, &loaded, &device, &dense, &weights, pace, &mut run).await?;
+    let pruned = pruned_model(engine, spec, &loaded, &placed, pace, &mut run).await?;
     let reduction = spec.reduction.as_ref();
-    let compressed = Arm { model: &pruned.model, config: &pruned.config, reduction, ..baseline };
+    let compressed = placed.compressed(&pruned, reduction);
+    let (config, parameters) = (&loaded.config, loaded.view.parameters);
+    let tokens = prompt.len().max(SPEED_PROMPT);
     // Refuses a reduction after layers that pruning has taken.
-    run.view.cost = Some(cost(spec, &loaded, &pruned, prompt.len())?);
+    run.view.cost = Some(cost::on_paper(config, parameters, &pruned, reduction, tokens)?);
     run.say("Writing compressed text", None);
     write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
 
-    let scored = score(&mut run, [&baseline, &compressed], &task, pace).await?;
+    let mut comparison = Comparison::new(&task, [&baseline, &compressed], None);
+    score(&mut run, &mut comparison, spec.seed, pace).await?;
     run.say("Timing both in turns", None);
     let text = speed_text(engine, &loaded, &prompt).await?;
     let measured = speed([&baseline, &compressed], &text, SPEED_DECODE, pace).await?;
     let decode = run.view.cost.as_mut().and_then(|cost| cost.decode.as_mut());
-    decode.into_iter().for_each(|d| decode::judge(d, &measured));
+    decode.into_iter().for_each(|d| d.judge(&measured));
     run.view.speed = Some(measured);
     if let Some(setting) = reduction {
         let layers = compressed.trace(setting, &prompt).await?;
         run.view.trace = trace::view(&prompt, &layers, &loaded.tokenizer);
-        let honest = beside::Honest { task: &task, scored: &scored, arm: &compressed, setting };
-        beside::published(&mut run, &honest, &spec.evaluation, pace).await?;
-        beside::controls(&mut run, &honest, &spec.evaluation, pace).await?;
+        published(&mut run, &comparison, &spec.evaluation, pace).await?;
+        controls(&mut run, &comparison, setting, &spec.evaluation, pace).await?;
     }
     run.view.finished = true;
     run.say("Run complete", Some(1.0));
@@ -95,14 +91,14 @@ pub async fn run(
 }
 
 /// A run that is on, and the one who hears of it.
-pub(super) struct Running<'a, 'b> {
-    pub view: RunView,
+struct Running<'a, 'b> {
+    view: RunView,
     show: &'a mut Show<'b>,
     last: f64,
 }
 
 impl Running<'_, '_> {
-    pub fn say(&mut self, text: &str, progress: Option<f64>) {
+    fn say(&mut self, text: &str, progress: Option<f64>) {
         self.last = now_ms();
         let running = !self.view.finished;
         let state = if running { State::Running } else { State::Complete };
@@ -111,14 +107,14 @@ impl Running<'_, '_> {
     }
 
     /// Says it unless the last picture is too young.
-    pub fn say_often(&mut self, text: &str, progress: Option<f64>) {
+    fn say_often(&mut self, text: &str, progress: Option<f64>) {
         if now_ms() - self.last >= SHOW_MS {
             self.say(text, progress);
         }
     }
 }
 
-async fn build_task(engine: &Engine, spec: &RunSpec, loaded: &Loaded) -> Result<Task> {
+pub(super) async fn build_task(engine: &Engine, spec: &RunSpec, loaded: &Loaded) -> Result<Task> {
     let mut contents = Vec::new();
     for file in files(&spec.evaluation) {
         let bytes = engine.data(&file).await?;
@@ -202,21 +198,16 @@ fn first_difference(a: &Side, b: &Side) -> Option<usize> {
     }
 }
 
-#[allow(clippy::too_many_arguments)] // the parts of one run; a struct of them would be used once
+/// The pruned model that the spec asks for, from the run before where nothing of it has changed.
 async fn pruned_model(
     engine: &mut Engine,
     spec: &RunSpec,
     loaded: &Loaded,
-    device: &Device,
-    dense: &Rc<Model>,
-    weights: &Rc<Weights>,
+    placed: &Placed<'_>,
     pace: &Pace,
     run: &mut Running<'_, '_>,
 ) -> Result<PrunedModel> {
-    let Some(setting) = &spec.pruning else {
-        let config = Rc::new(loaded.config.clone());
-        return Ok(PrunedModel { model: dense.clone(), config, report: Vec::new(), decode: None });
-    };
+    let Some(setting) = &spec.pruning else { return Ok(placed.unpruned()) };
     let calibration = loaded.calibration.name();
     let key = short_hash(&format!("{setting} {} {calibration}", spec.seed));
     if let Some((found, pruned)) = &engine.cache.pruned
@@ -229,92 +220,85 @@ async fn pruned_model(
     let mut progress = |done: usize, all: usize| {
         run.say_often(&format!("Pruning matrix {done} of {all}"), Some(done as f64 / all as f64));
     };
-    let subject = prune::Subject { device, config: &loaded.config, weights, dense };
     let kept = &mut engine.cache.calibration;
-    let pruned = prune::prune(&subject, &sequences, setting, kept, pace, &mut progress).await?;
-    let execution = decode::execution(setting);
-    let dense = weights;
-    let mut weights = dense.with_edits(pruned.edits).executed(execution);
-    let mut config = loaded.config.clone();
-    let is_smaller = pruned.smaller.is_some();
-    if let Some(smaller) = pruned.smaller {
-        weights = weights.with_layers(&smaller.layers);
-        config = smaller.config;
-    }
-    let model = Rc::new(Model::load(device, &config, &weights)?);
-    let sides = [(&loaded.config, &**dense), (&config, &weights)];
-    let mut decode = decode::count(sides, &model, pruned.report.len(), execution, is_smaller);
-    if let Some(warning) = pruned.warning {
-        decode.text = format!("{warning} {}", decode.text);
-    }
-    let (config, report, decode) = (Rc::new(config), pruned.report, Some(decode));
-    let pruned = PrunedModel { model, config, report, decode };
+    let pruned = placed.pruned(setting, &sequences, kept, pace, &mut progress).await?;
     engine.cache.pruned = Some((key, pruned.clone()));
     Ok(pruned)
 }
 
-fn cost(spec: &RunSpec, loaded: &Loaded, pruned: &PrunedModel, prompt: usize) -> Result<Cost> {
-    let n = prompt.max(SPEED_PROMPT);
-    let saved = spec.reduction.as_ref().map(|s| reduce::savings(&pruned.config, s, n));
-    let saved = saved.transpose()?;
-    let matrices = pruned.report.clone();
-    // Of the pruned model by the reduction, and of the dense one by both.
-    let both = |by_reduction: f64, heads: f64| {
-        let [left, all] = [&*pruned.config, &loaded.config].map(|c| prefill(c, n, heads));
-        1.0 - (1.0 - by_reduction) * left / all
-    };
-    Ok(Cost {
-        flops_saved_layers: both(saved.as_ref().map_or(0.0, |s| s.layers), 0.0),
-        flops_saved_total: both(saved.as_ref().map_or(0.0, |s| s.total), 1.0),
-        lengths: saved.map_or_else(|| vec![n; pruned.config.n_layer()], |s| s.lengths),
-        sparsity: prune::sparsity(&matrices),
-        sparsity_of_model: prune::zeros(&matrices).0 / loaded.view.parameters.max(1) as f64,
-        decode: pruned.decode.clone(),
-        matrices,
-    })
-}
-
-/// FLOPs of reading `n` tokens, with the head of so many.
-fn prefill(config: &ModelConfig, n: usize, heads: f64) -> f64 {
-    let f = flops(config);
-    f.layer(n) * config.n_layer() as f64 + heads * f.head_per_token
-}
-
-async fn score(
+/// Scores the items in a seeded order, so that the figures are fair ones while they grow.
+async fn score<'a>(
     run: &mut Running<'_, '_>,
-    arms: [&Arm<'_>; 2],
-    task: &Task,
+    comparison: &mut Comparison<'a>,
+    seed: u64,
     pace: &Pace,
-) -> Result<Scored> {
-    let none = [no_context(arms[0])?, no_context(arms[1])?];
-    let is_pruned = !std::ptr::eq(arms[0].model, arms[1].model);
-    let mut scored = Scored::default();
-    for i in 0..task.len() {
-        let mut prior = task.item(i).prior(arms[0], &none[0]).await?;
-        scored.baseline.push(task.item(i).score(arms[0], &prior).await?);
-        pace.breathe().await?;
-        if is_pruned {
-            prior = task.item(i).prior(arms[1], &none[1]).await?;
-        }
-        scored.compressed.push(task.item(i).score(arms[1], &prior).await?);
-        scored.priors.push(prior);
-        pace.breathe().await?;
+) -> Result<()> {
+    let all = comparison.task.len();
+    let mut hear = |comparison: &Comparison<'a>, done: usize| {
         let due = now_ms() - run.last >= SHOW_MS * 4.0;
-        if due || i + 1 == task.len() {
-            run.view.quality = task.figures(&scored.baseline, &scored.compressed);
-            let done = (i + 1) as f64 / task.len() as f64;
-            run.say(&format!("Scored {} of {} items", i + 1, task.len()), Some(done));
+        if due || done == all {
+            run.view.quality = comparison.figures();
+            let share = done as f64 / all as f64;
+            run.say(&format!("Scored {done} of {all} items"), Some(share));
+        }
+    };
+    comparison.run(&shuffled(all, all, seed), pace, &mut hear).await
+}
+
+/// Scores every control on some of the items; it is told of when it is complete.
+async fn controls(
+    run: &mut Running<'_, '_>,
+    comparison: &Comparison<'_>,
+    setting: &Setting,
+    evaluation: &Setting,
+    pace: &Pace,
+) -> Result<()> {
+    let wanted = evaluation.number("controls") as usize;
+    let knows_filler = comparison.arms[1].filler.is_some();
+    for (label, control) in reduce::controls(setting, knows_filler) {
+        let mut hear = |done: usize, all: usize| {
+            let share = done as f64 / all as f64;
+            run.say_often(&format!("Control {label}: {done} of {all} items"), Some(share));
+        };
+        let quality = comparison.against(&control, wanted, pace, &mut hear).await?;
+        if !quality.is_empty() {
+            run.view.controls.push(ControlView { label, spec: control.to_string(), quality });
         }
     }
-    Ok(scored)
+    Ok(())
+}
+
+/// Scores the items again as the released code does, where the evaluation asks for it.
+async fn published(
+    run: &mut Running<'_, '_>,
+    comparison: &Comparison<'_>,
+    evaluation: &Setting,
+    pace: &Pace,
+) -> Result<()> {
+    if !evaluation.knobs().any(|(id, value)| id == "published" && value.is("on")) {
+        return Ok(());
+    }
+    let mut hear = |done: usize, all: usize| {
+        let share = done as f64 / all as f64;
+        run.say_often(&format!("Scored {done} of {all} items as published"), Some(share));
+    };
+    let found = comparison.as_published(pace, &mut hear).await?;
+    let (in_step, quality) = (found.in_step, found.quality);
+    run.view.published = Some(PublishedView { warning: WARNING, in_step, quality });
+    Ok(())
 }
 
 /// The prompt, or, where it is short, held-out text of 512 tokens.
-async fn speed_text(engine: &Engine, loaded: &Loaded, prompt: &[u32]) -> Result<Vec<u32>> {
+pub(super) async fn speed_text(
+    engine: &Engine,
+    loaded: &Loaded,
+    prompt: &[u32],
+) -> Result<Vec<u32>> {
     if prompt.len() >= SPEED_PROMPT {
         return Ok(prompt.to_vec());
     }
-    if matches!(&loaded.calibration, CalibrationText::Bundled(f) if calibration::is_lines(f)) {
+    if matches!(&loaded.calibration, CalibrationText::Bundled(f) if calibration::cut(f) == Cut::Lines)
+    {
         // Their vocabulary has no prose: the prompt again and again.
         return Ok(prompt.iter().copied().cycle().take(SPEED_PROMPT).collect());
     }

@@ -7,11 +7,11 @@ mod page;
 use super::{Args, cache, task};
 use crate::backend::Device;
 use crate::cli::load;
-use crate::eval::{Arm, Prior, Quality, Score, Task, no_context};
+use crate::eval::{Placed, PrunedModel, Quality, Score, Sheet, Task};
 use crate::method::Setting;
 use crate::models::Model;
 use crate::pace::{Pace, now_ms};
-use crate::prune::{Calibration, Subject, abouts, check_setting, prune};
+use crate::prune::{Calibration, abouts, check_setting};
 use crate::session::bundle::{INDEX, data_hash};
 use crate::session::{CalibrationText, Engine, Loaded, calibration};
 use crate::{Error, Result};
@@ -171,11 +171,12 @@ impl Store {
 }
 
 /// A model on the CPU with its items.
-struct Bench {
-    loaded: Rc<Loaded>,
-    model: Rc<Model>,
-    task: Task,
-    priors: Vec<Prior>,
+struct Bench<'a> {
+    loaded: &'a Loaded,
+    placed: Placed<'a>,
+    task: &'a Task,
+    /// What the dense model says of every item without its context; every model is measured against that.
+    priors: Option<Sheet>,
     kept: Option<Calibration>,
 }
 
@@ -191,8 +192,10 @@ async fn measure(
     let (task, hash) = task(engine, &eval, &loaded).await?;
     let text = calibration_hash(&loaded);
     let key = |spec: &str| format!("{hash}{text} {name} {eval} {spec}");
-    let model = Rc::new(Model::load(&Device::Cpu, &loaded.config, &loaded.weights)?);
-    let mut bench = Bench { loaded, model, task, priors: Vec::new(), kept: None };
+    let (config, weights, tokenizer) = (&loaded.config, &loaded.weights, &loaded.tokenizer);
+    let model = Rc::new(Model::load(&Device::Cpu, config, weights)?);
+    let placed = Placed::new(&Device::Cpu, config, weights, tokenizer, model);
+    let mut bench = Bench { loaded: &loaded, placed, task: &task, priors: None, kept: None };
     let Some(dense) = store.cell(key("off"), async || bench.dense().await).await? else {
         return Ok(None);
     };
@@ -205,10 +208,10 @@ async fn measure(
             cells.extend(cell.map(|cell| ((r, p), cell)));
         }
     }
-    let view = &bench.loaded.view;
+    let view = &loaded.view;
     let label = format!("{} (`{name}`)", view.label);
     let sha256 = view.sha256.clone();
-    Ok(Some(Column { label, sha256, evaluation: eval, task: bench.task, dense, cells }))
+    Ok(Some(Column { label, sha256, evaluation: eval, task, dense, cells }))
 }
 
 fn setting(spec: &str) -> Result<Setting> {
@@ -225,58 +228,36 @@ fn calibration_hash(loaded: &Loaded) -> String {
     hash[..8].into()
 }
 
-impl Bench {
-    fn arm<'a>(&'a self, model: &'a Model) -> Arm<'a> {
-        let config = &self.loaded.config;
-        Arm { device: &Device::Cpu, config, model, reduction: None, filler: None }
-    }
-
-    /// Once, before the first model is scored.
-    async fn find_priors(&mut self) -> Result<()> {
-        if !self.priors.is_empty() {
-            return Ok(());
-        }
-        let none = no_context(&self.arm(&self.model))?;
-        let mut priors = Vec::with_capacity(self.task.len());
-        for i in 0..self.task.len() {
-            priors.push(self.task.item(i).prior(&self.arm(&self.model), &none).await?);
-        }
-        self.priors = priors;
-        Ok(())
-    }
-
-    async fn scores(&mut self, model: &Model) -> Result<Vec<Score>> {
-        self.find_priors().await?;
-        let mut scores = Vec::with_capacity(self.task.len());
-        for (i, prior) in self.priors.iter().enumerate() {
-            scores.push(self.task.item(i).score(&self.arm(model), prior).await?);
-        }
-        Ok(scores)
+impl Bench<'_> {
+    async fn scores_of(&mut self, model: &PrunedModel) -> Result<Vec<Score>> {
+        let pace = Pace::default();
+        let mut sheet = match &self.priors {
+            Some(priors) => priors.without_scores(),
+            None => {
+                let mut dense = Sheet::of(self.task);
+                dense.find_priors(self.task, &self.placed.arm(None), &pace).await?;
+                self.priors.insert(dense).clone()
+            }
+        };
+        let arm = self.placed.compressed(model, None);
+        sheet.complete(self.task, &arm, &pace, &mut |_| {}).await
     }
 
     async fn dense(&mut self) -> Result<Cell> {
-        let model = self.model.clone();
-        let scores = self.scores(&model).await?;
+        let model = self.placed.unpruned();
+        let scores = self.scores_of(&model).await?;
         Ok(Cell { scores, held_out_error: None, retries: 0 })
     }
 
     async fn pruned(&mut self, engine: &Engine, setting: &Setting) -> Result<Cell> {
-        let loaded = self.loaded.clone();
-        let (config, weights) = (&loaded.config, &loaded.weights);
-        let sequences = calibration::sequences(engine, &loaded, setting).await?;
-        let subject = Subject { device: &Device::Cpu, config, weights, dense: &self.model };
-        let (kept, pace) = (&mut self.kept, Pace::default());
-        let pruned = prune(&subject, &sequences, setting, kept, &pace, &mut |_, _| {}).await?;
-        let model = Model::load(&Device::Cpu, config, &weights.with_edits(pruned.edits))?;
-        let report = &pruned.report;
-        let size = |m: &crate::prune::MatrixReport| (m.rows * m.cols) as f64;
-        let all: f64 = report.iter().map(size).sum();
-        let errors: Option<f64> =
-            report.iter().map(|m| m.held_out_error.map(|e| e * size(m) / all)).sum();
+        let sequences = calibration::sequences(engine, self.loaded, setting).await?;
+        let pace = Pace::default();
+        let (kept, hear) = (&mut self.kept, &mut |_, _| {});
+        let pruned = self.placed.pruned(setting, &sequences, kept, &pace, hear).await?;
         Ok(Cell {
-            scores: self.scores(&model).await?,
-            held_out_error: errors,
-            retries: report.iter().map(|m| m.retries).sum(),
+            scores: self.scores_of(&pruned).await?,
+            held_out_error: pruned.held_out_error(),
+            retries: pruned.report.iter().map(|m| m.retries).sum(),
         })
     }
 }

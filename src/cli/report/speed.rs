@@ -8,7 +8,7 @@
 use super::cases::{is_task, with_cut};
 use super::{Args, load};
 use crate::backend::Device;
-use crate::eval::{Arm, Estimate, median_interval};
+use crate::eval::{Estimate, Placed, median_interval, reading};
 use crate::method::Setting;
 use crate::models::Model;
 use crate::pace::now_ms;
@@ -18,6 +18,7 @@ use crate::session::spec::Backend;
 use crate::session::{Engine, Loaded};
 use crate::{Error, Result};
 use std::fmt::Write;
+use std::rc::Rc;
 
 const METHODS: [&str; 3] = ["utrc", "evit", "tome"];
 const CUTS: [f64; 2] = [0.2, 0.3];
@@ -106,7 +107,9 @@ async fn of_model(
     contexts: &[usize],
     rounds: usize,
 ) -> Result<Vec<Row>> {
-    let model = Model::load(device, &loaded.config, &loaded.weights.for_new_device())?;
+    let weights = loaded.weights.for_new_device();
+    let model = Rc::new(Model::load(device, &loaded.config, &weights)?);
+    let placed = Placed::new(device, &loaded.config, &weights, &loaded.tokenizer, model);
     let bytes = engine.data(TEXT).await?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Error::file(TEXT, "is not UTF-8 text"))?;
     let ids = loaded.tokenizer.encode(text)?;
@@ -118,15 +121,8 @@ async fn of_model(
                 let spec = with_cut(method, cut);
                 let Some(setting) = Setting::parse(&spec, &abouts())? else { continue };
                 check(&loaded.config, &setting)?;
-                let arm = |reduction| Arm {
-                    device,
-                    config: &loaded.config,
-                    model: &model,
-                    reduction,
-                    filler: None,
-                };
-                let arms = [arm(None), arm(Some(&setting))];
-                let (dense_ms, ratio) = measure(&arms, context, rounds).await?;
+                let arms = [placed.arm(None), placed.arm(Some(&setting))];
+                let (dense_ms, ratio) = reading(&arms, context, rounds, VISIT_MS).await?;
                 let saved = savings(&loaded.config, &setting, tokens)?;
                 let row = Row {
                     model: entry.id.clone(),
@@ -146,36 +142,6 @@ async fn of_model(
         }
     }
     Ok(rows)
-}
-
-/// Milliseconds of the dense side (median), and how many times as long it takes as the reduced one.
-async fn measure(arms: &[Arm<'_>; 2], context: &[u32], rounds: usize) -> Result<(f64, Estimate)> {
-    let (mut dense, mut ratios) = (Vec::new(), Vec::new());
-    for round in 0..=rounds {
-        let mut ms = [0.0; 2];
-        for side in [0, 1, 1, 0] {
-            ms[side] += visit(&arms[side], context).await? / 2.0;
-        }
-        if round > 0 {
-            dense.push(ms[0]);
-            ratios.push(ms[0] / ms[1]);
-        }
-    }
-    Ok((median_interval(&dense).value, median_interval(&ratios)))
-}
-
-/// Milliseconds of one reading, from as many as last [`VISIT_MS`].
-async fn visit(arm: &Arm<'_>, context: &[u32]) -> Result<f64> {
-    let (start, mut times) = (now_ms(), 0.0);
-    loop {
-        let read = arm.read(context)?;
-        arm.device.read(&arm.next_logits(&read)).await?;
-        times += 1.0;
-        let ms = now_ms() - start;
-        if ms >= VISIT_MS {
-            return Ok(ms / times);
-        }
-    }
 }
 
 const HEAD: &str = "# Speed of token reduction: measured

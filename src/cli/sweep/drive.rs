@@ -1,0 +1,195 @@
+//! The driver of a sweep: hands cells to worker processes and writes what comes back.
+//!
+//! A worker that dies takes nothing with it: its cell goes to another one, once. The driver itself may be killed at any
+//! moment: what was finished is on the disk.
+
+use super::grid::{self, File};
+use super::points::Points;
+use super::worker::Answer;
+use crate::cli::{BackendArg, load};
+use crate::eval::sweep::Cell;
+use crate::{Error, Result};
+use clap::ValueEnum;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
+
+/// How often a cell is tried whose worker dies.
+const TRIES: usize = 2;
+
+/// What the threads share.
+struct Sweep<'a> {
+    cells: &'a [Cell],
+    waiting: VecDeque<usize>,
+    points: Points,
+    tries: BTreeMap<usize, usize>,
+    failed: Vec<String>,
+    done: usize,
+    wanted: usize,
+    start: Instant,
+}
+
+/// How a worker is started.
+struct Start<'a> {
+    grid: &'a Path,
+    backend: String,
+}
+
+pub async fn main(
+    path: &Path,
+    file: &File,
+    out: &Path,
+    jobs: usize,
+    backend: BackendArg,
+) -> Result<()> {
+    let cells = file.grid.cells();
+    let points = Points::open(out)?;
+    let mut waiting = VecDeque::new();
+    let hashes = hashes(&file.grid.models).await?;
+    for (i, cell) in cells.iter().enumerate() {
+        if !points.keys.contains(&cell.key(&hashes[&cell.model])) {
+            waiting.push_back(i);
+        }
+    }
+    let (all, wanted) = (cells.len(), waiting.len());
+    eprintln!("whittle: {all} cells, {} of them measured already", all - wanted);
+    let sweep = Mutex::new(Sweep {
+        cells: &cells,
+        waiting,
+        points,
+        tries: BTreeMap::new(),
+        failed: Vec::new(),
+        done: 0,
+        wanted,
+        start: Instant::now(),
+    });
+    let name = backend.to_possible_value().map_or("cpu".into(), |v| v.get_name().to_string());
+    let start = Start { grid: path, backend: name };
+    let ended: Vec<Result<()>> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..jobs.min(wanted)).map(|_| scope.spawn(|| serve(&sweep, &start))).collect();
+        threads
+            .into_iter()
+            .map(|t| t.join().expect("a thread of the driver does not panic"))
+            .collect()
+    });
+    ended.into_iter().collect::<Result<()>>()?;
+    let sweep = locked(&sweep);
+    sweep.failed.iter().for_each(|why| eprintln!("whittle: not measured: {why}"));
+    eprintln!("whittle: {} cells measured, {} not", sweep.done, sweep.failed.len());
+    match sweep.failed.len() {
+        0 => Ok(()),
+        n => {
+            Err(Error::file(out.display().to_string(), format!("{n} cells could not be measured")))
+        }
+    }
+}
+
+/// sha256 of the weights of every model, by the name in the grid.
+async fn hashes(models: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut engine = load::engine();
+    let mut hashes = BTreeMap::new();
+    for name in models {
+        let hash = match crate::bundle::Entry::find(name) {
+            Ok(entry) if !Path::new(name).is_dir() => entry.sha256().to_string(),
+            _ => load::model(&mut engine, name).await?.1.view.sha256.clone(),
+        };
+        hashes.insert(name.clone(), hash);
+    }
+    Ok(hashes)
+}
+
+fn locked<'a, 'b>(sweep: &'a Mutex<Sweep<'b>>) -> MutexGuard<'a, Sweep<'b>> {
+    sweep.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// One worker after the other until nothing waits.
+fn serve(sweep: &Mutex<Sweep<'_>>, start: &Start<'_>) -> Result<()> {
+    loop {
+        let mut worker = start.worker()?;
+        let ended = feed(sweep, &mut worker)?;
+        let _ = worker.kill(); // it has ended, or is of no use
+        let _ = worker.wait();
+        match ended {
+            Ended::NothingWaits => return Ok(()),
+            Ended::Died(cell) => locked(sweep).died(cell),
+        }
+    }
+}
+
+enum Ended {
+    NothingWaits,
+    /// The worker died over this cell.
+    Died(usize),
+}
+
+fn feed(sweep: &Mutex<Sweep<'_>>, worker: &mut Child) -> Result<Ended> {
+    let (Some(mut to), Some(from)) = (worker.stdin.take(), worker.stdout.take()) else {
+        return Err(Error::input("worker", "no pipes", "standard input and output"));
+    };
+    let mut answers = BufReader::new(from).lines();
+    loop {
+        let Some(cell) = locked(sweep).waiting.pop_front() else { return Ok(Ended::NothingWaits) };
+        if writeln!(to, "{cell}").and_then(|()| to.flush()).is_err() {
+            return Ok(Ended::Died(cell));
+        }
+        let Some(Ok(line)) = answers.next() else { return Ok(Ended::Died(cell)) };
+        match serde_json::from_str(&line) {
+            Ok(Answer::Point(point)) => {
+                let mut sweep = locked(sweep);
+                sweep.points.add(&point)?;
+                sweep.done += 1;
+                sweep.tell();
+            }
+            Ok(Answer::Error(why)) => locked(sweep).fail(cell, &why),
+            Err(_) => return Ok(Ended::Died(cell)),
+        }
+    }
+}
+
+impl Start<'_> {
+    fn worker(&self) -> Result<Child> {
+        let failed = |e: std::io::Error| Error::file("a worker", format!("did not start ({e})"));
+        let program = std::env::current_exe().map_err(failed)?;
+        let mut command = Command::new(program);
+        command.arg("sweep").arg(self.grid).args(["--worker", "--backend", &self.backend]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)
+    }
+}
+
+impl Sweep<'_> {
+    fn fail(&mut self, cell: usize, why: &str) {
+        self.failed.push(format!("{} ({why})", grid::name(&self.cells[cell])));
+    }
+
+    fn died(&mut self, cell: usize) {
+        let tries = self.tries.entry(cell).or_insert(0);
+        *tries += 1;
+        match *tries < TRIES {
+            true => self.waiting.push_front(cell),
+            false => self.fail(cell, "its worker died"),
+        }
+    }
+
+    /// Progress and time left.
+    fn tell(&self) {
+        let seconds = self.start.elapsed().as_secs_f64();
+        let left = seconds / self.done as f64 * (self.wanted - self.done) as f64;
+        let text = format!("{} of {} cells, about {} left", self.done, self.wanted, time(left));
+        match std::io::stderr().is_terminal() {
+            true => eprint!("\r\x1b[K{text}"),
+            false => eprintln!("{text}"),
+        }
+    }
+}
+
+fn time(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}

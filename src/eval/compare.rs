@@ -1,0 +1,238 @@
+//! Two arms on the same items: what each of them scores, and what stands beside their figures.
+//!
+//! Nothing is measured twice: what an arm scored lies on its [`Sheet`], which can be kept and passed in again. Items can
+//! be scored in any order; figures are formed from those that both arms have, in the order of the data.
+
+use super::arm::{Arm, Context};
+use super::evaluation::{Prior, Task, no_context};
+use super::quality::Quality;
+use super::score::Score;
+use crate::Result;
+use crate::method::Setting;
+use crate::pace::Pace;
+
+/// What was measured of one arm on the items of a task so far.
+#[derive(Debug, Clone, Default)]
+pub struct Sheet {
+    /// Of the arm's model, item by item.
+    priors: Vec<Option<Prior>>,
+    scores: Vec<Option<Score>>,
+}
+
+impl Sheet {
+    pub fn of(task: &Task) -> Sheet {
+        Sheet { priors: vec![None; task.len()], scores: vec![None; task.len()] }
+    }
+
+    pub fn score(&self, i: usize) -> Option<&Score> {
+        self.scores.get(i)?.as_ref()
+    }
+
+    /// A sheet for another arm of the same model: what it says of items without their contexts stays.
+    pub fn without_scores(&self) -> Sheet {
+        Sheet { priors: self.priors.clone(), scores: vec![None; self.scores.len()] }
+    }
+
+    /// What the model says of item `i` without its context.
+    async fn prior(
+        &mut self,
+        task: &Task,
+        arm: &Arm<'_>,
+        none: &Context,
+        i: usize,
+    ) -> Result<&[f64]> {
+        if self.priors[i].is_none() {
+            self.priors[i] = Some(task.item(i).prior(arm, none).await?);
+        }
+        Ok(self.priors[i].as_deref().unwrap_or_default())
+    }
+
+    /// Scores item `i` unless it is there.
+    pub async fn fill(
+        &mut self,
+        task: &Task,
+        arm: &Arm<'_>,
+        none: &Context,
+        i: usize,
+    ) -> Result<()> {
+        if self.scores[i].is_some() {
+            return Ok(());
+        }
+        let prior = self.prior(task, arm, none, i).await?;
+        let score = task.item(i).score(arm, prior).await?;
+        self.scores[i] = Some(score);
+        Ok(())
+    }
+
+    /// Asks the arm's model of every item without its context.
+    pub async fn find_priors(&mut self, task: &Task, arm: &Arm<'_>, pace: &Pace) -> Result<()> {
+        let none = no_context(arm)?;
+        for i in 0..task.len() {
+            self.prior(task, arm, &none, i).await?;
+            pace.breathe().await?;
+        }
+        Ok(())
+    }
+
+    /// Scores every item that is not there yet. `hear` is told how many are done.
+    pub async fn complete(
+        &mut self,
+        task: &Task,
+        arm: &Arm<'_>,
+        pace: &Pace,
+        hear: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Score>> {
+        let none = no_context(arm)?;
+        for i in 0..task.len() {
+            self.fill(task, arm, &none, i).await?;
+            pace.breathe().await?;
+            hear(i + 1);
+        }
+        Ok(self.scores.iter().flatten().cloned().collect())
+    }
+}
+
+/// Baseline and compressed on the items of a task.
+pub struct Comparison<'a> {
+    pub task: &'a Task,
+    pub arms: [&'a Arm<'a>; 2],
+    pub sheets: [Sheet; 2],
+}
+
+impl<'a> Comparison<'a> {
+    /// `baseline` is what is known of the baseline on these items: nothing, or the sheet of an earlier comparison.
+    pub fn new(task: &'a Task, arms: [&'a Arm<'a>; 2], baseline: Option<Sheet>) -> Comparison<'a> {
+        let baseline = baseline.filter(|s| s.scores.len() == task.len());
+        let sheets = [baseline.unwrap_or_else(|| Sheet::of(task)), Sheet::of(task)];
+        Comparison { task, arms, sheets }
+    }
+
+    /// Scores the items in this order, both arms of one before the next. `hear` is told how many are done.
+    ///
+    /// Errors: cancelled, the GPU failed, or a figure that is no number.
+    pub async fn run(
+        &mut self,
+        order: &[usize],
+        pace: &Pace,
+        hear: &mut dyn FnMut(&Comparison<'a>, usize),
+    ) -> Result<()> {
+        let none = [no_context(self.arms[0])?, no_context(self.arms[1])?];
+        let shares_model = std::ptr::eq(self.arms[0].model, self.arms[1].model);
+        for (done, &i) in order.iter().enumerate() {
+            for side in [0, 1] {
+                if side == 1 && shares_model {
+                    self.sheets[1].priors[i] = self.sheets[0].priors[i].clone();
+                }
+                self.sheets[side].fill(self.task, self.arms[side], &none[side], i).await?;
+                pace.breathe().await?;
+            }
+            hear(self, done + 1);
+        }
+        Ok(())
+    }
+
+    /// Places of the items that both arms have scored.
+    pub fn scored(&self) -> Vec<usize> {
+        let both = |i: &usize| self.sheets.iter().all(|sheet| sheet.score(*i).is_some());
+        (0..self.task.len()).filter(both).collect()
+    }
+
+    /// The scores of one side on some items.
+    pub fn scores(&self, side: usize, items: &[usize]) -> Vec<Score> {
+        items.iter().filter_map(|&i| self.sheets[side].score(i).cloned()).collect()
+    }
+
+    /// The figures of the items that both arms have.
+    pub fn figures(&self) -> Vec<Quality> {
+        let items = self.scored();
+        self.task.figures(&self.scores(0, &items), &self.scores(1, &items))
+    }
+
+    /// The compressed arm against its model under another reduction, on `wanted` items spread evenly over the task: the
+    /// difference of the two. Empty without items.
+    pub async fn against(
+        &self,
+        control: &Setting,
+        wanted: usize,
+        pace: &Pace,
+        hear: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<Quality>> {
+        let items = spread(self.task.len(), wanted);
+        let arm = Arm { reduction: Some(control), ..*self.arms[1] };
+        let none = no_context(&arm)?;
+        let mut sheet = self.sheets[1].without_scores();
+        for (done, &i) in items.iter().enumerate() {
+            sheet.fill(self.task, &arm, &none, i).await?;
+            pace.breathe().await?;
+            hear(done + 1, items.len());
+        }
+        let theirs: Vec<Score> = items.iter().filter_map(|&i| sheet.score(i).cloned()).collect();
+        Ok(match items.is_empty() {
+            true => Vec::new(),
+            false => self.task.difference(&theirs, &self.scores(1, &items)),
+        })
+    }
+
+    /// What the released code's scorer says of the compressed arm, beside the honest figures; see [`super::published`].
+    pub async fn as_published(
+        &self,
+        pace: &Pace,
+        hear: &mut dyn FnMut(usize, usize),
+    ) -> Result<AsPublished> {
+        let items: Vec<usize> = (0..self.task.len()).collect();
+        let mut sheet = self.sheets[1].without_scores();
+        let mut hear = |done: usize| hear(done, items.len());
+        let (scores, in_step) =
+            published_scores(self.task, self.arms[1], &mut sheet, pace, &mut hear).await?;
+        let quality = self.task.difference(&self.scores(1, &items), &scores);
+        Ok(AsPublished { in_step: in_step.unwrap_or(1.0), quality })
+    }
+}
+
+/// Figures of the released code's scorer.
+pub struct AsPublished {
+    /// Share of the scored rows that are compared with the right label.
+    pub in_step: f64,
+    /// `baseline` is the honest figure of the compressed arm, `compressed` the published one.
+    pub quality: Vec<Quality>,
+}
+
+/// Scores every item as the released code does, and the mean share of rows in step; `sheet` holds the model's priors.
+pub async fn published_scores(
+    task: &Task,
+    arm: &Arm<'_>,
+    sheet: &mut Sheet,
+    pace: &Pace,
+    hear: &mut dyn FnMut(usize),
+) -> Result<(Vec<Score>, Option<f64>)> {
+    let none = no_context(arm)?;
+    let (mut scores, mut in_step) = (Vec::with_capacity(task.len()), Vec::new());
+    for i in 0..task.len() {
+        let prior = sheet.prior(task, arm, &none, i).await?;
+        let item = task.item(i).as_published(arm, prior).await?;
+        in_step.extend(item.as_ref().map(|p| p.in_step));
+        scores.extend(item.map(|p| p.score));
+        pace.breathe().await?;
+        hear(i + 1);
+    }
+    let mean = in_step.iter().sum::<f64>() / in_step.len() as f64;
+    Ok((scores, Some(mean).filter(|m| m.is_finite())))
+}
+
+/// At most `wanted` of `n` places, evenly spread.
+fn spread(n: usize, wanted: usize) -> Vec<usize> {
+    let m = wanted.min(n);
+    (0..m).map(|i| i * n / m).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_for_controls_are_spread_and_never_repeated() {
+        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
+        assert_eq!(spread(3, 50), [0, 1, 2]);
+        assert!(spread(10, 0).is_empty() && spread(0, 5).is_empty());
+    }
+}

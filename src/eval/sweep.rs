@@ -1,0 +1,215 @@
+//! A grid of settings, measured cell by cell; each cell becomes one [`Point`].
+//!
+//! Cells of one model share what need not be measured twice: the baseline's scores, the pruned model, the calibration.
+
+use super::compare::{Comparison, Sheet};
+use super::cost;
+use super::evaluation::Task;
+use super::placed::{Placed, PrunedModel};
+use super::point::{Point, PointCost, PointSpeed};
+use super::source::shuffled;
+use super::speed::speed;
+use crate::Result;
+use crate::method::Setting;
+use crate::pace::{Pace, now_ms};
+use crate::prune::Calibration;
+use std::collections::BTreeMap;
+
+/// Lists of settings; every combination is a cell.
+#[derive(Debug, Clone, Default)]
+pub struct Grid {
+    /// Ids, or whatever else the caller opens a model by.
+    pub models: Vec<String>,
+    pub evaluations: Vec<Setting>,
+    pub reductions: Vec<Option<Setting>>,
+    pub prunings: Vec<Option<Setting>>,
+    pub seeds: Vec<u64>,
+}
+
+/// One combination.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    pub model: String,
+    pub evaluation: Setting,
+    pub reduction: Option<Setting>,
+    pub pruning: Option<Setting>,
+    pub seed: u64,
+}
+
+impl Grid {
+    /// All cells, in an order in which neighbours share the most: by model, pruning, evaluation, seed, reduction.
+    pub fn cells(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for model in &self.models {
+            for pruning in &self.prunings {
+                for evaluation in &self.evaluations {
+                    for &seed in &self.seeds {
+                        cells.extend(self.reductions.iter().map(|reduction| Cell {
+                            model: model.clone(),
+                            evaluation: evaluation.clone(),
+                            reduction: reduction.clone(),
+                            pruning: pruning.clone(),
+                            seed,
+                        }));
+                    }
+                }
+            }
+        }
+        cells
+    }
+}
+
+impl Cell {
+    /// The point's key; `sha256` is that of the model's weights.
+    pub fn key(&self, sha256: &str) -> String {
+        let (reduce, prune) = (spec(&self.reduction), spec(&self.pruning));
+        Point::key_of(sha256, &self.evaluation.to_string(), self.seed, &reduce, &prune, "")
+    }
+}
+
+/// The SPEC of a setting, or "off".
+pub fn spec(setting: &Option<Setting>) -> String {
+    setting.as_ref().map_or_else(|| "off".into(), Setting::to_string)
+}
+
+/// What cells of one model on one device share.
+#[derive(Default)]
+pub struct Shared {
+    /// By evaluation and seed.
+    baselines: BTreeMap<String, Sheet>,
+    /// The newest pruning and what came of it.
+    pruned: Option<(String, PrunedModel)>,
+    calibration: Option<Calibration>,
+}
+
+/// A model, its items, and what else a cell is measured on.
+pub struct Ground<'a> {
+    pub placed: &'a Placed<'a>,
+    pub task: &'a Task,
+    /// The link that gives the cell's settings back.
+    pub fragment: String,
+    /// id@hash
+    pub model: String,
+    pub sha256: &'a str,
+    /// Size of the weights file.
+    pub file_bytes: u64,
+    /// What a pruning calibrates on; empty where nothing is pruned.
+    pub sequences: Vec<Vec<u32>>,
+    /// The text whose reading is timed, and tokens decoded after it; absent where nothing is.
+    pub timed: Option<(Vec<u32>, usize)>,
+}
+
+impl Shared {
+    /// Measures a cell. `hear` is told how many of how many items are done.
+    ///
+    /// Errors: cancelled, a method that cannot run on the model, a figure that is no number, the GPU failed.
+    pub async fn measure(
+        &mut self,
+        cell: &Cell,
+        ground: &Ground<'_>,
+        pace: &Pace,
+        hear: &mut dyn FnMut(usize, usize),
+    ) -> Result<Point> {
+        let start = now_ms();
+        let (placed, task) = (ground.placed, ground.task);
+        let pruned = self.pruned(cell, ground, pace).await?;
+        let arms = [&placed.arm(None), &placed.compressed(&pruned, cell.reduction.as_ref())];
+        let baseline = format!("{} {}", cell.evaluation, cell.seed);
+        let known = self.baselines.get(&baseline).cloned();
+        let mut comparison = Comparison::new(task, arms, known);
+        let all = task.len();
+        let order = shuffled(all, all, cell.seed);
+        comparison.run(&order, pace, &mut |_, done| hear(done, all)).await?;
+        let speed = match &ground.timed {
+            None => None,
+            Some((text, tokens)) => {
+                let measured = speed(arms, text, *tokens, pace).await?;
+                let [prefill, decode] = [measured.prefill_ratio, measured.decode_ratio];
+                Some(PointSpeed { prefill_ratio: Some(prefill), decode_ratio: Some(decode) })
+            }
+        };
+        let quality = comparison.figures();
+        let [sheet, _] = comparison.sheets;
+        self.baselines.insert(baseline, sheet);
+        Ok(Point {
+            key: cell.key(ground.sha256),
+            fragment: ground.fragment.clone(),
+            model: ground.model.clone(),
+            evaluation: cell.evaluation.to_string(),
+            reduce: spec(&cell.reduction),
+            prune: spec(&cell.pruning),
+            seed: cell.seed,
+            items: all,
+            items_wanted: all,
+            complete: true,
+            quality,
+            cost: counted(cell, ground, &pruned)?,
+            speed,
+            ms: now_ms() - start,
+            backend: placed.device.label(),
+            created: None,
+        })
+    }
+
+    async fn pruned(
+        &mut self,
+        cell: &Cell,
+        ground: &Ground<'_>,
+        pace: &Pace,
+    ) -> Result<PrunedModel> {
+        let Some(setting) = &cell.pruning else { return Ok(ground.placed.unpruned()) };
+        let key = setting.to_string();
+        if let Some((found, pruned)) = &self.pruned
+            && *found == key
+        {
+            return Ok(pruned.clone());
+        }
+        let kept = &mut self.calibration;
+        let (sequences, hear) = (&ground.sequences, &mut |_, _| {});
+        let pruned = ground.placed.pruned(setting, sequences, kept, pace, hear).await?;
+        self.pruned = Some((key, pruned.clone()));
+        Ok(pruned)
+    }
+}
+
+fn counted(cell: &Cell, ground: &Ground<'_>, pruned: &PrunedModel) -> Result<PointCost> {
+    let (placed, task) = (ground.placed, ground.task);
+    let contexts = (0..task.len()).map(|i| task.item(i).context().len());
+    let share = cost::flops_share(placed.config, pruned, cell.reduction.as_ref(), contexts)?;
+    let dense = cost::bytes_per_token(placed.config, placed.weights, &placed.model);
+    let bytes = pruned.decode.as_ref().map_or(dense, |decode| decode.bytes);
+    let is_whole = *pruned.config == *placed.config;
+    Ok(PointCost {
+        flops_share: Some(share),
+        bytes_per_token: Some(bytes),
+        bytes_per_token_dense: Some(dense),
+        // A zero takes as much room in a file as any other number.
+        file_bytes: is_whole.then_some(ground.file_bytes as f64),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_is_a_cell_of_its_own() {
+        let of = |specs: [&str; 2], abouts: Vec<_>| {
+            specs.map(|s| Setting::parse(s, &abouts).unwrap()).to_vec()
+        };
+        let evaluations = [super::super::parse("recall:n=4").unwrap()].to_vec();
+        let grid = Grid {
+            models: vec!["a".into(), "b".into()],
+            evaluations,
+            reductions: of(["off", "utrc"], crate::reduce::abouts()),
+            prunings: of(["off", "wanda"], crate::prune::abouts()),
+            seeds: vec![1, 2, 3],
+        };
+        let cells = grid.cells();
+        assert_eq!(cells.len(), 24);
+        let mut keys: Vec<String> = cells.iter().map(|c| c.key(&c.model)).collect();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 24);
+    }
+}
