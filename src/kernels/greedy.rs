@@ -3,7 +3,8 @@
 //! Shapes: logits `[rows, vocab_size]`, finite; id `[rows]`. It stays on the device, so that the next token can be read
 //! before anybody has seen this one: a readback takes longer than a token on a fast GPU.
 
-use super::{Case, random, token_merge};
+use super::rows::numbers;
+use super::{Case, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, View};
@@ -73,7 +74,7 @@ pub fn cases() -> Vec<Case> {
             // Few different values, so that most rows have several that are the largest.
             let few: Vec<f32> = (0..rows * cols).map(|i| (i * 7 % 5) as f32).collect();
             let few = device.tensor(rows, cols, &few);
-            let numbers = |ids: Ids| token_merge::numbers(device, &ids, cols);
+            let numbers = |ids: Ids| numbers(device, &ids, cols);
             vec![numbers(greedy(device, x.columns(2, cols))), numbers(greedy(device, &few))]
         }),
     };

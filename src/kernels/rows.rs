@@ -138,6 +138,12 @@ fn launch(gpu: &Gpu, entry: &'static str, params: Params, reads: [&Buffer; 2]) -
     y
 }
 
+/// Row numbers below `rows` as floats `[ids, 1]`, so that cases can compare them.
+pub(super) fn numbers(device: &Device, ids: &Ids, rows: usize) -> Tensor {
+    let ramp: Vec<f32> = (0..rows).map(|row| row as f32).collect();
+    gather_rows(device, &device.tensor(rows, 1, &ramp), ids)
+}
+
 /// One element, around a workgroup of 256, a shape that divides nothing, views. Ids are seen through `gather_rows`.
 pub fn cases() -> Vec<Case> {
     let sizes = [(1, 1), (5, 51), (2, 128), (1, 257), (7, 130)];

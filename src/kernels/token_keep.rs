@@ -3,7 +3,8 @@
 //! keep[i - #{r in removed : r < i}] = i for every i not in removed. Counting again instead of a prefix sum: no
 //! barrier, seq_len * removed compares. Shapes: removed `[r]` (distinct, any order), keep `[seq_len - r]`.
 
-use super::{Case, groups, token_merge};
+use super::rows::numbers;
+use super::{Case, groups};
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids};
 use bytemuck::{Pod, Zeroable};
@@ -60,7 +61,7 @@ pub fn cases() -> Vec<Case> {
         run: Box::new(move |device| {
             let gone: Vec<u32> = (0..removed).rev().map(|i| (i * rows / removed) as u32).collect();
             let keep = token_keep(device, &device.ids(&gone), rows);
-            vec![token_merge::numbers(device, &keep, rows)]
+            vec![numbers(device, &keep, rows)]
         }),
     };
     sizes.into_iter().map(case).collect()

@@ -5,7 +5,8 @@
 //! No atomics, and a list is in increasing order of its edges, so sums have one order on every device and "the
 //! first m edges" is where a walk stops.
 
-use super::{Case, groups, token_merge};
+use super::rows::numbers;
+use super::{Case, groups};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids};
@@ -78,10 +79,7 @@ pub fn cases() -> Vec<Case> {
             let keep: Vec<u32> = (0..kept).map(|i| 3 * i as u32 + 1).collect();
             let target: Vec<u32> = (0..edges).map(|_| keep[rng.below(kept)]).collect();
             let links = token_links(device, &device.ids(&keep), &device.ids(&target));
-            [links.head, links.next]
-                .iter()
-                .map(|ids| token_merge::numbers(device, ids, edges + 1))
-                .collect()
+            [links.head, links.next].iter().map(|ids| numbers(device, ids, edges + 1)).collect()
         }),
     };
     sizes.into_iter().map(case).collect()

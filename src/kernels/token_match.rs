@@ -13,7 +13,8 @@
 
 mod cpu;
 
-use super::{Case, groups, token_merge};
+use super::rows::numbers;
+use super::{Case, groups};
 use crate::Rng;
 use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor, View};
@@ -148,7 +149,7 @@ pub fn cases() -> Vec<Case> {
             // Every row once, in an order that is not increasing.
             let rows: Vec<u32> = (0..n).map(|i| (i % 2 * n.div_ceil(2) + i / 2) as u32).collect();
             let (g, f) = token_match(device, x.columns(3, cols), &device.ids(&rows), n_a);
-            vec![g, token_merge::numbers(device, &f, n)]
+            vec![g, numbers(device, &f, n)]
         }),
     };
     let sized = |(n_a, n_b, cols)| {

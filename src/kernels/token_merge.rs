@@ -104,12 +104,6 @@ fn on_gpu(gpu: &Gpu, x: View<'_>, keep: &Ids, merging: Option<Merging<'_>>) -> T
     Tensor::on_gpu(keep.len(), x.cols, out)
 }
 
-/// Row numbers below `rows` as floats `[ids, 1]`, so that cases can compare them.
-pub(super) fn numbers(device: &Device, ids: &Ids, rows: usize) -> Tensor {
-    let ramp: Vec<f32> = (0..rows).map(|row| row as f32).collect();
-    token_merge(device, &device.tensor(rows, 1, &ramp), ids, None)
-}
-
 /// Rows to keep, sources and links of a case that merges the last rows into some of the first.
 pub(super) fn last_into_first(
     device: &Device,

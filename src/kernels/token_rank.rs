@@ -5,7 +5,8 @@
 //! Values are compared as integers that sort like the floats (and -0 like 0), so that the order is total: whatever
 //! the values are, NaN included, the result is a permutation and later kernels index inside their buffers.
 
-use super::{Case, groups, token_merge};
+use super::rows::numbers;
+use super::{Case, groups};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor};
@@ -75,7 +76,7 @@ pub fn cases() -> Vec<Case> {
             let mut values: Vec<f32> = (0..n).map(|_| rng.below(9) as f32 * 0.5 - 2.0).collect();
             values[n / 2] = -0.0;
             let values = device.tensor(n, 1, &values);
-            vec![token_merge::numbers(device, &token_rank(device, &values, range.clone()), n)]
+            vec![numbers(device, &token_rank(device, &values, range.clone()), n)]
         }),
     };
     ranges.into_iter().map(case).collect()

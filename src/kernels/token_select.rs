@@ -5,8 +5,9 @@
 //! Shapes: g `[edges, 1]`, source and target `[edges]` or longer, outputs `[count]`. Ranked by counting, as in
 //! `token_rank`. Source: arXiv 2410.14725, step 4.
 
+use super::rows::numbers;
 use super::token_rank::sort_key;
-use super::{Case, groups, token_merge, token_rank};
+use super::{Case, groups, token_rank};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor};
@@ -90,7 +91,7 @@ pub fn cases() -> Vec<Case> {
             let source = token_rank::token_rank(device, &shuffle, 0..edges);
             let similarity = device.tensor(edges, 1, &similarity);
             let ends = token_select(device, &similarity, &source, &device.ids(&target), count);
-            [ends.0, ends.1].iter().map(|ids| token_merge::numbers(device, ids, edges)).collect()
+            [ends.0, ends.1].iter().map(|ids| numbers(device, ids, edges)).collect()
         }),
     };
     sizes.into_iter().map(case).collect()
