@@ -89,7 +89,9 @@ fn build(programs: Programs, options: &[&str]) -> Result<Vec<(&'static str, Path
     // As tests are built anyway: one library serves them and the programs that cargo builds beside them.
     build.env("CARGO_PROFILE_FAST_PANIC", "unwind");
     build.args(["test", "--locked", "--no-run", "--message-format", "json"]).args(options);
-    programs.iter().for_each(|(_, words)| drop(build.args(*words)));
+    for (_, words) in programs {
+        build.args(*words);
+    }
     let messages = output(&mut build)?;
     let find = |&(name, words): &(&'static str, &[&str])| {
         let kind = words[0].trim_start_matches("--");
@@ -115,7 +117,7 @@ fn executable(messages: &str, kind: &str, name: &str) -> Option<PathBuf> {
         let rest = line.split("\"executable\":\"").nth(1)?;
         Some(PathBuf::from(rest.split('"').next()?))
     };
-    messages.lines().filter(of_target).filter_map(path).last()
+    messages.lines().filter(of_target).filter_map(path).next_back()
 }
 
 /// Debian's packages of the loaders, where apt is; without them the machine must have its own.
