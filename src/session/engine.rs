@@ -136,7 +136,7 @@ impl Engine {
                 Err(why) => Err(Error::Gpu(why)),
             },
             Backend::Auto => match self.gpu().await {
-                Err(why) => Ok(chosen(Device::Cpu, &format!("no usable GPU: {why}"))),
+                Err(why) => Ok(chosen(Device::Cpu, &without_gpu(&why))),
                 Ok(Device::Gpu(gpu)) if gpu.is_software() => {
                     let why = format!(
                         "the only GPU is {}, a program running on the CPU itself",
@@ -219,6 +219,13 @@ impl Engine {
 
 fn chosen(device: Device, why: &str) -> Chosen {
     Chosen { device, why: why.to_string() }
+}
+
+/// For people first; the page folds what follows the line end.
+fn without_gpu(why: &str) -> String {
+    format!(
+        "no GPU can be used here, so the CPU does the work: everything runs, only more slowly. A browser with WebGPU switched on and a driver for the graphics card would change that.\nThe driver's words: {why}"
+    )
 }
 
 async fn probe_ms(device: &Device, loaded: &Loaded) -> Result<f64> {

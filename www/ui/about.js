@@ -1,7 +1,7 @@
 // What the numbers rest on: backend, model, methods, fields of the configuration that were not used.
 
 import { count, megabytes, timing } from "../format.js";
-import { byId, el, empty, fact, part } from "./dom.js";
+import { byId, el, empty, fact, part, reason } from "./dom.js";
 
 /** @returns {import("../state.js").Panel} */
 export function about() {
@@ -11,7 +11,7 @@ export function about() {
     const { backend, why, model, methods, first } = state;
     return [
       el("dl", { class: "facts wide" },
-        fact("Backend", backend, { more: why }),
+        fact("Backend", backend, { more: why && reason(why) }),
         ...(model ? ofModel(model) : []),
         ...methods.map(({ label, summary, source }) => fact(label, summary, { more: source })),
         ...(first != null ? [fact("First baseline number", `${timing(first)} ms after the start of the run`)] : [])),

@@ -70,10 +70,19 @@ const small = (words) => (words ? el("small", {}, words) : undefined);
  * A term and what it is, one pair of a dl.
  * @param {string} term
  * @param {Node | string} value
- * @param {{ about?: string, more?: string }} [words]
+ * @param {{ about?: string, more?: string | Node }} [words]
  */
 export const fact = (term, value, { about, more } = {}) =>
   el("div", {}, el("dt", {}, term, small(about)), el("dd", {}, value, small(more)));
+
+/**
+ * Why a device was chosen: a sentence for people, and folded what the driver said, which follows a line end.
+ * @param {string} words
+ */
+export function reason(words) {
+  const [plain, ...details] = words.split("\n");
+  return el("span", {}, plain, ...(details.length ? [el("details", {}, el("summary", {}, "Details"), details.join("\n"))] : []));
+}
 
 /** The waiting line of a panel that has nothing to show yet. */
 export const empty = (words) => el("p", { class: "empty" }, words);

@@ -2,7 +2,7 @@
 
 import { compact, megabytes } from "../format.js";
 import { Control, fill, radioGroup } from "./control.js";
-import { byId, el, part, text } from "./dom.js";
+import { byId, el, part, reason } from "./dom.js";
 import { OFF, methodControl } from "./method.js";
 
 const PLAIN = ["prompt", "tokens", "temperature", "seed", "backend"];
@@ -18,6 +18,7 @@ export function settings(app) {
   const drawModels = part(byId("model-choices"), (choices) => modelMenu(choices));
   const plain = PLAIN.map((name) => ({ name, control: new Control([byId(name)], set(name), app) }));
   byId("temperature").setAttribute("role", "spinbutton");
+  const drawWhy = part(byId("backend-why"), (words) => (words ? [reason(words)] : []));
   const methods = [
     methodControl("reduce", "Token reduction method", OFF, (_, catalog) => catalog.reductions, app),
     methodControl("prune", "Sparsity method", OFF, (_, catalog) => catalog.prunings, app),
@@ -30,7 +31,7 @@ export function settings(app) {
     drawModels(models(view, catalog));
     model.show(view.settings.model);
     fill(byId("backend"), catalog.backends.map(([id, label]) => ({ id, label })));
-    text(byId("backend-why"), view.backend_why);
+    drawWhy(view.backend_why);
     for (const { name, control } of plain) control.show(view.settings[name]);
     for (const draw of methods) draw(view, catalog);
   };

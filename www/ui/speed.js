@@ -1,7 +1,7 @@
 // Time measured here, in turns, on the backend that is named.
 
 import { count, ratio, timing } from "../format.js";
-import { byId, cell, el, empty, part, row, table } from "./dom.js";
+import { byId, cell, el, empty, part, reason, row, table } from "./dom.js";
 import { mark } from "./lasting.js";
 import { why as whyNot } from "./why.js";
 
@@ -20,7 +20,7 @@ export function speed() {
         times("Time to first token", "ms, lower is better", baseline.first_token_ms, compressed.first_token_ms),
       ]),
       ...whyNot(state),
-      el("p", { class: "note" }, `Measured on ${backend}: ${why}`),
+      el("div", { class: "note" }, `Measured on ${backend}: `, reason(why)),
     ];
   });
   return (view) => {
