@@ -1,0 +1,66 @@
+// The built page without a network: what a first visit kept is one whole build, or nothing.
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { launch, watchedPage } from "./browser.mjs";
+import { dist, serve } from "./server.mjs";
+
+const LIMIT = { timeout: 300_000 };
+
+let browser, server;
+before(async () => { [browser, server] = await Promise.all([launch(), serve()]); });
+after(async () => { await browser?.close(); await server?.close(); });
+
+const complete = (page) => page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete");
+const kept = (page) => page.evaluate(async () => {
+  await navigator.serviceWorker.ready;
+  const names = await caches.keys();
+  return Promise.all(names.map(async (name) => [name, (await (await caches.open(name)).keys()).length]));
+});
+
+test("the service worker holds the hash of every file that it keeps", async () => {
+  const text = await readFile(join(dist, "sw.js"), "utf8");
+  const files = JSON.parse(/const FILES = (\[[\s\S]*?\n\]);/.exec(text)[1].replace(/,\n\]$/, "\n]"));
+  assert.ok(files.length > 30, `${files.length} files`);
+  for (const [path, sum] of files) {
+    assert.equal(createHash("sha256").update(await readFile(join(dist, path))).digest("hex"), sum, path);
+  }
+  for (const needed of ["index.html", "app.js", "worker.js", "worker_bg.wasm", "stories.json"]) assert.ok(files.some(([path]) => path === needed), needed);
+});
+
+test("after one visit the page opens and runs without a network", LIMIT, async () => {
+  const { page, close } = await watchedPage(browser, { serviceWorkers: "allow" });
+  page.setDefaultTimeout(240_000);
+  await page.goto(server.url);
+  await complete(page);
+  const [[name, files], ...others] = await kept(page);
+  assert.match(name, /^whittle-[0-9a-f]{16}$/);
+  assert.ok(files > 30);
+  assert.deepEqual(others, []);
+  await page.context().setOffline(true);
+  await page.reload();
+  await complete(page);
+  assert.ok((await page.locator("#sides .words").first().textContent()).length > 20);
+  await close();
+});
+
+test("a build that is not whole is not kept", LIMIT, async () => {
+  const { page, close } = await watchedPage(browser, { serviceWorkers: "allow" });
+  await page.context().route("**/format.js", async (route) => {
+    // Another version of one file, as in the middle of a deployment.
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, body: `${await answer.text()}\n// newer` });
+  });
+  await page.goto(server.url);
+  const state = await page.evaluate(async () => {
+    const registration = await navigator.serviceWorker.getRegistration() ?? await navigator.serviceWorker.register("sw.js");
+    const worker = registration.installing ?? registration.waiting ?? registration.active;
+    while (worker && !["activated", "redundant"].includes(worker.state)) await new Promise((later) => setTimeout(later, 50));
+    return worker?.state ?? "redundant";
+  });
+  assert.equal(state, "redundant");
+  assert.deepEqual(await page.evaluate(() => caches.keys()), []);
+  await close();
+});
