@@ -86,8 +86,8 @@ fn measured(mut spec: RunSpec, n: usize) -> RunView {
     set(&mut spec, "tokens", "1");
     set(&mut spec, "backend", "cpu");
     let mut engine = Engine::new(Library::new(env!("CARGO_MANIFEST_DIR")));
-    let result = run(&mut engine, &spec, 1, &Pace::default(), &mut |_: &RunView, _| {});
-    pollster::block_on(result).expect("the run of a story")
+    pollster::block_on(run(&mut engine, &spec, 1, &Pace::default(), &mut |_, _| {}))
+        .expect("the run of a story")
 }
 
 fn holds(story: &Story) {
