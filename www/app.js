@@ -15,6 +15,7 @@ import { headline } from "./ui/headline.js";
 import { keys } from "./ui/keys.js";
 import { lasting } from "./ui/lasting.js";
 import { notices } from "./ui/notices.js";
+import { offline } from "./ui/offline.js";
 import { output } from "./ui/output.js";
 import { presets } from "./ui/presets.js";
 import { runBar } from "./ui/run.js";
@@ -138,6 +139,7 @@ function keep() {
 theme();
 tabs();
 keys();
+offline();
 const runs = kept(app);
 const held = lasting();
 /** @type {Panel[]} */
@@ -155,9 +157,6 @@ byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
   byId("results").focus();
 });
-
-// Kept for use without a network. A page that may not keep anything works as long as it is online.
-navigator.serviceWorker?.register(new URL("sw.js", document.baseURI)).catch(() => {});
 
 start();
 draw();

@@ -15,10 +15,13 @@ scope.addEventListener("install", (event) => {
 });
 
 scope.addEventListener("activate", (event) => {
-  // A worker becomes active when no page of an older build is open, so nobody needs the older files.
+  // A worker becomes active when no page of an older build is open or all are about to reload: nobody needs the older files.
   event.waitUntil(caches.keys().then((names) =>
     Promise.all(names.filter((name) => name.startsWith(PREFIX) && name !== CACHE).map((name) => caches.delete(name)))));
 });
+
+// The person chose the newer build; www/ui/offline.js then reloads every open tab.
+scope.addEventListener("message", ({ data }) => { if (data?.type === "take over") scope.skipWaiting(); });
 
 scope.addEventListener("fetch", (event) => {
   const { request } = event;

@@ -46,6 +46,21 @@ test("after one visit the page opens and runs without a network", LIMIT, async (
   await close();
 });
 
+test("a newer build is offered, and takes the place of the older one", LIMIT, async () => {
+  const { page, close } = await watchedPage(browser, { serviceWorkers: "allow" });
+  await page.goto(server.url);
+  await kept(page);
+  await page.reload();
+  assert.ok(await page.evaluate(() => Boolean(navigator.serviceWorker.controller)));
+  const sealed = await readFile(join(dist, "sw.js"), "utf8");
+  const newer = sealed.replace(/const BUILD = "[0-9a-f]{16}"/, 'const BUILD = "ffffffffffffffff"');
+  await page.context().route("**/sw.js", (route) => route.fulfill({ contentType: "text/javascript", body: newer }));
+  await page.evaluate(async () => { await (await navigator.serviceWorker.getRegistration()).update(); });
+  await Promise.all([page.waitForEvent("load"), page.getByRole("button", { name: "Reload with it" }).click()]);
+  await page.waitForFunction(async () => (await caches.keys()).join() === "whittle-ffffffffffffffff");
+  await close();
+});
+
 test("a build that is not whole is not kept", LIMIT, async () => {
   const { page, close } = await watchedPage(browser, { serviceWorkers: "allow" });
   await page.context().route("**/format.js", async (route) => {
