@@ -174,7 +174,7 @@ fn two_of_four(config: &ModelConfig, weights: &Weights) -> Result<Edits> {
                 }
             }
         }
-        edits.insert(linear.name, Edit { shape, values });
+        edits.insert(linear.name, Edit { shape, values, blocks: None });
     }
     Ok(edits)
 }

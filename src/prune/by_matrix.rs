@@ -33,7 +33,7 @@ impl Needs {
 /// Statistics of the inputs of one matrix, where its weights are computed.
 pub enum Inputs {
     Host(HostInputs),
-    Device(DeviceInputs),
+    Device(Box<DeviceInputs>),
 }
 
 /// For the CPU, in f64.

@@ -239,7 +239,7 @@ impl Run<'_> {
             let damping = self.setting.number("damping");
             let found = DeviceInputs::new(self.subject.device, self.solvers, sums, damping);
             if let Some(inputs) = found {
-                return Ok(Ready { inputs: Inputs::Device(inputs), gram: Vec::new() });
+                return Ok(Ready { inputs: Inputs::Device(Box::new(inputs)), gram: Vec::new() });
             }
         }
         let (inputs, gram) = self.prepare_on_host(linear, group).await?;

@@ -296,7 +296,12 @@ mod tests {
                 block.carry_on(&mut jointly, &errors, b - a, &h);
                 let mut in_turn = f64s(weights);
                 for j in (a..b).filter(|&j| jointly[j] == 0.0) {
-                    crate::prune::sparsegpt::remove(&mut in_turn, &h.u[j * n..(j + 1) * n], j);
+                    crate::prune::sparsegpt::move_to(
+                        0.0,
+                        &mut in_turn,
+                        &h.u[j * n..(j + 1) * n],
+                        j,
+                    );
                 }
                 let (jointly, in_turn) = (lost(&jointly), lost(&in_turn));
                 assert!(jointly <= in_turn * (1.0 + 1e-9), "{spec}: {jointly} > {in_turn}");

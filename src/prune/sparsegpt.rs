@@ -103,13 +103,9 @@ pub async fn sweep(
     in_numbered_batches(job, inputs, pattern.is_by_row(), work).await
 }
 
-/// Removes weight `j` and lets the later ones of `row` take over; `u` is row j of U. Gives e; the loss is e² / 2.
-pub fn remove(row: &mut [f64], u: &[f64], j: usize) -> f64 {
-    move_to(0.0, row, u, j)
-}
-
-/// Gives weight `j` another value; the rest as in [`remove`].
-fn move_to(value: f64, row: &mut [f64], u: &[f64], j: usize) -> f64 {
+/// Gives weight `j` another value (0 removes it) and lets the later ones of `row` take over; `u` is row j of U. Gives e;
+/// the loss is e² / 2.
+pub fn move_to(value: f64, row: &mut [f64], u: &[f64], j: usize) -> f64 {
     let e = (row[j] - value) / u[j];
     axpy(-e, &u[j + 1..], &mut row[j + 1..]);
     row[j] = value;

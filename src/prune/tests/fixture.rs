@@ -2,7 +2,7 @@
 //! another way to the inverse.
 
 use super::*;
-use crate::prune::sparsegpt::remove;
+use crate::prune::sparsegpt::move_to;
 use safetensors::SafeTensors;
 
 const ROWS: usize = 64;
@@ -96,7 +96,7 @@ fn with_the_mask_of_a_shared_threshold_the_update_is_that_of_the_script() {
     for (row, expected) in case.weights.chunks(COLS).zip(expected.chunks(COLS)) {
         let mut row = f64s(row);
         for (j, _) in zeros(expected).iter().enumerate().filter(|(_, m)| **m) {
-            remove(&mut row, &h.u[j * COLS..(j + 1) * COLS], j);
+            move_to(0.0, &mut row, &h.u[j * COLS..(j + 1) * COLS], j);
         }
         let found: Vec<f32> = row.iter().map(|w| *w as f32).collect();
         assert!(crate::kernels::largest_difference(&found, expected) < 1e-5);

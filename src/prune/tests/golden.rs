@@ -1,8 +1,8 @@
-//! The 4 x 4 case of the research sheet, worked out there with exact fractions, without damping.
+//! The 4 x 4 case worked out by hand with exact fractions, without damping.
 
 use super::*;
 use crate::prune::refit::Space;
-use crate::prune::sparsegpt::remove;
+use crate::prune::sparsegpt::move_to;
 
 const GRAM: [f64; 16] =
     [4.0, 2.0, 0.0, 1.0, 2.0, 3.0, 1.0, 0.0, 0.0, 1.0, 2.0, 0.5, 1.0, 0.0, 0.5, 2.0];
@@ -62,7 +62,7 @@ fn every_pair_gives_the_rows_and_losses_of_the_sheet() {
         near(&[predicted / 2.0], &[loss], "predicted loss");
 
         let mut swept = ROW;
-        let errors = pair.map(|j| remove(&mut swept, &h.u[j * 4..j * 4 + 4], j));
+        let errors = pair.map(|j| move_to(0.0, &mut swept, &h.u[j * 4..j * 4 + 4], j));
         near(&swept, &sequential_row, &format!("in turn without {pair:?}"));
         near(&[half_loss(&h, &swept)], &[sequential_loss], "loss in turn");
         near(&[errors.iter().map(|e| e * e / 2.0).sum()], &[sequential_loss], "sum of errors");
@@ -85,7 +85,7 @@ fn every_mask_takes_the_pair_of_the_sheet() {
     for spec in ["mrp:damping=0,pattern=2:4,mask=M", "sparsegpt:damping=0,pattern=2:4,mask=M"] {
         assert_eq!(zeros(&pruned(&case, spec)), [true, false, true, false], "{spec}");
     }
-    // f32 weights of about 1: half a unit in the last place is 6e-8, the sheet's digits add another 5e-8.
+    // f32 weights of about 1: half a unit in the last place is 6e-8, the written digits add another 5e-8.
     let near = |found: &[f32], expected: &[f64]| {
         let d =
             found.iter().zip(expected).map(|(f, e)| (f64::from(*f) - e).abs()).fold(0.0, f64::max);

@@ -1,4 +1,4 @@
-//! The theorems of the sheet, and what any mask must keep. Per row, same mask, damped objective; nothing is said
+//! What can be proved of a refit (docs/pruning.md), and what any mask must keep. Per row, same mask, damped objective; nothing is said
 //! about different masks, where no order is a theorem.
 
 use super::*;
