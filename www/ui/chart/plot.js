@@ -3,6 +3,8 @@
 import { svg } from "../whisker.js";
 import { linear, padded, ticks } from "./scale.js";
 
+/** Below this width an axis names no unit; the table and the figures of a point do. */
+const NARROW = 420;
 const MARGIN = { top: 22, right: 14, bottom: 40, left: 54 };
 export const SERIES = 6;
 /** A shape a series, so that colour is never alone. Each is drawn around 0, 0. */
@@ -51,7 +53,8 @@ function axes(x, y, xs, ys, width, height, cost, yLabel, writeY) {
     svg("line", { class: "grid", y2: MARGIN.top - bottom }), svg("text", { class: "tick", y: 15, "text-anchor": "middle" }, cost.write(v, 0))));
   const up = ticks(...ys, 5).map((v) => svg("g", { transform: `translate(${MARGIN.left} ${y(v)})` },
     svg("line", { class: "grid", x2: width - MARGIN.right - MARGIN.left }), svg("text", { class: "tick", x: -6, dy: "0.32em", "text-anchor": "end" }, writeY(v))));
-  const name = `${cost.label} (${cost.unit}, ${cost.kind}) ${cost.more ? "" : "– less "}→`;
+  const about = width < NARROW ? cost.kind : `${cost.unit}, ${cost.kind}`;
+  const name = `${cost.label} (${about}) ${cost.more ? "" : "– less "}→`;
   return svg("g", { class: "axes", "aria-hidden": "true" }, ...across, ...up,
     svg("line", { class: "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom }),
     svg("line", { class: "axis", x1: MARGIN.left, x2: MARGIN.left, y1: MARGIN.top, y2: bottom }),
