@@ -39,19 +39,30 @@ export function points(changed) {
     },
     /** The points of a model and an evaluation. The reference of the model is loaded when it is first asked for. */
     of(model, evaluation) {
+      const task = taskOf(evaluation);
       if (!asked.has(model)) {
         asked.add(model);
         reference(model);
       }
-      return [...all.values()].filter(({ point }) => idOf(point.model) === model && specId(point.evaluation) === evaluation);
+      return [...all.values()].filter(({ point }) => idOf(point.model) === model && taskOf(point.evaluation) === task);
     },
   };
 }
 
 /** Settings are equal where model, task and both methods are; how many items were scored is no setting. */
-const settingOf = ({ model, evaluation, reduce, prune, seed }) => [model, specId(evaluation), reduce, prune, seed].join(" ");
+const settingOf = ({ model, evaluation, reduce, prune, seed }) => [model, taskOf(evaluation), reduce, prune, seed].join(" ");
 
 export const idOf = (model) => `${model}`.split("@")[0];
+/** Knobs of an evaluation that say how much is measured, not what. */
+const EXTENT = ["n", "windows", "controls", "published"];
+
+/** What an evaluation SPEC measures: two levels of a task do not belong into one chart, more items of it do. */
+export function taskOf(spec) {
+  const [id, knobs = ""] = `${spec}`.split(":");
+  const kept = knobs.split(",").filter((pair) => pair && !EXTENT.includes(pair.split("=")[0]));
+  return kept.length ? `${id}:${kept.join(",")}` : id;
+}
+
 export const specId = (spec) => `${spec}`.split(":")[0];
 
 export function isPoint(found) {

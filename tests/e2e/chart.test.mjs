@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { padded, ticks } from "../../www/ui/chart/scale.js";
+import { taskOf } from "../../www/points.js";
 import { COSTS, frontier, placed, words } from "../../www/ui/chart/figures.js";
 import { launch } from "./browser.mjs";
 import { openMock, www } from "./mock-page.mjs";
@@ -35,6 +36,12 @@ test("the frontier is what nothing beats in both, and a control is never on it",
   const timed = [[1.5, 0.8], [1.2, 0.7], [1.1, 0.9]].map(([ratio, value], i) => ({
     point: point("off", `wanda${i}`, value, 1, { speed: { prefill_ratio: null, decode_ratio: { value: ratio, low: ratio, high: ratio, n: 5 } } }) }));
   assert.deepEqual(frontier(placed(timed, speedy, "accuracy"), speedy, false).map(({ x }) => x.value), [1.5, 1.2]);
+});
+
+test("more items of a task belong into its chart, another level of it does not", () => {
+  assert.equal(taskOf("recall:n=20,controls=0"), taskOf("recall"));
+  assert.equal(taskOf("recall:level=hard,n=20"), "recall:level=hard");
+  assert.notEqual(taskOf("recall:level=hard"), taskOf("recall"));
 });
 
 test("a figure that is absent or not finite is no point", () => {

@@ -32,6 +32,12 @@ for (const [name, options] of Object.entries({ light: {}, dark: { colorScheme: "
       assert.ok(passes.length > 20, `only ${passes.length} rules applied`);
       assert.deepEqual(violations.map(({ id, impact, nodes }) => `${impact} ${id} ${nodes.map((n) => n.target)}`), []);
     }
+    for (const opener of ["Stories", "Keyboard shortcuts"]) {
+      await page.getByRole("button", { name: opener }).click();
+      const { violations } = await page.evaluate(() => axe.run());
+      assert.deepEqual(violations.map(({ id, impact, nodes }) => `${impact} ${id} ${nodes.map((n) => n.target)}`), [], opener);
+      await page.keyboard.press("Escape");
+    }
     await close();
   });
 }

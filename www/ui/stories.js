@@ -27,7 +27,7 @@ export function stories(app) {
   byId("stories-open").addEventListener("click", () => dialog.showModal());
 
   function card(story) {
-    const open = el("a", { href: story.link, class: "button" }, "Open this story", el("span", { class: "unseen" }, `: ${story.title}`));
+    const open = el("a", { href: location.pathname + location.search + story.link, class: "button" }, "Open this story", el("span", { class: "unseen" }, `: ${story.title}`));
     // The link works as any link does, in another tab too; here the page follows it by itself.
     open.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;

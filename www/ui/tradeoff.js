@@ -1,7 +1,7 @@
 // The trade-off: every measured setting a point, quality against a cost that can be chosen.
 
 import { metric } from "../format.js";
-import { idOf, methodsOf, specId } from "../points.js";
+import { idOf, inLink, methodsOf, specId } from "../points.js";
 import { COSTS, frontier, placed, quality, words } from "./chart/figures.js";
 import { savePng, saveSvg } from "./chart/export.js";
 import { plot, shapeOf, SERIES } from "./chart/plot.js";
@@ -49,7 +49,7 @@ export function tradeoff(app) {
   return (view, catalog) => {
     if (!view) return;
     drawSweep(view, catalog);
-    const all = app.points.of(idOf(view.settings.model), view.settings.eval).map((entry) => named(entry, catalog));
+    const all = app.points.of(idOf(view.settings.model), evaluation(view)).map((entry) => named(entry, catalog));
     const metrics = metricsOf(all);
     fill(measure, metrics);
     measure.value ||= metrics[0]?.id ?? "";
@@ -86,6 +86,9 @@ export function tradeoff(app) {
     twin.replaceChildren(...(twin.hidden ? [] : [asRows(list, best, current)]));
   }
 }
+
+/** The SPEC of the evaluation, which the link has with its knobs. */
+const evaluation = ({ fragment, settings }) => (/[#&]ev=/.test(fragment) ? inLink(fragment, "ev") : settings.eval);
 
 const button = (label, attributes = {}) => el("button", { type: "button", class: "small", ...attributes }, label);
 const field = (label, select) => el("span", { class: "field-in-row" }, el("label", { for: select.id }, label), select);
