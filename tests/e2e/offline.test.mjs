@@ -1,7 +1,8 @@
 // The built page without a network: what a first visit kept is one whole build, or nothing.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch, watchedPage } from "./browser.mjs";
@@ -47,18 +48,23 @@ test("after one visit the page opens and runs without a network", LIMIT, async (
 });
 
 test("a newer build is offered, and takes the place of the older one", LIMIT, async () => {
+  // The same files with another service worker, as after a deployment.
+  const folder = await mkdtemp(join(tmpdir(), "whittle-newer-"));
+  for (const name of await readdir(dist)) await (name === "sw.js" ? copyFile : symlink)(join(dist, name), join(folder, name));
+  const host = await serve(folder);
   const { page, close } = await watchedPage(browser, { serviceWorkers: "allow" });
-  await page.goto(server.url);
+  await page.goto(host.url);
   await kept(page);
   await page.reload();
   assert.ok(await page.evaluate(() => Boolean(navigator.serviceWorker.controller)));
   const sealed = await readFile(join(dist, "sw.js"), "utf8");
-  const newer = sealed.replace(/const BUILD = "[0-9a-f]{16}"/, 'const BUILD = "ffffffffffffffff"');
-  await page.context().route("**/sw.js", (route) => route.fulfill({ contentType: "text/javascript", body: newer }));
+  await writeFile(join(folder, "sw.js"), sealed.replace(/const BUILD = "[0-9a-f]{16}"/, 'const BUILD = "ffffffffffffffff"'));
   await page.evaluate(async () => { await (await navigator.serviceWorker.getRegistration()).update(); });
   await Promise.all([page.waitForEvent("load"), page.getByRole("button", { name: "Reload with it" }).click()]);
   await page.waitForFunction(async () => (await caches.keys()).join() === "whittle-ffffffffffffffff");
   await close();
+  await host.close();
+  await rm(folder, { recursive: true });
 });
 
 test("a build that is not whole is not kept", LIMIT, async () => {

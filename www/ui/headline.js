@@ -69,9 +69,12 @@ const figure = (label, value, kind) => [el("h3", {}, label, " ", el("span", { cl
 
 const waiting = (label, when, kind) => [...figure(label, "–", kind), el("p", {}, when)];
 
+/** An interval of a ratio wider than this says nothing about "as fast". */
+const NOISY = 0.3;
+
 function pace(label, found) {
   if (!found) return waiting(label, "measured last", "measured");
-  const words = found.low > 1 ? "faster" : found.high < 1 ? "slower" : "about as fast";
+  const words = found.low > 1 ? "faster" : found.high < 1 ? "slower" : found.high - found.low > NOISY ? "not told apart" : "about as fast";
   return [...figure(label, ratio(found.value), "measured"), whisker(found, 1),
     el("p", {}, el("strong", {}, words), ` (${ratio(found.low)} to ${ratio(found.high)})`)];
 }

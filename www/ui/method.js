@@ -3,8 +3,7 @@
 import { Control, fill } from "./control.js";
 import { byId, el, part, text } from "./dom.js";
 
-/** The main knob is in view; the rest is a click away. */
-const IN_VIEW = 1;
+
 
 export const OFF = [{ id: "off", label: "Off" }];
 
@@ -25,7 +24,7 @@ export function methodControl(kind, title, first, list, app) {
     const drawn = (chosen?.knobs ?? []).map((knob) => drawKnob(kind, knob));
     knobs = drawn.map(({ name, elements, options }) =>
       ({ name, options, elements, control: new Control(elements, set(name), app, (value) => app.moving(name, value)) }));
-    return folded(drawn.map(({ field }) => field));
+    return folded(drawn.map(({ field }) => field), inView(chosen?.knobs ?? []));
   });
 
   return (view, catalog) => {
@@ -45,12 +44,15 @@ export function methodControl(kind, title, first, list, app) {
 }
 
 /** The first knobs are in view, many more would push the next method off the screen. */
-function folded(fields) {
-  if (fields.length <= IN_VIEW) return fields;
-  const rest = fields.slice(IN_VIEW);
+function folded(fields, shown) {
+  const rest = fields.filter((_, at) => !shown.includes(at));
+  if (rest.length === 0) return fields;
   const words = rest.length === 1 ? "1 more setting" : `${rest.length} more settings`;
-  return [...fields.slice(0, IN_VIEW), el("details", {}, el("summary", {}, words), ...rest)];
+  return [...shown.map((at) => fields[at]), el("details", {}, el("summary", {}, words), ...rest)];
 }
+
+/** The main knobs: the first, and the first that is a number, because that is what one sweeps. */
+const inView = (knobs) => [...new Set([0, Math.max(0, knobs.findIndex(({ kind }) => kind.type === "number"))])].filter((at) => at < knobs.length);
 
 /** `why` it cannot be chosen, where it cannot. */
 const choice = (id, label, why) => ({ id, label: why ? `${label} (${why})` : label, disabled: why !== undefined });

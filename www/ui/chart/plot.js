@@ -66,12 +66,12 @@ function axes(x, y, xs, ys, width, height, cost, yLabel, writeY) {
 function curves(points, x, y) {
   const series = new Map();
   for (const p of points) {
-    const key = `${p.series} ${p.control} ${p.source === "reference"}`;
+    const key = `${p.series} ${p.control}`;
     series.set(key, [...(series.get(key) ?? []), p]);
   }
   return [...series.values()].filter((list) => list.length > 1).map((list) => {
     list.sort((a, b) => a.x.value - b.x.value);
-    const [p] = list;
+    const p = list.find(({ source }) => source !== "reference") ?? list[0];
     return path(`curve ${kind(p)}`, list, x, y);
   });
 }
