@@ -46,7 +46,7 @@ pub struct Knob {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum KnobKind {
-    /// A number; `step` is what a slider moves by.
+    /// A number; `step` is what a slider moves by. Whole numbers only, where the least one and the step are whole.
     Number { min: f64, max: f64, step: f64, default: f64 },
     /// One of (id, label).
     Choice { options: &'static [(&'static str, &'static str)], default: &'static str },
@@ -211,10 +211,12 @@ impl KnobKind {
 impl Knob {
     fn parse(&self, text: &str) -> Result<Value> {
         match &self.kind {
-            KnobKind::Number { min, max, .. } => {
-                let number = decimal(text).filter(|x| (*min..=*max).contains(x));
-                number.map(Value::Number).ok_or_else(|| {
-                    Error::input(self.id, text, format!("a number from {min} to {max}"))
+            KnobKind::Number { min, max, step, .. } => {
+                let is_whole = min.fract() == 0.0 && step.fract() == 0.0;
+                let fits = |x: &f64| (*min..=*max).contains(x) && (!is_whole || x.fract() == 0.0);
+                decimal(text).filter(fits).map(Value::Number).ok_or_else(|| {
+                    let what = if is_whole { "a whole number" } else { "a number" };
+                    Error::input(self.id, text, format!("{what} from {min} to {max}"))
                 })
             }
             KnobKind::Choice { options, .. } => {

@@ -1,15 +1,19 @@
 //! The worker's end of the protocol: messages in, events out, one run at a time.
 //!
 //! A message cancels the run that is on and is taken up as soon as that run has let go of the session (within
-//! one item). A message that turns out to be wrong costs nothing: the interrupted run starts again.
+//! one item); a transfer that it waits for is broken off. A message that turns out to be wrong costs nothing: the
+//! interrupted run starts again. `ping` is answered at once, also while a run is on: it tells a busy engine from a
+//! dead one.
 
 use crate::pace::Pace;
 use crate::session::protocol::{Event, Numbered, Request};
-use crate::session::{Library, Next, Session};
+use crate::session::{Desk, Library, Next, Session};
 use serde::Serialize;
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
@@ -19,21 +23,33 @@ struct Inbox {
     requests: VecDeque<(u64, Request)>,
     wake: Option<futures_channel::oneshot::Sender<()>>,
     pace: Pace,
+    /// Shared with the session.
+    library: Option<Library>,
+    desk: Rc<RefCell<Option<Desk>>>,
 }
 
 /// Listens to the page. Returns at once; the rest happens in callbacks.
 pub fn start() {
-    console_error_panic_hook::set_once();
+    std::panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
+        post_failure(&info.to_string());
+    }));
     let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
     let inbox = Rc::new(RefCell::new(Inbox::default()));
     let receiver = inbox.clone();
-    let on_message =
-        Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            match read(event.data()) {
-                Ok((id, request)) => receiver.borrow_mut().put(id, request),
-                Err(e) => post_failure(&format!("A message of the page was not understood: {e}")),
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        match read(event.data()) {
+            Ok((_, Request::Ping)) => post(Event::Pong),
+            Ok((answers, Request::Preview { name, value })) => {
+                let desk = receiver.borrow().desk.clone();
+                // Another model may be on its way; and a value that cannot be is told when it is set.
+                let cost = desk.borrow().as_ref().and_then(|d| d.cost(&name, &value).ok());
+                cost.into_iter().for_each(|cost| post(Event::Cost { answers, cost }));
             }
-        });
+            Ok((id, request)) => receiver.borrow_mut().put(id, request),
+            Err(e) => post_failure(&format!("A message of the page was not understood: {e}")),
+        }
+    });
     // As a listener, so that messages which the start-up script kept can be handed over as events.
     let listen =
         scope.add_event_listener_with_callback("message", on_message.as_ref().unchecked_ref());
@@ -54,6 +70,7 @@ fn read(data: JsValue) -> Result<(u64, Request), String> {
 impl Inbox {
     fn put(&mut self, id: u64, request: Request) {
         self.pace.cancel();
+        self.library.iter().for_each(Library::abort);
         self.requests.push_back((id, request));
         if let Some(wake) = self.wake.take() {
             // The driver may be gone only when the worker is.
@@ -75,13 +92,23 @@ async fn drive(inbox: Rc<RefCell<Inbox>>) {
                 interrupted = pace.is_cancelled();
                 continue;
             }
+            if let Some(session) = session.as_mut().filter(|session| session.is_sweeping()) {
+                let pace = Pace::default();
+                inbox.borrow_mut().pace = pace.clone();
+                session.step(&pace).await;
+                continue;
+            }
             let (wake, woken) = futures_channel::oneshot::channel();
             inbox.borrow_mut().wake = Some(wake);
             let _ = woken.await;
             continue;
         };
         if let Request::Hello { base, .. } = &request {
-            session = Some(Session::new(Library::new(base.clone()), post));
+            let library = Library::new(base.clone());
+            inbox.borrow_mut().library = Some(library.clone());
+            let new = Session::new(library, post);
+            inbox.borrow_mut().desk = new.desk();
+            session = Some(new);
         }
         let Some(session) = session.as_mut() else { continue };
         let cancels = matches!(request, Request::Cancel);
@@ -111,4 +138,46 @@ fn post_failure(text: &str) {
         // Nobody is left to be told when even this cannot be posted.
         let _ = scope.post_message(&message);
     }
+}
+
+/// Notes the memory that the browser refused: without it the engine ends in a trap that says nothing.
+struct Noting;
+
+static REFUSED: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Noting = Noting;
+
+// SAFETY: every call is handed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Noting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps alloc's contract, which is the same.
+        noted(unsafe { System.alloc(layout) }, layout.size())
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        noted(unsafe { System.alloc_zeroed(layout) }, layout.size())
+    }
+
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        noted(unsafe { System.realloc(old, layout, size) }, size)
+    }
+
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(old, layout) }
+    }
+}
+
+fn noted(memory: *mut u8, size: usize) -> *mut u8 {
+    REFUSED.store(if memory.is_null() { size } else { 0 }, Ordering::Relaxed);
+    memory
+}
+
+/// Bytes that the last allocation asked for and did not get; 0 where it got them. Asked by `worker-start.js` after a trap.
+#[wasm_bindgen]
+pub fn refused_bytes() -> usize {
+    REFUSED.load(Ordering::Relaxed)
 }

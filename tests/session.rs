@@ -5,36 +5,50 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::rc::Rc;
 use whittle::pace::Pace;
-use whittle::session::protocol::{Event, Request};
+use whittle::session::protocol::{File, Request};
 use whittle::session::{Library, Next, Session};
 
-/// Sets controls one after the other, runs, and gives the last view, with the run's parts put together under `run`.
-fn view_after(controls: &[(&str, &str)]) -> Value {
-    let last = Rc::new(RefCell::new(Value::Null));
-    let parts = Rc::new(RefCell::new(Vec::new()));
-    let (seen, heard) = (last.clone(), parts.clone());
-    let library = Library::new(env!("CARGO_MANIFEST_DIR"));
-    let mut session = Session::new(library, move |event| match event {
-        Event::View(view) => {
-            *seen.borrow_mut() = serde_json::to_value(&view).expect("a view is JSON");
-        }
-        Event::Result { run, part } => {
-            heard.borrow_mut().push((run, serde_json::to_value(&part).expect("a part is JSON")));
-        }
-        _ => {}
+type Told = Rc<RefCell<Vec<Value>>>;
+
+/// A session whose events are kept as the page would get them.
+fn listening() -> (Session, Told) {
+    let events = Told::default();
+    let heard = events.clone();
+    let session = Session::new(Library::new(env!("CARGO_MANIFEST_DIR")), move |event| {
+        heard.borrow_mut().push(serde_json::to_value(&event).expect("an event is JSON"));
     });
+    (session, events)
+}
+
+fn of_type(events: &Told, kind: &str) -> Vec<Value> {
+    events.borrow().iter().filter(|event| event["type"] == kind).cloned().collect()
+}
+
+fn set(session: &mut Session, events: &Told, controls: &[(&str, &str)]) {
     for (id, (name, value)) in (1..).zip(controls) {
         let request = Request::Set { name: (*name).into(), value: (*value).into() };
-        assert_eq!(session.handle(id, request), Next::Run, "{name}={value}: {}", last.borrow());
-        assert_eq!(last.borrow()["answers"], id);
+        let next = session.handle(id, request);
+        let view = of_type(events, "view").pop().expect("a view");
+        assert_eq!(next, Next::Run, "{name}={value}: {view}");
+        assert_eq!(view["answers"], id);
     }
+}
+
+/// Runs, and gives the last view, with the run's parts put together under `run`.
+fn finished(session: &mut Session, events: &Told) -> Value {
     pollster::block_on(session.run(&Pace::default()));
-    let mut view = last.take();
+    let mut view = of_type(events, "view").pop().expect("a view");
     assert_eq!(view["status"]["state"], "complete", "{}", view["notices"]);
-    let (number, parts) = (view["run"].as_u64().expect("a run"), parts.take());
-    assert!(parts.iter().all(|(run, _)| *run == number));
-    view["run"] = together(parts.into_iter().map(|(_, part)| part));
+    let parts = of_type(events, "result").into_iter().filter(|event| event["run"] == view["run"]);
+    view["run"] = together(parts.map(|event| event["part"].clone()));
     view
+}
+
+/// Sets controls one after the other and runs.
+fn view_after(controls: &[(&str, &str)]) -> Value {
+    let (mut session, events) = listening();
+    set(&mut session, &events, controls);
+    finished(&mut session, &events)
 }
 
 /// What the parts of a run say in the end, as the page puts them together.
@@ -121,4 +135,104 @@ fn a_cut_out_of_reach_becomes_the_most_there_is_and_a_notice_says_so() {
     let view = with("utrc:cut=0.25");
     assert_eq!(view["notices"].as_array().unwrap().len(), 0, "{}", view["notices"]);
     assert_eq!(view["settings"]["reduce.cut"], "0.25");
+}
+
+const SMALL: [(&str, &str); 6] = [
+    ("model", "recall-mamba2"),
+    ("backend", "cpu"),
+    ("eval", "recall:n=12,controls=0"),
+    ("tokens", "3"),
+    ("reduce", "utrc:cut=0.2"),
+    ("prune", "wanda:sparsity=0.3,sequences=2"),
+];
+
+/// What does not depend on the clock.
+fn figures(view: &Value) -> [Value; 4] {
+    let run = &view["run"];
+    [&run["quality"], &run["baseline"], &run["compressed"], &run["trace"]].map(Clone::clone)
+}
+
+#[test]
+fn a_run_after_a_change_gives_what_a_fresh_session_gives() {
+    let (mut session, events) = listening();
+    set(&mut session, &events, &SMALL);
+    finished(&mut session, &events);
+    let change = [("prune.sparsity", "0.6"), ("reduce.cut", "0.1")];
+    set(&mut session, &events, &change);
+    let second = finished(&mut session, &events);
+    assert_eq!(figures(&second), figures(&view_after(&[&SMALL[..], &change].concat())));
+}
+
+#[test]
+fn the_cost_on_paper_is_the_cost_of_the_run() {
+    for (name, value) in [
+        ("prune.sparsity", "0.6"),
+        ("prune", "structured:unit=heads,share=0.5,sequences=2"),
+        ("prune", "off"),
+        ("reduce.cut", "0.6"),
+    ] {
+        let (mut session, events) = listening();
+        set(&mut session, &events, &SMALL);
+        finished(&mut session, &events);
+        let desk = session.desk().borrow().clone().expect("a model is there");
+        let paper = serde_json::to_value(desk.cost(name, value).unwrap()).unwrap();
+        set(&mut session, &events, &[(name, value)]);
+        let run = finished(&mut session, &events);
+        for figure in ["flops_saved_layers", "flops_saved_total", "sparsity", "sparsity_of_model"] {
+            let (paper, run) = (&paper[figure], &run["run"]["cost"][figure]);
+            let [p, r] = [paper, run].map(|x| x.as_f64().expect("a number"));
+            assert!((p - r).abs() < 1e-9, "{name}={value}, {figure}: {p} on paper, {r} in the run");
+        }
+        assert_eq!(paper["lengths"], run["run"]["cost"]["lengths"], "{name}={value}");
+        assert!(desk.cost("prune.sparsity", "7").is_err());
+    }
+}
+
+#[test]
+fn a_sweep_tells_a_point_for_every_value_and_each_is_that_of_a_run() {
+    let (mut session, events) = listening();
+    set(&mut session, &events, &SMALL);
+    let whole = finished(&mut session, &events);
+    let values = vec!["0.3".to_string(), "0.6".into()];
+    let sweep = Request::Sweep { knob: "prune.sparsity".into(), values };
+    assert_eq!(session.handle(9, sweep), Next::Nothing);
+    session.handle(10, Request::Pause);
+    assert!(!session.is_sweeping());
+    session.handle(11, Request::Pause);
+    while session.is_sweeping() {
+        pollster::block_on(session.step(&Pace::default()));
+    }
+    assert_eq!(of_type(&events, "view").pop().unwrap()["sweep"], Value::Null);
+    let points = of_type(&events, "point");
+    let series: Vec<&str> = points.iter().filter_map(|p| p["series"].as_str()).collect();
+    assert_eq!(series, ["run", "prune.sparsity wanda", "prune.sparsity wanda"]);
+    let point = |i: usize| &points[i]["point"];
+    assert_eq!(point(0)["key"], point(1)["key"]);
+    assert_eq!(point(0)["quality"], point(1)["quality"]);
+    assert_eq!(point(0)["quality"], whole["run"]["quality"]);
+    assert_eq!(point(0)["cost"], point(1)["cost"]);
+    assert_ne!(point(1)["key"], point(2)["key"]);
+    assert!(point(2)["prune"].as_str().unwrap().contains("0.6"));
+    assert!(point(2)["speed"]["prefill_ratio"]["value"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_link_of_ones_own_model_waits_for_its_files_and_says_where_they_differ() {
+    let (mut session, events) = listening();
+    let link = "#v=1&m=own@0123456789abcdef&ev=continuation:n=2&gen=1".to_string();
+    assert_eq!(session.handle(1, Request::Link { fragment: link }), Next::Nothing);
+    let view = of_type(&events, "view").pop().unwrap();
+    let said = view["notices"][0]["text"].as_str().unwrap();
+    assert!(said.contains("0123456789abcdef") && said.contains("Open the same files"), "{said}");
+    assert!(view["fragment"].as_str().unwrap().contains("m=own@0123456789abcdef"));
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/recall-llama");
+    let read =
+        |name: &str| File { name: name.into(), bytes: std::fs::read(folder.join(name)).unwrap() };
+    let files = ["config.json", "tokenizer.json", "model.safetensors"].map(read).into();
+    assert_eq!(session.handle(2, Request::Open { files }), Next::Run);
+    let view = of_type(&events, "view").pop().unwrap();
+    let notices = view["notices"].to_string();
+    assert!(notices.contains("other weights of own (0123456789abcdef)"), "{notices}");
+    assert!(notices.contains("does not judge this model"), "{notices}");
+    assert_eq!(view["settings"]["eval"], "recall");
 }

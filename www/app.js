@@ -3,7 +3,7 @@
 /** @import { App, Catalog, Engine, Failure, Panel, RunView, Shown, View } from "./state.js" */
 
 import { startEngine } from "./engine.js";
-import { ofRun, points } from "./points.js";
+import { points } from "./points.js";
 import { newRun, take } from "./run.js";
 import { about } from "./ui/about.js";
 import { cost } from "./ui/cost.js";
@@ -33,6 +33,9 @@ import { tradeoff } from "./ui/tradeoff.js";
 const OPENING = "#v=1&m=lm-mamba&tr=off&sp=structured";
 /** After this long without a sign of life the person is told what is being waited for. */
 const SLOW_MS = 10_000;
+/** A click on Run so soon after a change means the run that the change has started, not its end. */
+const HASTE_MS = 400;
+const SILENT = "The engine has not answered for a while: it is at a long step, or the browser has ended it. Wait, or restart it to go on with the same settings.";
 
 /** @type {Engine} */
 let engine;
@@ -50,6 +53,13 @@ let loading = "";
 let slow;
 /** Rises for as long as the page lives, over restarts of the engine too: controls remember the number of their change. */
 let sent = 0;
+/** The newest request that a view answers; what is asked while a slider moves is answered by a cost. */
+let awaited = 0;
+/** @type {import("./state.js").PaperCost | undefined} */
+let paper;
+let changed = -HASTE_MS;
+/** The newest fragment: an engine that is started again takes up its settings. */
+let fragment = "";
 let frame;
 
 /** @type {App} */
@@ -58,12 +68,15 @@ const app = {
   view: () => shown,
   failure: () => failure,
   sent: () => sent,
+  hasJustChanged: () => performance.now() - changed < HASTE_MS,
   redraw() {
-    shown = view && { ...view, run: run?.number === view.run ? run : undefined };
+    shown = view && { ...view, paper, run: run?.number === view.run ? run : undefined };
     frame ??= requestAnimationFrame(draw);
   },
   send(request, transfer) {
-    sent += 1;
+    awaited = sent += 1;
+    paper = undefined;
+    if (request.type === "set") changed = performance.now();
     // A file that could not be read is forgotten with the next thing the person does.
     if (failure?.action === "dismiss") failure = undefined;
     // What is on the page answers an older question until a view knows of this one.
@@ -72,8 +85,10 @@ const app = {
     return sent;
   },
   /** A slider is under the finger: what the results show is no longer what is chosen. */
-  moving() {
+  moving(name, value) {
     byId("results").setAttribute("aria-busy", "true");
+    sent += 1;
+    engine.send({ id: sent, type: "preview", name, value });
   },
   complain(text) {
     failure = { text, action: "dismiss" };
@@ -82,12 +97,16 @@ const app = {
   recover(action) {
     if (action === "reload") return location.reload();
     failure = undefined;
-    if (action === "restart") start();
+    if (action === "restart") {
+      engine.stop();
+      start(fragment || location.hash);
+    }
     return app.redraw();
   },
 };
 
-function start() {
+/** @param {string} from What the settings come from. */
+function start(from) {
   catalog = view = run = failure = undefined;
   loading = "Loading the engine (WebAssembly).";
   clearTimeout(slow);
@@ -104,7 +123,8 @@ function start() {
     },
     view(event) {
       view = event;
-      if (view.answers >= sent) byId("results").removeAttribute("aria-busy");
+      fragment = view.fragment;
+      if (view.answers >= awaited) byId("results").removeAttribute("aria-busy");
       app.redraw();
     },
     status(status) {
@@ -114,7 +134,20 @@ function start() {
     result(number, part) {
       if (run?.number !== number) run = newRun(number);
       take(run, part);
-      if (part.kind === "done") keep();
+      app.redraw();
+    },
+    cost(answers, cost) {
+      // One that comes after the slider was let go is of no use any more.
+      if (answers > awaited) paper = cost;
+      app.redraw();
+    },
+    point(series, point) {
+      const measured = { ...point, created: new Date().toISOString() };
+      if (series === "run") keep(measured);
+      else app.points.add(measured);
+    },
+    silent(isSilent) {
+      failure = isSilent ? { text: SILENT, action: "restart" } : undefined;
       app.redraw();
     },
     failed(event) {
@@ -125,13 +158,12 @@ function start() {
       app.redraw();
     },
   });
-  app.send({ type: "hello", fragment: location.hash || OPENING, base: document.baseURI });
+  app.send({ type: "hello", fragment: from || OPENING, base: document.baseURI });
 }
 
 /** A finished run becomes a point and a line of the history. */
-function keep() {
-  if (!view || !run?.quality.length) return;
-  const point = ofRun({ ...view, run });
+function keep(point) {
+  if (!run) return;
   const texts = { baseline: run.baseline.text, compressed: run.compressed.text };
   runs.keep({ id: point.key, name: "", at: point.created, point, texts });
 }
@@ -148,8 +180,14 @@ const panels = [embed(app), files(app), stories(app), settings(app), presets(app
 function draw() {
   frame = undefined;
   // A view means something only together with what can be chosen.
-  const drawn = held(catalog && shown);
+  const drawn = counted(held(catalog && shown));
   for (const panel of panels) panel(drawn, /** @type {Catalog} */ (catalog), loading);
+}
+
+/** The run with what was counted for the slider that moves. @param {Shown | undefined} shown @returns {Shown | undefined} */
+function counted(shown) {
+  const { run, paper } = shown ?? {};
+  return shown && run?.cost && paper ? { ...shown, run: { ...run, cost: { ...run.cost, ...paper } } } : shown;
 }
 
 // Followed as a link this would change the fragment, which holds the settings.
@@ -158,5 +196,6 @@ byId("skip").addEventListener("click", (event) => {
   byId("results").focus();
 });
 
-start();
+start(location.hash);
 draw();
+document.documentElement.dataset.started = "";

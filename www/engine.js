@@ -5,6 +5,10 @@
 /** What this page speaks; src/session/protocol.rs holds the same number. */
 const PROTOCOL = 2;
 
+/** A worker that says nothing for so long is asked whether it is there, and after so long of no answer given up on. */
+const ASK_MS = 3_000;
+const SILENT_MS = 12_000;
+
 /**
  * Starts a worker. `hear.failed` is called at most once, and then nothing else is.
  * @param {Hearer} hear
@@ -14,13 +18,19 @@ export function startEngine(hear) {
   let worker;
   let ready = false;
   let over = false;
+  let heardAt = performance.now();
+  let isSilent = false;
 
   /** @param {Failure["action"]} action */
   const fail = (text, action = "restart") => {
     if (over) return;
-    over = true;
-    worker?.terminate();
+    stop();
     hear.failed({ text, action });
+  };
+  const stop = () => {
+    over = true;
+    clearInterval(watch);
+    worker?.terminate();
   };
   const broke = (detail) =>
     fail(
@@ -30,21 +40,26 @@ export function startEngine(hear) {
             "worker-start.js, worker.js and worker_bg.wasm must lie beside index.html, with wasm served as application/wasm.",
     );
 
-  /** @param {Event | { type: "failed", text: string }} event */
+  /** @param {Event} event */
   const heard = (event) => {
     if (over) return;
+    heardAt = performance.now();
+    if (isSilent) hear.silent(isSilent = false);
     switch (event?.type) {
       case "failed": return broke(event.text);
       case "view": return hear.view(event);
       case "status": return hear.status(event.status);
       case "result": return hear.result(event.run, event.part);
+      case "cost": return hear.cost(event.answers, event.cost);
+      case "point": return hear.point(event.series, event.point);
       case "catalog": break;
+      case "pong":
       default: return;
     }
     if (event.version !== PROTOCOL) {
       return fail(
         `This page and its engine are of different versions (protocol ${PROTOCOL} and ${event.version}), so they were not ` +
-          "connected. Reload the page; if this message stays, empty the browser's cache of this site.",
+          "connected. Reload the page without its cache (Ctrl+Shift+R, on a Mac Cmd+Shift+R).",
         "reload",
       );
     }
@@ -66,7 +81,15 @@ export function startEngine(hear) {
     };
     worker.onmessageerror = () => broke("a message could not be read");
   }
+  // A worker that the system ended, or that hangs, says nothing. Timers of a hidden page are no clock.
+  const watch = setInterval(() => {
+    const now = performance.now();
+    if (document.hidden || !ready) heardAt = now;
+    if (now - heardAt > ASK_MS) worker?.postMessage({ id: 0, type: "ping" });
+    if (now - heardAt > SILENT_MS && !isSilent) hear.silent(isSilent = true);
+  }, 1_000);
   return {
+    stop,
     send(ask, transfer = []) {
       if (!over) worker?.postMessage(ask, transfer);
     },

@@ -74,19 +74,3 @@ export const inLink = (fragment, key) => decodeURIComponent(new RegExp(`[#&]${ke
 
 /** The two methods of a link in one string, to compare with a point's. */
 export const methodsOf = (fragment) => `${inLink(fragment, "tr")} ${inLink(fragment, "sp")}`;
-
-/** A finished run as a point, for an engine that sends none itself. Every figure is taken over as it is. */
-export function ofRun({ settings, fragment, model, run }) {
-  const link = run.link || fragment;
-  const { cost, speed, quality } = run;
-  return {
-    key: link, fragment: link, model: inLink(link, "m"), evaluation: settings.eval, reduce: inLink(link, "tr"), prune: inLink(link, "sp"),
-    seed: Number(settings.seed), items: quality[0].items, items_wanted: quality[0].items_total, complete: true, quality,
-    cost: {
-      flops_share: 1 - cost.flops_saved_total, bytes_per_token: cost.decode?.bytes ?? null,
-      bytes_per_token_dense: cost.decode?.bytes_dense ?? null, file_bytes: model?.bytes ?? null,
-    },
-    speed: speed && { prefill_ratio: speed.prefill_ratio, decode_ratio: speed.decode_ratio },
-    ms: null, backend: run.backend, created: new Date().toISOString(),
-  };
-}

@@ -11,7 +11,7 @@ export type Numbered = { id: number, };
 /**
  * What a person did.
  */
-export type Request = { "type": "hello", fragment: string, base: string, } | { "type": "set", name: string, value: string, } | { "type": "run" } | { "type": "cancel" } | { "type": "link", fragment: string, } | { "type": "reset" } | { "type": "open", files: Array<File>, };
+export type Request = { "type": "hello", fragment: string, base: string, } | { "type": "set", name: string, value: string, } | { "type": "run" } | { "type": "cancel" } | { "type": "link", fragment: string, } | { "type": "reset" } | { "type": "open", files: Array<File>, } | { "type": "preview", name: string, value: string, } | { "type": "sweep", knob: string, values: Array<string>, } | { "type": "pause" } | { "type": "ping" };
 
 /**
  * A file that the user opened.
@@ -21,7 +21,7 @@ export type File = { name: string, bytes: Uint8Array, };
 /**
  * What the engine says.
  */
-export type Event = { "type": "catalog" } & Catalog | { "type": "view" } & View | { "type": "status", status: Status, } | { "type": "result", run: number, part: Part, };
+export type Event = { "type": "catalog" } & Catalog | { "type": "view" } & View | { "type": "status", status: Status, } | { "type": "result", run: number, part: Part, } | { "type": "cost", answers: number, cost: PaperCost, } | { "type": "point", series: string, point: Point, } | { "type": "pong" } | { "type": "failed", text: string, };
 
 export type Catalog = { version: number, models: Array<ModelChoice>, reductions: Array<About>, prunings: Array<About>, evaluations: Array<About>, 
 /**
@@ -108,7 +108,16 @@ notices: Array<Notice>,
 /**
  * The run that belongs to these settings; absent when there is none yet.
  */
-run: number | null, };
+run: number | null, sweep: SweepView | null, };
+
+/**
+ * A sweep that is on.
+ */
+export type SweepView = { knob: string, 
+/**
+ * Points measured, and in all.
+ */
+done: number, total: number, paused: boolean, };
 
 export type Status = { state: State, 
 /**
@@ -227,7 +236,12 @@ change: Estimate,
 /**
  * Items scored so far and in all.
  */
-items: number, items_total: number, };
+items: number, items_total: number, verdict: Verdict, };
+
+/**
+ * What a paired change says.
+ */
+export type Verdict = "better" | "worse" | "not_significant" | "too_few" | "none";
 
 /**
  * A number with its 95 % interval and the items it rests on.
@@ -359,6 +373,21 @@ on_gpu: boolean,
  * The shape that is left where the matrix became smaller; nothing of a removed layer.
  */
 left: [number, number] | null, };
+
+/**
+ * A setting and what was measured of it. The same JSON in sweep files, in messages to the page and in its history.
+ */
+export type Point = { 
+/**
+ * [`Point::key_of`] the settings: equal settings have equal keys.
+ */
+key: string, fragment: string, model: string, evaluation: string, reduce: string, prune: string, seed: number, items: number, items_wanted: number, complete: boolean, quality: Array<Quality>, cost: PointCost, speed: PointSpeed | null, ms: number, backend: string, created: string | null, };
+
+export type PointCost = { flops_share: number | null, bytes_per_token: number | null, bytes_per_token_dense: number | null, file_bytes: number | null, };
+
+export type PointSpeed = { prefill_ratio: Estimate | null, decode_ratio: Estimate | null, };
+
+export type PaperCost = { flops_saved_layers: number, flops_saved_total: number, lengths: Array<number>, sparsity: number, sparsity_of_model: number, };
 
 /**
  * Which tokens of the prompt went where.

@@ -1,6 +1,6 @@
 // What the panels are given: the engine's newest view, and the run that belongs to it, put together from its parts.
 
-import type { Ask, Catalog, Part, Request, RunView, View } from "./protocol.js";
+import type { Ask, Catalog, PaperCost, Part, Point, Request, RunView, View } from "./protocol.js";
 
 export * from "./protocol.js";
 
@@ -10,6 +10,8 @@ export type Shown = Omit<View, "run"> & {
    * not there yet are those of the last complete run of the same model, and `was` names them.
    */
   run?: RunView & { was?: (keyof RunView)[] };
+  /** While a slider is under the finger: the cost on paper of the value it shows. Then `run.cost` has these figures too. */
+  paper?: PaperCost;
 };
 
 /**
@@ -29,8 +31,10 @@ export type App = {
   send(request: Request, transfer?: Transferable[]): number;
   /** The number of the newest request. */
   sent(): number;
+  /** Whether the person changed a setting a moment ago. */
+  hasJustChanged(): boolean;
   redraw(): void;
-  /** A slider is under the finger: what the results show is no longer what is chosen. */
+  /** A slider is under the finger: what the results show is no longer what is chosen. Asks for the cost on paper. */
   moving(name: string, value: string): void;
   complain(text: string): void;
   recover(action: Failure["action"]): void;
@@ -42,7 +46,11 @@ export type Hearer = {
   view(view: View): void;
   status(status: View["status"]): void;
   result(run: number, part: Part): void;
+  cost(answers: number, cost: PaperCost): void;
+  point(series: string, point: Point): void;
   failed(failure: Failure): void;
+  /** The worker has said nothing for long, or says something again. */
+  silent(isSilent: boolean): void;
 };
 
-export type Engine = { send(ask: Ask, transfer?: Transferable[]): void };
+export type Engine = { send(ask: Ask, transfer?: Transferable[]): void; stop(): void };

@@ -4,11 +4,38 @@ const early = [];
 const keep = (event) => early.push(event.data);
 addEventListener("message", keep);
 // A panic inside a promise would otherwise never reach the page's onerror.
-addEventListener("unhandledrejection", (event) => reportError(event.reason));
+addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  trap(event.reason);
+});
+addEventListener("error", (event) => {
+  event.preventDefault();
+  trap(event.error ?? event.message);
+});
+
+let engine;
+let trapped = false;
+
+// A panic has told its own text before its trap comes here; the page takes the first. A trap with refused memory
+// behind it is the lack of memory.
+function trap(reason) {
+  if (trapped) return;
+  trapped = true;
+  let refused = 0;
+  try {
+    refused = engine?.refused_bytes?.() ?? 0;
+  } catch {
+    // The engine is beyond asking.
+  }
+  const text = refused > 0
+    ? `the browser gave it no more memory; the last piece it asked for was ${(refused / 1e6).toFixed(1)} MB. Close other tabs, or take a smaller model or a shorter text`
+    : String(reason?.message ?? reason);
+  postMessage({ type: "failed", text });
+}
 
 try {
   // @ts-ignore: the build makes it.
-  const engine = await import("./worker.js");
+  engine = await import("./worker.js");
   await engine.default();
 } catch (error) {
   postMessage({ type: "failed", text: String(error?.message ?? error) });

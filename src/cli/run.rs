@@ -47,7 +47,8 @@ pub struct Args {
 
 pub async fn main(args: Args) -> Result<()> {
     let mut engine = load::engine();
-    let (mut spec, link_hash) = start(&args)?;
+    let link = start(&args)?;
+    let mut spec = link.spec.clone();
     if let Some(model) = &args.model {
         let (id, loaded) = load::model(&mut engine, model).await?;
         if args.link.is_none()
@@ -56,9 +57,9 @@ pub async fn main(args: Args) -> Result<()> {
             spec = RunSpec::of_model(entry);
         }
         spec.set("model", &id)?;
-        compare(&link_hash, &loaded.view.sha256);
+        compare(&link.model_hash, &loaded.view.sha256);
     } else if let Ok(entry) = Entry::find(&spec.model) {
-        compare(&link_hash, entry.sha256());
+        compare(&link.model_hash, entry.sha256());
     }
     let settings = [
         ("eval", args.eval.clone()),
@@ -80,12 +81,14 @@ pub async fn main(args: Args) -> Result<()> {
     if let Some(backend) = args.backend {
         spec.backend = backend.into();
     }
+    let loaded = engine.model(&spec.model).await?;
+    spec.fit(&loaded.config).iter().for_each(|text| load::note(text));
     let mut show = |_: &RunView, status: Status| {
         if std::io::stderr().is_terminal() {
             eprint!("\r\x1b[K{}", status.text);
         }
     };
-    let view = run_session(&mut engine, &spec, 1, &Pace::default(), &mut show).await?;
+    let (view, _) = run_session(&mut engine, &spec, 1, &Pace::default(), &mut show).await?;
     if std::io::stderr().is_terminal() {
         eprintln!();
     }
@@ -113,20 +116,6 @@ async fn calibrate_on(
     spec.set("model", OWN)
 }
 
-/// The settings to begin with, and the hash of the weights that a link was made with (else empty).
-fn start(args: &Args) -> Result<(RunSpec, String)> {
-    let Some(link) = &args.link else {
-        let mut spec = RunSpec::first();
-        spec.reduction = None;
-        spec.pruning = None;
-        return Ok((spec, String::new()));
-    };
-    let link = Link::parse(link)?
-        .ok_or_else(|| Error::input("--link", link, "a link with a fragment after #"))?;
-    link.notes.iter().for_each(|text| load::note(text));
-    Ok((link.spec, link.model_hash))
-}
-
 /// Says so when the weights are not those that a link was made with.
 fn compare(link: &str, here: &str) {
     if !here.starts_with(link) {
@@ -135,6 +124,18 @@ fn compare(link: &str, here: &str) {
             "The link was made with other weights (sha256 {link}...); these are {here}.... The figures will differ."
         ));
     }
+}
+
+/// The settings to begin with: those of the link, or nothing compressed.
+fn start(args: &Args) -> Result<Link> {
+    let Some(link) = &args.link else {
+        let spec = RunSpec { reduction: None, pruning: None, ..RunSpec::first() };
+        return Ok(Link { spec, model_hash: String::new(), notes: Vec::new() });
+    };
+    let link = Link::parse(link)?
+        .ok_or_else(|| Error::input("--link", link, "a link with a fragment after #"))?;
+    link.notes.iter().for_each(|text| load::note(text));
+    Ok(link)
 }
 
 fn print(spec: &RunSpec, view: &RunView) {

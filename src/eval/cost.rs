@@ -77,7 +77,7 @@ pub fn on_paper(
 }
 
 /// FLOPs of reading `n` tokens, with the head of so many.
-fn prefill(config: &ModelConfig, n: usize, heads: f64) -> f64 {
+pub fn prefill(config: &ModelConfig, n: usize, heads: f64) -> f64 {
     let f = flops(config);
     f.layer(n) * config.n_layer() as f64 + heads * f.head_per_token
 }

@@ -40,5 +40,5 @@ pub use point::{Point, PointCost, PointSpeed};
 pub use quality::{Quality, Verdict};
 pub use score::{Score, Sums};
 pub use source::{File, Source, shuffled};
-pub use speed::{Speed, SpeedSide, median_interval, reading, speed};
+pub use speed::{Speed, SpeedSide, Timed, median_interval, reading, speed};
 pub use stats::{Estimate, wilson};

@@ -39,6 +39,8 @@ pub struct SpeedSide {
 const VISIT_MS: f64 = 25.0;
 /// Rounds that count; odd, so that the median is one of them.
 const ROUNDS: usize = 11;
+/// Rounds that are made whatever they take.
+const LEAST_ROUNDS: usize = 3;
 const DRAWS: u64 = 1000;
 
 /// What one side did in one round.
@@ -52,17 +54,32 @@ struct Round {
     head_ms: f64,
 }
 
-/// Measures prefill of `prompt`, decoding of at least `decode_tokens` a visit, and time to the first token.
+/// What is timed, and for how long.
+pub struct Timed<'a> {
+    pub prompt: &'a [u32],
+    /// Least tokens decoded in a visit.
+    pub decode_tokens: usize,
+    /// No further round begins after so long, where there are a few.
+    pub budget_ms: f64,
+}
+
+/// Measures prefill of a prompt, decoding, and time to the first token. `each` hears what came out after every round:
+/// the figures so far, and the share of the rounds that are done.
 ///
 /// Errors: cancelled, or the GPU failed.
 pub async fn speed(
     arms: [&Arm<'_>; 2],
-    prompt: &[u32],
-    decode_tokens: usize,
+    timed: &Timed<'_>,
     pace: &Pace,
+    each: &mut dyn FnMut(&Speed, f64),
 ) -> Result<Speed> {
+    let Timed { prompt, decode_tokens, budget_ms } = *timed;
     let mut rounds = [Vec::new(), Vec::new()];
+    let start = now_ms();
     for number in 0..=ROUNDS {
+        if number > LEAST_ROUNDS && now_ms() - start > budget_ms {
+            break;
+        }
         let mut round = [Round::default(); 2];
         let first = number % 2;
         for side in [first, 1 - first, 1 - first, first] {
@@ -72,9 +89,13 @@ pub async fn speed(
         if number > 0 {
             rounds[0].push(round[0]);
             rounds[1].push(round[1]);
+            each(&summary(&rounds, prompt.len(), decode_tokens), number as f64 / ROUNDS as f64);
         }
     }
-    let prompt_tokens = prompt.len();
+    Ok(summary(&rounds, prompt.len(), decode_tokens))
+}
+
+fn summary(rounds: &[Vec<Round>; 2], prompt_tokens: usize, decode_tokens: usize) -> Speed {
     let prefill = |r: &Round| r.prefills * prompt_tokens as f64 * 1e3 / r.prefill_ms;
     let decode = |r: &Round| r.tokens * 1e3 / r.decode_ms;
     let first = |r: &Round| r.prefill_ms / r.prefills + r.head_ms / r.heads;
@@ -87,14 +108,14 @@ pub async fn speed(
         let pairs = rounds[0].iter().zip(&rounds[1]);
         median_interval(&pairs.map(|(b, c)| f(c) / f(b)).collect::<Vec<f64>>())
     };
-    Ok(Speed {
+    Speed {
         prompt_tokens,
         decode_tokens,
         baseline: side(&rounds[0]),
         compressed: side(&rounds[1]),
         prefill_ratio: ratio(&prefill),
         decode_ratio: ratio(&decode),
-    })
+    }
 }
 
 /// How long a context takes to read, up to the logits of the next token, in turns: milliseconds of the first arm (median),

@@ -8,7 +8,7 @@ use super::evaluation::Task;
 use super::placed::{Placed, PrunedModel};
 use super::point::{Point, PointCost, PointSpeed};
 use super::source::shuffled;
-use super::speed::speed;
+use super::speed::{Timed, speed};
 use crate::Result;
 use crate::method::Setting;
 use crate::pace::{Pace, now_ms};
@@ -123,7 +123,9 @@ impl Shared {
         let speed = match &ground.timed {
             None => None,
             Some((text, tokens)) => {
-                let measured = speed(arms, text, *tokens, pace).await?;
+                let (prompt, budget_ms) = (text, f64::INFINITY);
+                let timed = Timed { prompt, decode_tokens: *tokens, budget_ms };
+                let measured = speed(arms, &timed, pace, &mut |_, _| {}).await?;
                 let [prefill, decode] = [measured.prefill_ratio, measured.decode_ratio];
                 Some(PointSpeed { prefill_ratio: Some(prefill), decode_ratio: Some(decode) })
             }
@@ -143,7 +145,7 @@ impl Shared {
             items_wanted: all,
             complete: true,
             quality,
-            cost: counted(cell, ground, &pruned)?,
+            cost: counted(placed, task, &pruned, cell.reduction.as_ref(), ground.file_bytes)?,
             speed,
             ms: now_ms() - start,
             backend: placed.device.label(),
@@ -172,10 +174,18 @@ impl Shared {
     }
 }
 
-fn counted(cell: &Cell, ground: &Ground<'_>, pruned: &PrunedModel) -> Result<PointCost> {
-    let (placed, task) = (ground.placed, ground.task);
+/// What a point counts: over the contexts of a task's items, of a model whose file has so many bytes.
+///
+/// Errors: a reduction after layers that the pruning has taken.
+pub fn counted(
+    placed: &Placed<'_>,
+    task: &Task,
+    pruned: &PrunedModel,
+    reduction: Option<&Setting>,
+    file_bytes: u64,
+) -> Result<PointCost> {
     let contexts = (0..task.len()).map(|i| task.item(i).context().len());
-    let share = cost::flops_share(placed.config, pruned, cell.reduction.as_ref(), contexts)?;
+    let share = cost::flops_share(placed.config, pruned, reduction, contexts)?;
     let dense = cost::bytes_per_token(placed.config, placed.weights, &placed.model);
     let bytes = pruned.decode.as_ref().map_or(dense, |decode| decode.bytes);
     let is_whole = *pruned.config == *placed.config;
@@ -184,7 +194,7 @@ fn counted(cell: &Cell, ground: &Ground<'_>, pruned: &PrunedModel) -> Result<Poi
         bytes_per_token: Some(bytes),
         bytes_per_token_dense: Some(dense),
         // A zero takes as much room in a file as any other number.
-        file_bytes: is_whole.then_some(ground.file_bytes as f64),
+        file_bytes: is_whole.then_some(file_bytes as f64),
     })
 }
 

@@ -21,6 +21,7 @@ mod masked;
 mod mrp;
 mod outcome;
 mod pair;
+mod paper;
 mod pattern;
 mod product;
 mod ratios;
@@ -41,6 +42,7 @@ mod wanda;
 
 pub use calibrate::Calibration;
 pub use device::Solvers;
+pub use paper::{Paper, on_paper};
 pub use report::{MatrixReport, Pruned, Smaller, sparsity, zeros};
 pub use task::{Progress, Pruning, Subject, Task, Whole};
 

@@ -1,6 +1,7 @@
 //! Devices and the loaded model. Loading a model never loses the one that is there until the new one works.
 
 use super::bundle::{Entry, INDEX, sha256_hex};
+use super::known::Known;
 use super::library::Library;
 use super::open::{CalibrationText, Loaded, open};
 use super::spec::{Backend, OWN};
@@ -46,6 +47,7 @@ pub(super) struct Cache {
     pub weights: Option<Rc<Weights>>,
     /// Input statistics of the baseline on the calibration text.
     pub calibration: Option<Calibration>,
+    pub known: Known,
 }
 
 /// A device and why it was chosen.

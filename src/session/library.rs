@@ -3,16 +3,30 @@
 use super::bundle::sha256_hex;
 use crate::{Error, Result};
 
-/// The folder or address that holds `models/`.
+/// The folder or address that holds `models/`. Clones share what is on its way.
 #[derive(Debug, Clone)]
 pub struct Library {
     root: String,
+    #[cfg(target_arch = "wasm32")]
+    on_its_way: std::rc::Rc<std::cell::RefCell<Option<web_sys::AbortController>>>,
 }
 
 impl Library {
     /// `root` is a folder, or an address such as document.baseURI.
     pub fn new(root: impl Into<String>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            #[cfg(target_arch = "wasm32")]
+            on_its_way: Default::default(),
+        }
+    }
+
+    /// Breaks off a transfer that is on its way; whoever waits for it gets [`Error::Cancelled`].
+    #[cfg(target_arch = "wasm32")]
+    pub fn abort(&self) {
+        if let Some(transfer) = self.on_its_way.borrow_mut().take() {
+            transfer.abort();
+        }
     }
 
     /// A bundled file, checked against its hash.
@@ -40,6 +54,18 @@ impl Library {
 
     #[cfg(target_arch = "wasm32")]
     async fn fetch(&self, path: &str) -> Result<Vec<u8>> {
+        let transfer = web_sys::AbortController::new()
+            .map_err(|_| Error::file(path, "cannot be fetched in this browser"))?;
+        let signal = transfer.signal();
+        *self.on_its_way.borrow_mut() = Some(transfer);
+        let found = self.transfer(path, &signal).await;
+        self.on_its_way.borrow_mut().take();
+        // An aborted fetch fails like a broken one.
+        if signal.aborted() { Err(Error::Cancelled) } else { found }
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    async fn transfer(&self, path: &str, signal: &web_sys::AbortSignal) -> Result<Vec<u8>> {
         use wasm_bindgen::JsCast;
         use wasm_bindgen_futures::JsFuture;
         let problem = |what: String| Error::file(path, what);
@@ -47,7 +73,9 @@ impl Library {
             .map_err(|_| problem(format!("is no address below {}", self.root)))?
             .href();
         let scope: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
-        let response = JsFuture::from(scope.fetch_with_str(&url))
+        let init = web_sys::RequestInit::new();
+        init.set_signal(Some(signal));
+        let response = JsFuture::from(scope.fetch_with_str_and_init(&url, &init))
             .await
             .map_err(|_| problem("could not be fetched; is the network there?".into()))?;
         let response: web_sys::Response = response.unchecked_into();

@@ -3,24 +3,32 @@
 pub mod calibration;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod declarations;
+mod desk;
 mod engine;
 mod fits;
+mod known;
 mod library;
 mod open;
 mod parts;
+mod point;
 pub mod protocol;
 mod run;
+mod series;
 pub mod spec;
 pub mod sweep;
 mod trace;
 
 pub use crate::bundle;
+pub use desk::Desk;
 pub use engine::Engine;
 pub use library::Library;
 pub use open::{COMPANIONS, CalibrationText, Loaded, OWN_CALIBRATION, open};
 pub use run::{Show, run};
 
 use crate::error::printable;
+use crate::eval::Point;
+use crate::eval::sweep::Cell;
+use crate::method::Setting;
 use crate::pace::Pace;
 use crate::{Error, Result, eval, prune, reduce};
 use parts::Told;
@@ -28,7 +36,11 @@ use protocol::{
     Catalog, Event, Level, ModelChoice, ModelView, Notice, Request, RunView, State, Status,
     VERSION, View,
 };
+use series::Series;
 use spec::{BACKENDS, Link, OWN, RunSpec};
+use std::cell::RefCell;
+use std::rc::Rc;
+use sweep::{Sweeper, Timing};
 
 /// Longest notice in characters.
 const MAX_NOTICE: usize = 1500;
@@ -39,8 +51,17 @@ pub struct Session {
     spec: RunSpec,
     view: View,
     runs: u64,
+    /// A link whose own files are not open yet.
+    awaited: Option<Link>,
+    sweep: Option<Series>,
+    sweeper: Sweeper,
+    /// For what is asked while a run holds the session.
+    desk: Rc<RefCell<Option<Desk>>>,
     emit: Box<dyn Fn(Event)>,
 }
+
+/// The name of the points that are runs.
+const RUN: &str = "run";
 
 /// What a request leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +74,22 @@ impl Session {
     pub fn new(library: Library, emit: impl Fn(Event) + 'static) -> Session {
         let view = View::default();
         let engine = Engine::new(library);
-        Session { engine, spec: RunSpec::first(), view, runs: 0, emit: Box::new(emit) }
+        let (spec, emit) = (RunSpec::first(), Box::new(emit));
+        let sweeper = Sweeper::new(spec.backend, Timing::InTurns);
+        let (awaited, sweep, desk) = (None, None, Rc::default());
+        Session { engine, spec, view, runs: 0, awaited, sweep, sweeper, desk, emit }
+    }
+
+    /// Where the cost on paper can be asked for at any time; empty before there is a model.
+    pub fn desk(&self) -> Rc<RefCell<Option<Desk>>> {
+        self.desk.clone()
     }
 
     /// Takes a request in and answers it with a view; a run that it asks for is started by [`Session::run`].
     pub fn handle(&mut self, id: u64, request: Request) -> Next {
         self.view.notices.clear();
         self.view.answers = id;
+        let model = self.spec.model.clone();
         let next = match request {
             Request::Hello { fragment, .. } => {
                 (self.emit)(Event::Catalog(catalog()));
@@ -71,8 +101,24 @@ impl Session {
                 Err(e) => self.refuse(&e),
             },
             Request::Run => Next::Run,
+            Request::Sweep { knob, values } => {
+                match Series::new(&self.spec, &knob, &values) {
+                    Ok(sweep) => {
+                        self.sweep = Some(sweep);
+                        self.sweeper = Sweeper::new(self.spec.backend, Timing::InTurns);
+                    }
+                    Err(e) => self.notice(Level::Error, e.to_string()),
+                }
+                Next::Nothing
+            }
+            Request::Pause => {
+                self.sweep.iter_mut().for_each(|s| s.view.paused = !s.view.paused);
+                Next::Nothing
+            }
+            Request::Ping | Request::Preview { .. } => Next::Nothing,
             Request::Cancel => {
                 self.view.run = None;
+                self.sweep = None;
                 self.view.status = ended(State::Cancelled, "Cancelled");
                 Next::Nothing
             }
@@ -82,10 +128,7 @@ impl Session {
             }
             Request::Open { files } => {
                 let files = files.into_iter().map(|f| (f.name, f.bytes)).collect();
-                match self.open(files) {
-                    Ok(()) => Next::Run,
-                    Err(e) => self.refuse(&e),
-                }
+                self.open(files).unwrap_or_else(|e| self.refuse(&e))
             }
         };
         if next == Next::Run {
@@ -93,6 +136,9 @@ impl Session {
             let text = "Starting".into();
             self.view.status =
                 Status { state: State::Running, running: true, text, progress: None };
+        }
+        if self.spec.model != model {
+            self.sweep = None;
         }
         self.view.why_not = fits::why_not(&self.spec, self.engine.own());
         self.show();
@@ -103,12 +149,12 @@ impl Session {
     fn follow(&mut self, fragment: &str, first: bool) -> Next {
         match Link::parse(fragment) {
             Ok(Some(link)) => {
-                self.check_model(&link);
+                let next = self.check_model(&link);
                 for note in link.notes {
                     self.notice(Level::Warning, note);
                 }
                 self.spec = link.spec;
-                Next::Run
+                next
             }
             Ok(None) if first => Next::Run,
             Ok(None) => Next::Nothing,
@@ -119,24 +165,49 @@ impl Session {
         }
     }
 
-    /// Takes a model of the user's own and says what is unusual about it.
-    fn open(&mut self, files: Vec<(String, Vec<u8>)>) -> Result<()> {
-        let loaded = self.engine.open_own(files)?;
-        loaded.view.notes.iter().for_each(|note| self.notice(Level::Warning, note.clone()));
-        self.spec.set("model", OWN)
-    }
-
-    fn check_model(&mut self, link: &Link) {
-        let here = bundle::Entry::find(&link.spec.model).map(|e| e.sha256()).unwrap_or_default();
-        if !link.model_hash.is_empty() && !here.is_empty() && !here.starts_with(&link.model_hash) {
+    /// Says so where the weights are not those of the link. Files that are not open yet are checked when they are.
+    fn check_model(&mut self, link: &Link) -> Next {
+        if link.spec.model == OWN && self.engine.own().is_none() {
+            let hash = &link.model_hash;
+            let which = if hash.is_empty() { String::new() } else { format!(" (weights {hash})") };
             let text = format!(
-                "The link was made with other weights of {} ({}); these are {}. Figures will differ.",
-                link.spec.model,
-                link.model_hash,
-                &here[..16]
+                "This link is of a model that its maker opened from files{which}. Open the same files, and it runs."
             );
             self.notice(Level::Warning, text);
+            self.awaited = Some(link.clone());
+            self.view.model = None;
+            self.view.status = Status::default();
+            return Next::Nothing;
         }
+        self.awaited = None;
+        let own = self.engine.own().map(|own| own.view.sha256.clone());
+        let bundled = bundle::Entry::find(&link.spec.model).map(|e| e.sha256().to_string());
+        let here = bundled.ok().or(own).unwrap_or_default();
+        link.other_weights(&here).into_iter().for_each(|text| self.notice(Level::Warning, text));
+        Next::Run
+    }
+
+    /// Takes the user's own model, for the link that waits for it or with the settings as they are.
+    fn open(&mut self, files: Vec<(String, Vec<u8>)>) -> Result<Next> {
+        let loaded = self.engine.open_own(files)?;
+        loaded.view.notes.iter().for_each(|note| self.notice(Level::Warning, note.clone()));
+        let here = &loaded.view.sha256;
+        self.spec.set("model", OWN)?;
+        let awaited = self.awaited.take();
+        let other = awaited.and_then(|link| link.other_weights(here));
+        other.into_iter().for_each(|text| self.notice(Level::Warning, text));
+        let unfit = fits::why_not(&self.spec, self.engine.own()).remove("eval").unwrap_or_default();
+        if let Some(why) = unfit.get(self.spec.evaluation.about.id) {
+            let fitting = eval::abouts().into_iter().find(|a| !unfit.contains_key(a.id));
+            if let Some(about) = fitting {
+                let old = self.spec.evaluation.about.label;
+                let text =
+                    format!("{old} does not judge this model: {why}. {} does now.", about.label);
+                self.notice(Level::Info, text);
+                self.spec.evaluation = Setting::default_of(about);
+            }
+        }
+        Ok(Next::Run)
     }
 
     fn refuse(&mut self, error: &Error) -> Next {
@@ -177,18 +248,11 @@ impl Session {
         self.show();
     }
 
-    /// A cut beyond what the chosen layers can save becomes the most that they can; which model it is decides that, so a
-    /// slider cannot know. What is wrong otherwise is the run's to report.
+    /// What is wrong with the model or the settings otherwise is the run's to report.
     async fn fit(&mut self) {
-        let Some(setting) = &mut self.spec.reduction else { return };
         let Ok(loaded) = self.engine.model(&self.spec.model).await else { return };
-        let Some(most) = reduce::too_much(&loaded.config, setting) else { return };
-        if setting.set_knob("cut", &most.to_string()).is_ok() {
-            let text = format!(
-                "With these layers of this model a cut of {most} is the most there is; it was set to that."
-            );
-            self.notice(Level::Warning, text);
-        }
+        let note = self.spec.fit(&loaded.config);
+        note.into_iter().for_each(|text| self.notice(Level::Warning, text));
     }
 
     /// One run under a number of its own, told piece by piece.
@@ -197,6 +261,7 @@ impl Session {
         self.view.run = Some(self.runs);
         let loaded = self.engine.model(&spec.model).await?;
         self.view.model = Some(loaded.view.clone());
+        self.lay_out(&loaded);
         let chosen = self.engine.device(spec.backend, &loaded).await?;
         self.view.backend = chosen.device.label();
         self.view.backend_why = chosen.why;
@@ -212,20 +277,83 @@ impl Session {
                 emit(Event::Status { status: now });
             }
         };
-        run(&mut self.engine, spec, number, pace, &mut show).await.map(drop)
+        let whole = run(&mut self.engine, spec, number, pace, &mut show).await;
+        let (_, point) = whole?;
+        (self.emit)(Event::Point { series: RUN.into(), point: Box::new(point) });
+        Ok(())
+    }
+
+    /// Whether there is a point of a sweep to be measured.
+    pub fn is_sweeping(&self) -> bool {
+        self.sweep.as_ref().is_some_and(|sweep| !sweep.view.paused)
+    }
+
+    /// Measures the next point of the sweep; one that was broken off is measured again the next time.
+    pub async fn step(&mut self, pace: &Pace) {
+        let Some((series, mut spec)) = self.sweep.as_ref().and_then(|s| s.left.front().cloned())
+        else {
+            self.sweep = None;
+            return self.show();
+        };
+        match self.cell(&mut spec, pace).await {
+            Ok(point) => (self.emit)(Event::Point { series, point: Box::new(point) }),
+            Err(Error::Cancelled) => return,
+            Err(e) => {
+                self.notice(Level::Warning, format!("A point of the sweep is missing. {e}"));
+            }
+        }
+        if let Some(sweep) = &mut self.sweep {
+            sweep.left.pop_front();
+            sweep.view.done += 1;
+        }
+        self.sweep.take_if(|sweep| sweep.left.is_empty());
+        self.show();
+    }
+
+    async fn cell(&mut self, spec: &mut RunSpec, pace: &Pace) -> Result<Point> {
+        let loaded = self.engine.model(&spec.model).await?;
+        spec.fit(&loaded.config);
+        let cell = Cell {
+            model: spec.model.clone(),
+            evaluation: spec.evaluation.clone(),
+            reduction: spec.reduction.clone(),
+            pruning: spec.pruning.clone(),
+            seed: spec.seed,
+        };
+        self.sweeper.cell(&mut self.engine, &loaded, &cell, pace, &mut |_, _| {}).await
     }
 
     fn show(&mut self) {
+        self.view.sweep = self.sweep.as_ref().map(|sweep| sweep.view.clone());
+        let mut desk = self.desk.borrow_mut();
+        match desk.as_mut().filter(|desk| desk.spec.model == self.spec.model) {
+            Some(desk) => desk.spec = self.spec.clone(),
+            // What was counted with the model before would be the cost of another one.
+            None => *desk = None,
+        }
+        drop(desk);
         self.view.settings = self.spec.values();
         self.view.fragment = self.spec.fragment(self.hash().unwrap_or_default());
         (self.emit)(Event::View(Box::new(self.view.clone())));
+    }
+
+    fn lay_out(&mut self, loaded: &Loaded) {
+        let prompt = loaded.tokenizer.encode(&self.spec.prompt).map_or(0, |ids| ids.len());
+        *self.desk.borrow_mut() = Some(Desk {
+            spec: self.spec.clone(),
+            config: loaded.config.clone(),
+            parameters: loaded.view.parameters,
+            tokens: prompt.max(run::SPEED_PROMPT),
+        });
     }
 
     fn hash(&self) -> Option<&str> {
         let bundled = bundle::Entry::find(&self.spec.model).ok().map(|e| e.sha256());
         let own =
             self.view.model.as_ref().filter(|m| m.id == OWN).map(|m: &ModelView| m.sha256.as_str());
-        bundled.or(own)
+        // A link that waits for its files keeps the hash it came with.
+        let awaited = self.awaited.as_ref().map(|link| link.model_hash.as_str());
+        bundled.or(own).or(awaited)
     }
 }
 

@@ -11,7 +11,7 @@
 //! `super::declarations`.
 
 pub use crate::eval::{Cost, Decode};
-use crate::eval::{Quality, Speed};
+use crate::eval::{Point, Quality, Speed};
 use crate::method::About;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,6 +46,20 @@ pub enum Request {
     Reset,
     /// A model of the user's own: config.json, model.safetensors (or shards and their index), tokenizer.json.
     Open { files: Vec<File> },
+    /// A control is under the finger: what would it cost at this value? Answered by [`Event::Cost`], also while a run is
+    /// on, which goes on. A value that cannot be has no answer.
+    Preview { name: String, value: String },
+    /// Measure the chosen methods over the values of one knob (`prune.sparsity`), or over its range where there are no
+    /// values, while nothing else runs. Each is told by [`Event::Point`].
+    Sweep {
+        knob: String,
+        #[serde(default)]
+        values: Vec<String>,
+    },
+    /// Halt the sweep, or go on with it.
+    Pause,
+    /// Is anybody there? Answered by [`Event::Pong`], not by a view.
+    Ping,
 }
 
 /// A file that the user opened.
@@ -77,6 +91,14 @@ pub enum Event {
     Status { status: Status },
     /// A piece of a run.
     Result { run: u64, part: Part },
+    /// Answers [`Request::Preview`].
+    Cost { answers: u64, cost: PaperCost },
+    /// One measured setting: of a run ("run"), or of a sweep's curve ("KNOB METHOD").
+    Point { series: String, point: Box<Point> },
+    /// Answers [`Request::Ping`].
+    Pong,
+    /// The engine itself is broken and says no more. `text` is for people.
+    Failed { text: String },
 }
 
 #[derive(Debug, Serialize)]
@@ -129,6 +151,18 @@ pub struct View {
     pub notices: Vec<Notice>,
     /// The run that belongs to these settings; absent when there is none yet.
     pub run: Option<u64>,
+    pub sweep: Option<SweepView>,
+}
+
+/// A sweep that is on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct SweepView {
+    pub knob: String,
+    /// Points measured, and in all.
+    pub done: usize,
+    pub total: usize,
+    pub paused: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
@@ -345,4 +379,15 @@ pub enum Fate {
     },
     /// Went at an earlier layer.
     Gone,
+}
+
+/// The cost of settings that were not run, counted from shapes alone; the fields are those of [`Cost`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct PaperCost {
+    pub flops_saved_layers: f64,
+    pub flops_saved_total: f64,
+    pub lengths: Vec<usize>,
+    pub sparsity: f64,
+    pub sparsity_of_model: f64,
 }

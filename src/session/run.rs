@@ -4,12 +4,13 @@ use super::engine::{Engine, short_hash};
 use super::open::{CalibrationText, Loaded};
 use super::protocol::{ControlView, PublishedView, RunView, Side, State, Status};
 use super::spec::RunSpec;
-use super::{calibration, trace};
+use super::{calibration, point, trace};
 use crate::eval::calibration::Cut;
 use crate::eval::published::WARNING;
+use crate::eval::sweep::counted;
 use crate::eval::{
-    Arm, Comparison, Placed, PrunedModel, Sampling, Source, Task, cost, files, generate, shuffled,
-    speed,
+    Arm, Comparison, Placed, Point, PrunedModel, Sampling, Source, Speed, Task, Timed, cost, files,
+    generate, shuffled, speed,
 };
 use crate::method::Setting;
 use crate::pace::{Pace, now_ms};
@@ -18,15 +19,17 @@ use crate::{Error, Result, prune, reduce};
 /// Longest prompt that is used; the beginning of a longer one is left out.
 const MAX_PROMPT_TOKENS: usize = 2048;
 /// Least tokens of the text whose prefill is timed.
-const SPEED_PROMPT: usize = 512;
+pub(super) const SPEED_PROMPT: usize = 512;
 const SPEED_DECODE: usize = 16;
+/// A larger model gets fewer rounds.
+const SPEED_BUDGET_MS: f64 = 20_000.0;
 /// Pause between two pictures of a run.
 const SHOW_MS: f64 = 60.0;
 
 /// Hears about progress.
 pub type Show<'a> = dyn FnMut(&RunView, Status) + 'a;
 
-/// Runs everything a spec asks for.
+/// Runs everything a spec asks for; gives it as it is shown, and as a point.
 ///
 /// Errors: cancelled, bad files, a method that cannot run on the model, a GPU failure.
 pub async fn run(
@@ -35,7 +38,7 @@ pub async fn run(
     number: u64,
     pace: &Pace,
     show: &mut Show<'_>,
-) -> Result<RunView> {
+) -> Result<(RunView, Point)> {
     let mut run = Running { view: RunView { number, ..RunView::default() }, show, last: 0.0 };
     let start = now_ms();
     run.say("Loading model", None);
@@ -57,8 +60,14 @@ pub async fn run(
     let baseline = placed.arm(None);
     let prompt = prompt_ids(spec, &loaded)?;
 
-    run.say("Writing baseline text", None);
-    write(&mut run, &baseline, &prompt, spec, &loaded, pace, false).await?;
+    match engine.cache.known.text(spec) {
+        Some(side) => put(&mut run, side.clone(), false),
+        None => {
+            run.say("Writing baseline text", None);
+            write(&mut run, &baseline, &prompt, spec, &loaded, pace, false).await?;
+            engine.cache.known.keep_text(spec, &run.view.baseline);
+        }
+    }
     run.view.first_number_ms = Some(now_ms() - start);
 
     let pruned = pruned_model(engine, spec, &loaded, &placed, pace, &mut run).await?;
@@ -71,11 +80,21 @@ pub async fn run(
     run.say("Writing compressed text", None);
     write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
 
-    let mut comparison = Comparison::new(&task, [&baseline, &compressed], None);
-    score(&mut run, &mut comparison, spec.seed, pace).await?;
+    let known = engine.cache.known.sheet(spec);
+    let mut comparison = Comparison::new(&task, [&baseline, &compressed], known);
+    let scored = score(&mut run, &mut comparison, spec.seed, pace).await;
+    // What a run that was broken off has scored of the baseline is known to the next one.
+    engine.cache.known.keep_sheet(spec, &comparison.sheets[0]);
+    scored?;
     run.say("Timing both in turns", None);
     let text = speed_text(engine, &loaded, &prompt).await?;
-    let measured = speed([&baseline, &compressed], &text, SPEED_DECODE, pace).await?;
+    let timed = Timed { prompt: &text, decode_tokens: SPEED_DECODE, budget_ms: SPEED_BUDGET_MS };
+    let mut each = |so_far: &Speed, done: f64| {
+        run.view.speed = Some(so_far.clone());
+        let rounds = so_far.prefill_ratio.n;
+        run.say(&format!("Timing both in turns, {rounds} rounds so far"), Some(done));
+    };
+    let measured = speed([&baseline, &compressed], &timed, pace, &mut each).await?;
     let decode = run.view.cost.as_mut().and_then(|cost| cost.decode.as_mut());
     decode.into_iter().for_each(|d| d.judge(&measured));
     run.view.speed = Some(measured);
@@ -87,7 +106,9 @@ pub async fn run(
     }
     run.view.finished = true;
     run.say("Run complete", Some(1.0));
-    Ok(run.view)
+    let counted = counted(&placed, &task, &pruned, reduction, loaded.view.bytes)?;
+    let point = point::of(spec, &loaded, &run.view, counted, now_ms() - start);
+    Ok((run.view, point))
 }
 
 /// A run that is on, and the one who hears of it.

@@ -1,10 +1,13 @@
 //! Everything that decides a run, its control names, and the link that carries it.
 //!
-//! A link is `#v=1&m=MODEL@HASH&ev=SPEC&d=HASH&seed=N&tr=SPEC&sp=SPEC&gen=N&t=X&b=BACKEND&p=PROMPT`, keys always in
-//! this order, values percent-encoded. It is hostile until parsed here: lengths are bounded before anything is
-//! decoded, every value is checked, unknown keys are reported and dropped.
+//! A link is `#v=1&m=MODEL@HASH&ev=SPEC&d=HASH&seed=N&tr=SPEC&sp=SPEC&gen=N&t=X&p=PROMPT&b=BACKEND`, keys always in
+//! this order, values percent-encoded; a prompt that is shorter in base64url stands so, under `p64`. The prompt is not
+//! the last, so that a full stop that a mail put behind the link can be told from one of the prompt. A link is hostile
+//! until parsed here: lengths are bounded before anything is decoded, every value is checked, unknown keys are
+//! reported and dropped. What mail and chat programs do to a link is undone.
 
 use super::bundle::{Entry, INDEX, data_hash};
+use crate::config::ModelConfig;
 use crate::method::{Setting, Value, decimal};
 use crate::{Error, Result, eval, prune, reduce};
 use std::collections::BTreeMap;
@@ -127,6 +130,17 @@ impl RunSpec {
         Ok(())
     }
 
+    /// A cut beyond what the chosen layers can save becomes the most that they can; which model it is decides that, so
+    /// neither a slider nor a link can know. Gives a sentence that says so.
+    pub fn fit(&mut self, config: &ModelConfig) -> Option<String> {
+        let setting = self.reduction.as_mut()?;
+        let most = reduce::too_much(config, setting)?;
+        setting.set_knob("cut", &most.to_string()).ok()?;
+        Some(format!(
+            "With these layers of this model a cut of {most} is the most there is; it was set to that."
+        ))
+    }
+
     /// Control name -> value.
     pub fn values(&self) -> BTreeMap<String, String> {
         let mut map = BTreeMap::new();
@@ -168,17 +182,17 @@ impl RunSpec {
             ("sp", pruning),
             ("gen", self.tokens.to_string()),
             ("t", self.temperature.to_string()),
-            ("b", self.backend.id().to_string()),
-            ("p", self.prompt.clone()),
         ];
-        let encoded: Vec<String> =
+        let mut encoded: Vec<String> =
             pairs.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
+        encoded.push(prompt_pair(&self.prompt));
+        encoded.push(format!("b={}", self.backend.id()));
         format!("#{}", encoded.join("&"))
     }
 }
 
 /// A parsed link and what has to be told about it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Link {
     pub spec: RunSpec,
     /// Hash of the model the link was made with, possibly shortened.
@@ -188,6 +202,17 @@ pub struct Link {
 }
 
 impl Link {
+    /// What is to be said where the weights are not those that the link was made with; `here` is their sha256.
+    pub fn other_weights(&self, here: &str) -> Option<String> {
+        let made_with = &self.model_hash;
+        let differ =
+            !made_with.is_empty() && !here.is_empty() && !here.starts_with(made_with.as_str());
+        differ.then(|| {
+            let (model, here) = (&self.spec.model, &here[..here.len().min(16)]);
+            format!("The link was made with other weights of {model} ({made_with}); these are {here}. Figures will differ.")
+        })
+    }
+
     /// Reads a whole link or its fragment. `None` when there is nothing in it.
     ///
     /// Errors: too long, a newer version, or a value that is not valid; the message names it.
@@ -197,6 +222,7 @@ impl Link {
             let found = format!("{} characters", fragment.len());
             return Err(Error::input("link", found, format!("at most {MAX_LINK}")));
         }
+        let fragment = mended(fragment);
         if fragment.is_empty() {
             return Ok(None);
         }
@@ -210,6 +236,9 @@ impl Link {
     }
 
     fn from_pairs(mut pairs: BTreeMap<String, String>) -> Result<Link> {
+        if let Some(coded) = pairs.remove("p64") {
+            pairs.insert("p".into(), from_base64(&coded)?);
+        }
         let model = pairs.remove("m").unwrap_or_else(|| INDEX.models[0].id.clone());
         let (id, model_hash) = model.split_once('@').unwrap_or((&model, ""));
         let mut spec = match id {
@@ -242,6 +271,68 @@ impl Link {
         }
         Ok(Link { spec, model_hash: printable(model_hash), notes })
     }
+}
+
+/// The fragment as it was made, of one that went through a mail or a chat: line breaks in it, `&amp;` for `&`, quotes,
+/// brackets and punctuation behind it.
+fn mended(fragment: &str) -> String {
+    let mut text: String = fragment.chars().filter(|c| !matches!(c, '\r' | '\n' | '\t')).collect();
+    while text.contains("&amp;") {
+        text = text.replace("&amp;", "&");
+    }
+    let mut text = text.trim().to_string();
+    loop {
+        let last_key = text.rsplit('&').next().unwrap_or_default();
+        // A prompt that stands last, as older links have it, may end with these itself.
+        let is_prompt = last_key.starts_with("p=");
+        let is_stray = |c: char| {
+            ");]}>'\"*!?\u{201d}\u{2019}\u{bb}".contains(c) || !is_prompt && ".,:".contains(c)
+        };
+        let Some(rest) = text.strip_suffix(is_stray) else { return text };
+        text = rest.to_string();
+    }
+}
+
+/// `p=` with the prompt percent-encoded, or `p64=` with its UTF-8 in base64url, whichever is shorter: a prompt of the most
+/// characters there may be, four bytes each, takes 43,692 characters of a link's 65,536.
+fn prompt_pair(prompt: &str) -> String {
+    let (plain, coded) = (encode(prompt), to_base64(prompt.as_bytes()));
+    match plain.len() <= coded.len() + 2 {
+        true => format!("p={plain}"),
+        false => format!("p64={coded}"),
+    }
+}
+
+const BASE64URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// RFC 4648, section 5, without padding.
+fn to_base64(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let at = |i: usize| u32::from(three.get(i).copied().unwrap_or(0));
+        let bits = (at(0) << 16) | (at(1) << 8) | at(2);
+        for i in 0..=three.len() {
+            out.push(BASE64URL[((bits >> (18 - 6 * i)) & 63) as usize] as char);
+        }
+    }
+    out
+}
+
+fn from_base64(text: &str) -> Result<String> {
+    let bad = || Error::input("link", printable(text), "a prompt in base64url under p64");
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    for four in text.as_bytes().chunks(4) {
+        let mut bits = 0;
+        for (i, letter) in four.iter().enumerate() {
+            let value = BASE64URL.iter().position(|b| b == letter).ok_or_else(bad)?;
+            bits |= (value as u32) << (18 - 6 * i);
+        }
+        match four.len() {
+            1 => return Err(bad()),
+            n => bytes.extend(&bits.to_be_bytes()[1..n]),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| bad())
 }
 
 fn version(found: Option<String>) -> Result<()> {
@@ -361,6 +452,50 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_a_mail_or_a_chat_has_damaged_opens_as_it_was() {
+        let mut spec = RunSpec::first();
+        spec.set("prompt", "Why? (\"So\" & so.) It was.").unwrap();
+        let link = spec.fragment("0123456789abcdef");
+        let half = link.len() / 2;
+        for damaged in [
+            link.replace('&', "&amp;"),
+            link.replace('&', "&amp;amp;"),
+            format!("{}\r\n{}", &link[..half], &link[half..]),
+            format!("{link}."),
+            format!("{link}),"),
+            format!("  {link}\u{201d}!\n"),
+        ] {
+            let read = Link::parse(&damaged).unwrap().unwrap();
+            assert_eq!(read.spec.fragment("0123456789abcdef"), link, "{damaged}");
+        }
+        // Older links end with the prompt, whose full stop is its own.
+        let old = Link::parse("#v=1&m=lm-mamba&p=It%20was.").unwrap().unwrap();
+        assert_eq!(old.spec.prompt, "It was.");
+        let cut = Link::parse("(#v=1&m=lm-mamba&sp=wanda).").unwrap().unwrap();
+        assert_eq!(cut.spec.pruning.unwrap().about.id, "wanda");
+    }
+
+    #[test]
+    fn the_longest_prompt_of_any_script_has_a_link_that_opens() {
+        for letter in ["a", " ", "\u{e9}", "\u{65e5}", "\u{1f600}"] {
+            let mut spec = RunSpec::first();
+            let prompt = letter.repeat(MAX_PROMPT_CHARS);
+            spec.set("prompt", &prompt).unwrap();
+            let link = spec.fragment("0123456789abcdef");
+            let read = Link::parse(&link).unwrap().unwrap();
+            assert!(read.spec.prompt == prompt, "{letter}: {} characters", link.len());
+        }
+        for (text, coded) in
+            [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg")]
+        {
+            // RFC 4648, section 10.
+            assert_eq!(to_base64(text.as_bytes()), coded);
+            assert_eq!(from_base64(coded).unwrap(), text);
+        }
+        assert!(from_base64("Z").is_err() && from_base64("Zm9v!").is_err());
+    }
+
+    #[test]
     fn another_model_takes_the_default_reduction_where_the_chosen_one_cannot_run() {
         for (from, to, spec) in [
             ("lm-llama", "lm-mamba", "lazy"),
@@ -407,6 +542,8 @@ mod tests {
             ("#v=1&sp=wanda:pattern=2:4,threshold=layer", "threshold"),
             ("#v=1&seed=-1", "whole number"),
             ("#v=1&gen=100000000", "whole number"),
+            ("#v=1&ev=continuation:n=10.5", "a whole number from 1"),
+            ("#v=1&p64=%20", "base64url"),
             ("#v=1&p=%ff", "percent-encoded"),
             ("#v=1&p=%", "percent-encoded"),
             ("#v=1&b=<img onerror=alert(1)>", "auto, cpu or gpu"),

@@ -27,7 +27,8 @@ export async function openMock(browser, server, { scenario = {}, fragment = "", 
     says: (text) => page.getByRole("status").filter({ hasText: text }).waitFor(),
     /** What the page has told the engine: the bytes as a list, the requests' numbers, which rise, left out. */
     heard: async () => {
-      const worker = page.workers()[0] ?? (await page.waitForEvent("worker"));
+      // The newest: one that was given up on may still be there.
+      const worker = page.workers().at(-1) ?? (await page.waitForEvent("worker"));
       return worker.evaluate(async () => {
         while (!self.heard) await new Promise((later) => setTimeout(later, 10));
         const plain = ({ name, bytes }) => ({ name, bytes: [...bytes] });

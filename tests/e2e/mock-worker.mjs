@@ -69,6 +69,8 @@ let notices = [];
 /** @type {Omit<ModelView, "sha256" | "card" | "ignored" | "notes">} */
 let model = models[0];
 let isCurrent = false;
+/** @type {import("../../www/state.js").SweepView | null} */
+let sweep = null;
 let number = 0;
 let answers = 0;
 let timer;
@@ -79,7 +81,7 @@ const estimate = (value, low, high, n) => ({ value, low, high, n });
 const base = " in possession of a good fortune, must be in want of a wife. However little known the feelings or views of such a man may be";
 const other = " in possession of a good fortune, must be in want of a house, and of the country; <b>and</b> the same time, which was not to be";
 const PARTS_AT = Array.from(base).findIndex((c, i) => c !== Array.from(other)[i]);
-const fragment = () => `#v=1&m=${settings.model}&tr=${settings.reduce}&sp=${settings.prune}:${settings["prune.sparsity"] ?? ""}&seed=${settings.seed}`;
+const fragment = (of = settings) => `#v=1&m=${of.model}&tr=${of.reduce}&sp=${of.prune}:${of["prune.sparsity"] ?? ""}&seed=${of.seed}`;
 
 const unfit = () => ({
   ...(model.family === "llama" ? { reduce: { delta: "needs a model of type mamba or mamba2" } } : {}),
@@ -93,7 +95,7 @@ function view() {
     type: "view", answers, settings, why_not: unfit(), fragment: fragment(), backend: "CPU (wasm simd128)",
     backend_why: "the only GPU is SwiftShader, a program running on the CPU itself",
     model: model && { ...model, sha256: "3f9a1c22".repeat(8), card: "# lm-mamba2\n\nSmall English prose model.\n\n| held-out | loss |\n|---|---|\n| persuasion | 3.683 |", ignored: model.id === "own" ? ["foo_bar"] : [], notes: [] },
-    status, notices, run: isCurrent ? number : null,
+    status, notices, run: isCurrent ? number : null, sweep,
   });
 }
 
@@ -125,16 +127,18 @@ function progress(step, steps) {
   }
   status = done ? { state: "complete", running: false, text: "Run complete", progress: 1 }
     : { state: "running", running: true, text: step < 5 ? `Pruning layer ${step} of 6` : `Scoring items (${items} of 240)`, progress: step / steps };
-  if (done) view();
-  else tell({ type: "status", status });
+  if (done) {
+    view();
+    tell({ type: "point", series: "run", point: point(settings, quality(240)) });
+  } else tell({ type: "status", status });
 }
 
 /** @type {(items: number) => Quality[]} */
 const quality = (items) => [
   { metric: "accuracy", label: "Accuracy", definition: "Share of items whose right continuation gains most from the context, of four.", unit: "share", higher_is_better: true,
-    baseline: estimate(0.752, 0.693, 0.802, items), compressed: estimate(0.731, 0.671, 0.783, items), change: estimate(-0.021, -0.058, 0.017, items), items, items_total: 240 },
+    baseline: estimate(0.752, 0.693, 0.802, items), compressed: estimate(0.731, 0.671, 0.783, items), change: estimate(-0.021, -0.058, 0.017, items), items, items_total: 240, verdict: items < 240 ? "none" : "not_significant" },
   { metric: "bits_per_byte", label: "Bits per byte", definition: "Negative log2 likelihood of the right continuation over its bytes.", unit: "bits", higher_is_better: false,
-    baseline: estimate(1.535, 1.501, 1.569, items), compressed: estimate(1.612, 1.577, 1.648, items), change: estimate(0.077, 0.064, 0.091, items), items, items_total: 240 },
+    baseline: estimate(1.535, 1.501, 1.569, items), compressed: estimate(1.612, 1.577, 1.648, items), change: estimate(0.077, 0.064, 0.091, items), items, items_total: 240, verdict: items < 240 ? "none" : "worse" },
 ];
 // The same figures between others: method minus control, and published beside honest.
 const between = (accuracy, bits) => {
@@ -144,9 +148,9 @@ const between = (accuracy, bits) => {
 /** @type {() => ControlView[]} */
 const controls = () => [
   { label: "Random (control)", spec: "random:ratio=0.3", quality: between(
-    { baseline: estimate(0.7, 0.56, 0.81, 50), change: estimate(0.031, 0.004, 0.07, 50) }, { baseline: estimate(1.66, 1.6, 1.7, 50), change: estimate(-0.048, -0.07, -0.02, 50) }) },
+    { baseline: estimate(0.7, 0.56, 0.81, 50), change: estimate(0.031, 0.004, 0.07, 50), verdict: "better" }, { baseline: estimate(1.66, 1.6, 1.7, 50), change: estimate(-0.048, -0.07, -0.02, 50), verdict: "better" }) },
   { label: "Stride (control)", spec: "stride:ratio=0.3", quality: between(
-    { baseline: estimate(0.74, 0.6, 0.84, 50), change: estimate(-0.009, -0.05, 0.03, 50) }, { baseline: estimate(1.58, 1.5, 1.6, 50), change: estimate(0.032, 0.01, 0.05, 50) }) },
+    { baseline: estimate(0.74, 0.6, 0.84, 50), change: estimate(-0.009, -0.05, 0.03, 50), verdict: "not_significant" }, { baseline: estimate(1.58, 1.5, 1.6, 50), change: estimate(0.032, 0.01, 0.05, 50), verdict: "worse" }) },
 ];
 /** @type {() => PublishedView} */
 const published = () => ({
@@ -181,6 +185,14 @@ const trace = () => ({
   ],
 });
 
+/** @returns {import("../../www/state.js").Point} */
+const point = (of, quality) => ({
+  key: fragment(of), fragment: fragment(of), model: of.model, evaluation: of.eval, reduce: of.reduce, prune: `${of.prune}:${of["prune.sparsity"] ?? ""}`,
+  seed: Number(of.seed), items: 240, items_wanted: 240, complete: true, quality,
+  cost: { flops_share: 1 - cost().flops_saved_total, bytes_per_token: 1.31e6, bytes_per_token_dense: 1.78e6, file_bytes: 1844440 },
+  speed: { prefill_ratio: speed().prefill_ratio, decode_ratio: speed().decode_ratio }, ms: 1234, backend: "CPU (wasm simd128)", created: null,
+});
+
 function start() {
   clearInterval(timer);
   number += 1;
@@ -191,6 +203,8 @@ function start() {
   view();
   timer = setInterval(() => {
     step += 1;
+    if (scenario.hang && step === 8) for (;;);
+    if (scenario.ended && step === 8) return self.close();
     if (scenario.crash && step === 8) throw new Error("index out of bounds: the len is 3");
     progress(step, steps);
     if (step >= steps) clearInterval(timer);
@@ -210,6 +224,11 @@ function set(name, value) {
 
 /** @param {{ data: Ask }} event */
 worker.onmessage = ({ data }) => {
+  if (data.type === "ping") return tell({ type: "pong" });
+  if (data.type === "preview") {
+    worker.previews = [...(worker.previews ?? []), data];
+    return tell({ type: "cost", answers: data.id, cost: { flops_saved_layers: 0.3, flops_saved_total: 0.25, lengths: [512, 512, 300, 300, 300, 300], sparsity: Number(data.value), sparsity_of_model: 0.4 } });
+  }
   worker.heard ??= [];
   worker.heard.push(data);
   answers = data.id;
@@ -244,6 +263,15 @@ worker.onmessage = ({ data }) => {
     }
     model = { id: "own", label: "Opened: config.json", family: "mamba", parameters: 1234, bytes: data.files.reduce((sum, file) => sum + file.bytes.length, 0) };
     settings.model = "own";
+  }
+  if (data.type === "sweep") {
+    const [group] = data.knob.split(".");
+    sweep = { knob: data.knob, done: 0, total: data.values.length, paused: false };
+    for (const value of data.values) {
+      tell({ type: "point", series: `${data.knob} ${settings[group]}`, point: point({ ...settings, [data.knob]: value }, quality(240)) });
+    }
+    sweep = null;
+    return view();
   }
   return start();
 };

@@ -28,7 +28,7 @@ test("another protocol version is refused", async () => {
   await close();
 });
 
-test("a crash is told, its numbers go, and a restart takes up the address", async () => {
+test("a crash is told, its numbers go, and a restart takes up the settings", async () => {
   const { page, says, heard, state, close } = await openMock(browser, server, { scenario: { crash: true }, fragment: "#v=1&seed=5" });
   await alert(page, "index out of bounds: the len is 3");
   await says("The engine is not running.");
@@ -37,7 +37,7 @@ test("a crash is told, its numbers go, and a restart takes up the address", asyn
   state.scenario = {};
   await page.getByRole("button", { name: "Restart engine" }).click();
   await says("Run complete");
-  assert.equal((await heard())[0].fragment, "#v=1&seed=5");
+  assert.equal((await heard())[0].fragment, "#v=1&m=lm-mamba2&tr=utrc&sp=wanda:0.5&seed=1", "the settings of the last view");
   assert.equal(await page.getByRole("alert").textContent(), "");
   await close();
 });
@@ -98,4 +98,44 @@ test("a panic inside a promise of the engine is heard", async () => {
   await page.reload();
   await alert(page, "unreachable");
   await close();
+});
+
+for (const [what, scenario] of [["hangs", { hang: true }], ["was ended without a word", { ended: true }]]) {
+  test(`an engine that ${what} is noticed, and a restart goes on with the same settings`, { timeout: 60_000 }, async () => {
+    const { page, says, heard, state, close } = await openMock(browser, server, { scenario });
+    await alert(page, "The engine has not answered for a while");
+    state.scenario = {};
+    await page.getByRole("button", { name: "Restart engine" }).click();
+    await says("Run complete");
+    assert.match((await heard())[0].fragment, /^#v=1&m=lm-mamba2&/);
+    assert.equal(await page.getByRole("alert").textContent(), "");
+    await close();
+  });
+}
+
+for (const [what, answer] of [
+  ["missing", { status: 404, contentType: "text/plain", body: "no" }],
+  ["of the wrong type", { contentType: "text/html", body: "<p>Hello" }],
+  ["cut short", { contentType: "text/javascript", body: "export const a = [" }],
+]) {
+  test(`a script of the page that is ${what} is told, with what to do`, async () => {
+    const { page, close } = await openMock(browser, server, { before: (page) => page.route("**/ui/share.js", (route) => route.fulfill(answer)) });
+    await alert(page, "Reload it without its cache");
+    assert.equal(await page.getByRole("status").first().textContent(), "The page is not running.");
+    await close();
+  });
+}
+
+test("the text of a panic and a lack of memory reach the page through the first lines of the worker", async () => {
+  for (const [refused, words] of [[0, "unreachable executed"], [48_000_000, "no more memory; the last piece it asked for was 48.0 MB"]]) {
+    const glue = `export default async function init() { setTimeout(() => { throw new Error("unreachable executed"); }); }
+      export const refused_bytes = () => ${refused};`;
+    const { page, close } = await openMock(browser, server, {
+      before: (page) => page.route("**/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: glue })),
+    });
+    await page.unroute("**/worker-start.js");
+    await page.reload();
+    await alert(page, words);
+    await close();
+  }
 });

@@ -113,6 +113,22 @@ test("a moved slider is one message, and the numbers of the old settings go", ()
   assert.deepEqual((await heard()).slice(1), [{ type: "set", name: "prune.sparsity", value: "0.55" }]);
 }));
 
+test("while a slider is under the finger, the cost on paper follows it", () => withPage({}, async ({ page, says, heard }) => {
+  await says("Run complete");
+  await page.locator("#prune-sparsity").evaluate((slider) => {
+    slider.value = "0.7";
+    slider.dispatchEvent(new Event("input"));
+  });
+  const flops = page.locator("#headline .flops");
+  await flops.getByText("25.0% of the operations saved").waitFor();
+  assert.deepEqual((await heard()).slice(1), [], "nothing is set before the finger is off");
+  const previews = await page.workers().at(-1).evaluate(() => self.previews.map(({ id, ...rest }) => rest));
+  assert.deepEqual(previews, [{ type: "preview", name: "prune.sparsity", value: "0.7" }]);
+  await page.locator("#prune-sparsity").evaluate((slider) => slider.dispatchEvent(new Event("change")));
+  await flops.getByText("14.1% of the operations saved").waitFor();
+  assert.equal(await page.locator("#results").getAttribute("aria-busy"), null);
+}));
+
 test("a value that the engine refuses goes back, with an alert", () => withPage({}, async ({ page }) => {
   const box = page.getByRole("spinbutton", { name: "Sparsity, exact value" });
   await box.fill("7");
@@ -166,6 +182,20 @@ test("typing is not disturbed by views, and Run right after it does not cancel",
   await page.mouse.up();
   await says("Run complete");
   assert.deepEqual((await heard()).slice(1), [{ type: "set", name: "prompt", value: "Once" }]);
+}));
+
+test("a click on Run right after a change does not cancel the run that the change started", () => withPage({ scenario: { tick: 100 } }, async ({ page, says, heard }) => {
+  await says("Run complete");
+  await page.evaluate(async () => {
+    const method = document.querySelector("#prune-method");
+    method.value = "off";
+    method.dispatchEvent(new Event("change"));
+    // The engine has answered, so the button says Cancel by now.
+    while (document.querySelector("#run").textContent !== "Cancel") await new Promise(requestAnimationFrame);
+    document.querySelector("#run").click();
+  });
+  await says("Run complete");
+  assert.deepEqual((await heard()).slice(1), [{ type: "set", name: "prune", value: "off" }]);
 }));
 
 test("Ctrl+Enter in the prompt runs once, with or without an edit", () => withPage({}, async ({ page, says, heard }) => {

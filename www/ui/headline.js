@@ -4,7 +4,6 @@
 import { change, changeRange, count, percent, ratio } from "../format.js";
 import { byId, el, part } from "./dom.js";
 import { mark } from "./lasting.js";
-import { verdict } from "./scorecard.js";
 import { whisker } from "./whisker.js";
 
 const WORDS = {
@@ -12,7 +11,7 @@ const WORDS = {
   worse: "worse than before",
   not_significant: "may be no change at all",
   too_few: "too few items to tell",
-  none: "no change",
+  none: "no verdict yet",
 };
 
 /** @returns {import("../state.js").Panel} */
@@ -44,8 +43,7 @@ const OF = {
 const draw = {
   quality(found) {
     if (!found) return waiting("Quality", "while items are scored", "measured");
-    const { label, change: c, unit, baseline } = found;
-    const said = found.verdict ?? verdict(c, found.higher_is_better);
+    const { label, change: c, unit, baseline, verdict: said } = found;
     return [
       ...figure(label, change(c.value, unit, baseline.value), "measured"),
       whisker(c, 0),

@@ -18,7 +18,7 @@ export function runBar(app) {
   let pressed;
   run.addEventListener("pointerdown", () => { pressed = running(); });
   run.addEventListener("click", () => {
-    const cancels = pressed ?? running();
+    const cancels = (pressed ?? running()) && !app.hasJustChanged();
     pressed = undefined;
     if (cancels) app.send({ type: "cancel" });
     else if (!running()) app.send({ type: "run" });

@@ -71,15 +71,9 @@ function scores(quality) {
 const figure = ({ value, low, high, n }, unit, like) =>
   cell(metric(value, unit, like), `(${metric(low, unit, like)} to ${metric(high, unit, like)}) n=${count(n)}`);
 
-const WORDS = { better: "better", worse: "worse", not_significant: "not significant", too_few: "too few items", none: "no change" };
+const WORDS = { better: "better", worse: "worse", not_significant: "not significant", too_few: "too few items", none: "still coming" };
 
-function changed({ change: c, unit, higher_is_better: higher, verdict: said }, like) {
+function changed({ change: c, unit, verdict }, like) {
   const interval = `(${changeRange(c.low, c.high, unit, like)}) n=${count(c.n)}`;
-  return cell(change(c.value, unit, like), interval, " ", el("span", { class: "tag" }, WORDS[said ?? verdict(c, higher)]));
-}
-
-/** An interval that holds 0 says nothing about the direction. */
-export function verdict({ low, high }, higher) {
-  if (!(low > 0 || high < 0)) return "not_significant";
-  return low > 0 === higher ? "better" : "worse";
+  return cell(change(c.value, unit, like), interval, " ", el("span", { class: "tag" }, WORDS[verdict]));
 }

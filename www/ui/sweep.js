@@ -5,22 +5,19 @@ import { el } from "./dom.js";
 
 const STEPS = 6;
 
-/** The first protocol that knows how to sweep. */
-const SINCE = 3;
-
 /** Returns [the controls, draw(view, catalog)]. */
 export function sweeping(app) {
   let knobs = [];
   const select = el("select", { "aria-label": "Knob to sweep" });
   const button = el("button", { type: "button", class: "small", title: "Measures this method at several values, one after another" }, "Sweep");
-  const box = el("span", { class: "field-in-row", hidden: true }, button, select);
+  const box = el("span", { class: "field-in-row" }, button, select);
   button.addEventListener("click", () => {
     const knob = knobs.find(({ id }) => id === select.value);
     if (knob) app.send({ type: "sweep", knob: knob.id, values: values(knob.kind) });
   });
   return [box, (view, catalog) => {
-    knobs = catalog.version < SINCE ? [] : [main("reduce", view, catalog.reductions), main("prune", view, catalog.prunings)].filter(Boolean);
-    box.hidden = knobs.length === 0;
+    knobs = [main("reduce", view, catalog.reductions), main("prune", view, catalog.prunings)].filter(Boolean);
+    button.disabled = select.disabled = knobs.length === 0;
     fill(select, knobs.map(({ id, label }) => ({ id, label })));
     select.value ||= knobs[0]?.id ?? "";
   }];
