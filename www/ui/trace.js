@@ -28,8 +28,11 @@ export function trace() {
     state.at = Math.min(state.at, found.layers.length - 1);
     return [...byLayer(found, state), ...allLayers(found, state)];
   });
+  const pair = root.closest(".pair");
   return (view) => {
     const run = view?.run;
+    // Where no token goes the chart has the place.
+    if (view) pair.classList.toggle("alone", view.settings.reduce === "off");
     mark(root.closest("section"), run?.was?.includes("trace") ?? false);
     draw(run?.trace ?? (run?.finished ? "off" : undefined));
   };
