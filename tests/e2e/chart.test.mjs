@@ -130,3 +130,16 @@ test("the chart is saved as a picture that stands alone", () => withChart(async 
   assert.match(text, /stroke="rgb/);
   assert.equal((await saved("PNG")).subarray(1, 4).toString(), "PNG");
 }));
+
+test("a sweep asks for the main knob from end to end, says how far it is, and can be paused", () => withChart(async ({ page, says, heard }) => {
+  await says("Run complete");
+  await page.getByRole("combobox", { name: "Knob to sweep" }).selectOption({ label: "Wanda: Sparsity" });
+  await page.getByRole("button", { name: "Sweep" }).click();
+  await page.getByText("2 of 5").waitFor();
+  const { type, knob, values } = (await heard()).at(-1);
+  assert.deepEqual([type, knob, values], ["sweep", "prune.sparsity", ["0", "0.2", "0.4", "0.6", "0.8"]]);
+  assert.equal(await page.getByRole("button", { name: "Sweep" }).isDisabled(), true);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByRole("button", { name: "Resume" }).waitFor();
+  assert.equal((await heard()).at(-1).type, "pause");
+}, { scenario: { held: true } }));

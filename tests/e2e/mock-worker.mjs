@@ -264,9 +264,17 @@ worker.onmessage = ({ data }) => {
     model = { id: "own", label: "Opened: config.json", family: "mamba", parameters: 1234, bytes: data.files.reduce((sum, file) => sum + file.bytes.length, 0) };
     settings.model = "own";
   }
+  if (data.type === "pause" && sweep) {
+    sweep = { ...sweep, paused: !sweep.paused };
+    return view();
+  }
   if (data.type === "sweep") {
     const [group] = data.knob.split(".");
     sweep = { knob: data.knob, done: 0, total: data.values.length, paused: false };
+    if (scenario.held) {
+      sweep.done = 2;
+      return view();
+    }
     for (const value of data.values) {
       tell({ type: "point", series: `${data.knob} ${settings[group]}`, point: point({ ...settings, [data.knob]: value }, quality(240)) });
     }
