@@ -88,6 +88,7 @@ fn measured(mut spec: RunSpec, n: usize) -> RunView {
     let mut engine = Engine::new(Library::new(env!("CARGO_MANIFEST_DIR")));
     pollster::block_on(run(&mut engine, &spec, 1, &Pace::default(), &mut |_, _| {}))
         .expect("the run of a story")
+        .0
 }
 
 fn holds(story: &Story) {

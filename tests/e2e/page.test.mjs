@@ -317,6 +317,7 @@ test("a file that cannot be read is told, and forgotten with the next deed", () 
 }));
 
 test("a first run moves nothing that is in view", () => withPage({
+  fragment: "#v=1&m=lm-mamba2",
   viewport: { width: 1440, height: 900 },
   before: (page) => page.addInitScript(() => {
     self.shifted = 0;

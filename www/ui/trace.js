@@ -29,6 +29,8 @@ export function trace() {
     return [...byLayer(found, state), ...allLayers(found, state)];
   });
   const pair = root.closest(".pair");
+  // The opening removes no token; of a link nobody knows yet.
+  pair.classList.toggle("alone", location.hash === "");
   return (view) => {
     const run = view?.run;
     // Where no token goes the chart has the place.
