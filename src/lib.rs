@@ -22,7 +22,7 @@ mod rng;
 pub mod session;
 mod sniff;
 #[cfg(not(target_arch = "wasm32"))]
-mod threads;
+pub mod threads;
 pub mod tokenizer;
 #[cfg(target_arch = "wasm32")]
 pub mod web;

@@ -4,11 +4,10 @@
 
 mod generate;
 mod hub;
-mod load;
+pub mod load;
 mod methods;
 mod prune;
 mod reduce;
-mod report;
 mod run;
 mod score;
 mod sweep;
@@ -36,8 +35,6 @@ enum Command {
     Reduce(reduce::Args),
     /// Prune a model and write it as files that transformers loads.
     Prune(prune::Args),
-    /// Measure every method and write a page about it.
-    Report(report::Args),
     /// Measure a grid of settings into a file that can be taken up again; show tables and frontiers of one.
     Sweep(sweep::Args),
     /// List the methods and evaluations with their settings (the SPEC grammar).
@@ -64,7 +61,6 @@ pub fn main() -> u8 {
             Command::Run(args) => run::main(args).await,
             Command::Reduce(args) => reduce::main(args).await,
             Command::Prune(args) => prune::main(args).await,
-            Command::Report(args) => report::main(args).await,
             Command::Sweep(args) => sweep::main(args).await,
             Command::Methods => methods::main(),
         }

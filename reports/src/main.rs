@@ -1,4 +1,4 @@
-//! `whittle report`: methods on models, measured in slices and written up as a page.
+//! Methods on models, measured in slices and written up as a page.
 //!
 //! What is measured goes into a cache as it comes, so that a run can be stopped and taken up again. The cache knows
 //! models and data by their hashes, but not the code: remove it after a change of the arithmetic.
@@ -12,23 +12,27 @@ mod removal;
 mod speed;
 mod summary;
 
-use super::load;
-use crate::backend::Device;
-use crate::eval::compare::published_scores;
-use crate::eval::{Placed, Score, Sheet, Source, Task, files};
-use crate::method::Setting;
-use crate::models::Model;
-use crate::pace::{Pace, now_ms};
-use crate::reduce::{abouts, check};
-use crate::session::bundle::{Entry, INDEX, data_hash};
-use crate::session::{Engine, Loaded};
-use crate::{Error, Result, eval};
 use cases::{Case, Scorer};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 use std::rc::Rc;
+use whittle::backend::Device;
+use whittle::cli::load;
+use whittle::eval::compare::published_scores;
+use whittle::eval::{Placed, Score, Sheet, Source, Task, files};
+use whittle::method::Setting;
+use whittle::models::Model;
+use whittle::pace::{Pace, now_ms};
+use whittle::reduce::{abouts, check};
+use whittle::session::bundle::{Entry, INDEX, data_hash};
+use whittle::session::{Engine, Loaded};
+use whittle::{Error, Result, eval};
 
-#[derive(clap::Args)]
+/// Measures every method and writes a page about it.
+#[derive(clap::Parser)]
+#[command(name = "whittle-reports")]
 pub struct Args {
     #[arg(value_enum)]
     subject: Subject,
@@ -70,7 +74,19 @@ impl Subject {
     }
 }
 
+/// How much is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    Full,
+    /// A tenth of the items and less, to see that everything runs.
+    Fast,
+}
+
 impl Args {
+    fn size(&self) -> Size {
+        if self.fast { Size::Fast } else { Size::Full }
+    }
+
     fn out(&self) -> String {
         self.out.clone().unwrap_or_else(|| format!("docs/results-{}.md", self.subject.id()))
     }
@@ -88,7 +104,7 @@ impl Args {
         let out = self.out();
         std::fs::write(&out, page).map_err(|e| Error::file(&out, e.to_string()))?;
         let state = if is_complete { "complete" } else { "not complete, run it again" };
-        eprintln!("whittle: wrote {out} ({state})");
+        eprintln!("whittle-reports: wrote {out} ({state})");
         Ok(())
     }
 }
@@ -110,7 +126,18 @@ struct Results {
     is_complete: bool,
 }
 
-pub async fn main(args: Args) -> Result<()> {
+fn main() -> ExitCode {
+    let args = <Args as clap::Parser>::parse();
+    match pollster::block_on(report(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("whittle-reports: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn report(args: Args) -> Result<()> {
     match args.subject {
         Subject::TokenReduction => token_reduction(&args).await,
         Subject::TokenReductionSpeed => speed::report(&args).await,
@@ -128,9 +155,9 @@ async fn token_reduction(args: &Args) -> Result<()> {
     for entry in &INDEX.models {
         let is_wanted = args.model.is_empty() || args.model.contains(&entry.id);
         let end = if is_wanted { end } else { f64::NEG_INFINITY };
-        measure_model(&mut engine, entry, args.fast, &mut results, end).await?;
+        measure_model(&mut engine, entry, args.size(), &mut results, end).await?;
     }
-    args.write(&page::page(&results, args.fast), results.is_complete)
+    args.write(&page::page(&results, args.size()), results.is_complete)
 }
 
 impl Results {
@@ -160,7 +187,7 @@ impl Results {
 async fn measure_model(
     engine: &mut Engine,
     entry: &Entry,
-    is_fast: bool,
+    size: Size,
     results: &mut Results,
     end: f64,
 ) -> Result<()> {
@@ -169,7 +196,7 @@ async fn measure_model(
     let weights = loaded.weights.for_new_device();
     let model = Rc::new(Model::load(&Device::Cpu, config, &weights)?);
     let placed = Placed::new(&Device::Cpu, config, &weights, tokenizer, model);
-    let cases = cases::of_model(entry, is_fast);
+    let cases = cases::of_model(entry, size);
     for case in &cases {
         if results.task(&case.model, &case.eval).is_none() {
             let task = task(engine, &case.eval, &loaded).await?;
@@ -234,7 +261,13 @@ async fn task(engine: &Engine, spec: &str, loaded: &Loaded) -> Result<(Task, Str
     for name in &names {
         contents.push((name.clone(), engine.data(name).await?));
     }
-    let (setting, files, tokenizer) = (&setting, &contents[..], &loaded.tokenizer);
-    let task = Task::build(&Source { setting, files, seed: 1, tokenizer })?;
+    let task = Task::build(&Source {
+        setting: &setting,
+        files: &contents,
+        seed: 1,
+        tokenizer: &loaded.tokenizer,
+        config: &loaded.config,
+        problems: RefCell::default(),
+    })?;
     Ok((task, format!("{}{}", &loaded.view.sha256[..8], &data_hash(&names)[..8])))
 }

@@ -4,20 +4,21 @@
 
 mod page;
 
+use super::Size;
 use super::{Args, cache, task};
-use crate::backend::Device;
-use crate::cli::load;
-use crate::eval::{Placed, PrunedModel, Quality, Score, Sheet, Task};
-use crate::method::Setting;
-use crate::models::Model;
-use crate::pace::{Pace, now_ms};
-use crate::prune::{Calibration, abouts, check_setting};
-use crate::session::bundle::{INDEX, data_hash};
-use crate::session::{CalibrationText, Engine, Loaded, calibration};
-use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use whittle::backend::Device;
+use whittle::cli::load;
+use whittle::eval::{Placed, PrunedModel, Quality, Score, Sheet, Task};
+use whittle::method::Setting;
+use whittle::models::Model;
+use whittle::pace::{Pace, now_ms};
+use whittle::prune::{Calibration, abouts, check_setting};
+use whittle::session::bundle::{INDEX, data_hash};
+use whittle::session::{CalibrationText, Engine, Loaded, calibration};
+use whittle::{Error, Result};
 
 /// A method as it stands in the tables: its name and its SPEC without a pattern.
 pub struct Row {
@@ -104,9 +105,12 @@ pub fn spec(row: &Row, pattern: usize) -> String {
 /// Parameters of the largest model that is scored on all windows.
 const SMALL: u64 = 10_000_000;
 
-fn evaluation(is_fast: bool, parameters: u64) -> String {
+fn evaluation(size: Size, parameters: u64) -> String {
     let windows = if parameters <= SMALL { 32 } else { 8 };
-    format!("text:context=1,target=512,windows={}", if is_fast { windows / 8 } else { windows })
+    format!(
+        "text:context=1,target=512,windows={}",
+        if size == Size::Fast { windows / 8 } else { windows }
+    )
 }
 
 /// Whether a SPEC exists: mask M knows groups only.
@@ -115,7 +119,7 @@ pub fn exists(row: &Row, pattern: usize) -> bool {
 }
 
 pub async fn report(args: &Args) -> Result<()> {
-    crate::threads::set(args.threads)?;
+    whittle::threads::set(args.threads)?;
     let mut engine = load::engine();
     let mut store = Store {
         path: args.cache(),
@@ -125,9 +129,9 @@ pub async fn report(args: &Args) -> Result<()> {
     };
     let mut columns = Vec::new();
     for name in names(&args.model) {
-        columns.extend(measure(&mut engine, &name, args.fast, &mut store).await?);
+        columns.extend(measure(&mut engine, &name, args.size(), &mut store).await?);
     }
-    args.write(&page::page(&columns, args.fast, store.is_complete), store.is_complete)
+    args.write(&page::page(&columns, args.size(), store.is_complete), store.is_complete)
 }
 
 /// The models that were asked for, or the bundled language models.
@@ -184,11 +188,11 @@ struct Bench<'a> {
 async fn measure(
     engine: &mut Engine,
     name: &str,
-    is_fast: bool,
+    size: Size,
     store: &mut Store,
 ) -> Result<Option<Column>> {
     let (_, loaded) = load::model(engine, name).await?;
-    let eval = evaluation(is_fast, loaded.view.parameters);
+    let eval = evaluation(size, loaded.view.parameters);
     let (task, hash) = task(engine, &eval, &loaded).await?;
     let text = calibration_hash(&loaded);
     let key = |spec: &str| format!("{hash}{text} {name} {eval} {spec}");

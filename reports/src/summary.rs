@@ -1,11 +1,12 @@
 //! Methods against controls at the same FLOPs: which differences are significant.
 
 use super::Results;
+use super::Size;
 use super::cases::{CONTROLS, Case, cuts, evals, is_task, rows, with_cut};
-use crate::eval::{Quality, Verdict};
-use crate::session::bundle::{Entry, INDEX};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use whittle::eval::{Quality, Verdict};
+use whittle::session::bundle::{Entry, INDEX};
 
 /// The figure that comparisons rest on.
 pub fn headline(eval: &str) -> &'static str {
@@ -45,10 +46,10 @@ impl Comparison {
 }
 
 /// Every method at every cut against every control, as far as it is measured.
-pub fn comparisons(results: &Results, is_fast: bool) -> Vec<Comparison> {
+pub fn comparisons(results: &Results, size: Size) -> Vec<Comparison> {
     let mut all = Vec::new();
     for entry in &INDEX.models {
-        for eval in evals(entry, is_fast) {
+        for eval in evals(entry, size) {
             for row in rows(entry).iter().filter(|row| !row.is_control) {
                 for cut in cuts(entry) {
                     all.extend(against_controls(results, entry, &eval, &row.spec, cut));

@@ -3,9 +3,9 @@
 use super::Results;
 use super::cases::{CONTROLS, is_task, rows};
 use super::summary::{Comparison, Count};
-use crate::eval::Verdict;
-use crate::session::bundle::{Entry, INDEX};
 use std::fmt::Write;
+use whittle::eval::Verdict;
+use whittle::session::bundle::{Entry, INDEX};
 
 /// The section of the page.
 pub fn section(results: &Results, comparisons: &[Comparison], out: &mut String) {

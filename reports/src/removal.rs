@@ -5,7 +5,9 @@
 //! block; the question is never reduced; nothing is guarded there, the last context token alone is here.
 
 use super::Results;
+use super::Size;
 use super::cases::Case;
+use serde::Deserialize;
 use std::fmt::Write;
 
 /// Tokens of a context, and their answers.
@@ -13,23 +15,24 @@ const CONTEXT: usize = 96;
 const ANSWERS: f64 = 2048.0;
 const DROPS: [f64; 4] = [0.1, 0.2, 0.3, 0.5];
 
-/// Model, score there, score here, accuracy (%) at the four shares dropped.
-const TABLE: [(&str, &str, &str, [f64; 4]); 11] = [
-    ("recall-mamba2", "random", "random", [81.3, 65.6, 52.4, 31.2]),
-    ("recall-mamba2", "oracle", "oracle", [96.8, 94.2, 91.6, 85.9]),
-    ("recall-mamba2", "y", "clip", [97.6, 96.1, 94.9, 90.7]),
-    ("recall-mamba2", "dt", "delta", [96.9, 93.4, 89.6, 84.3]),
-    ("recall-mamba", "random", "random", [88.6, 80.0, 70.9, 55.9]),
-    ("recall-mamba", "oracle", "oracle", [96.1, 93.7, 89.6, 83.6]),
-    ("recall-mamba", "y", "clip", [65.9, 65.2, 65.5, 66.1]),
-    ("recall-mamba", "dt", "delta", [70.5, 66.7, 66.6, 66.6]),
-    ("recall-llama", "random", "random", [99.8, 99.6, 99.4, 98.2]),
-    ("recall-llama", "oracle", "oracle", [99.8, 99.6, 99.4, 97.2]),
-    ("recall-llama", "att", "column", [99.4, 99.1, 98.4, 95.1]),
-];
+/// One line of the tables that came with the models: reports/removal.json, copied from their notes.
+#[derive(Deserialize)]
+struct Shared {
+    model: String,
+    /// Name of the score there.
+    theirs: String,
+    /// Of the score here.
+    score: String,
+    /// In per cent, at the four shares dropped.
+    accuracy: [f64; 4],
+}
 
-fn eval(is_fast: bool) -> String {
-    format!("recall:level=medium,n={}", if is_fast { 60 } else { 600 })
+fn shared() -> Vec<Shared> {
+    serde_json::from_str(include_str!("../removal.json")).expect("checked by a test")
+}
+
+fn eval(size: Size) -> String {
+    format!("recall:level=medium,n={}", if size == Size::Fast { 60 } else { 600 })
 }
 
 fn spec(score: &str, drop: f64) -> String {
@@ -39,10 +42,10 @@ fn spec(score: &str, drop: f64) -> String {
     format!("evit:score={score},layers=0,guard=off,keep={}", keep.max(0.5))
 }
 
-pub fn cases(model: &str, is_fast: bool) -> Vec<Case> {
-    let rows = TABLE.iter().filter(|(of, ..)| *of == model);
-    let specs = rows.flat_map(|(_, _, score, _)| DROPS.map(|drop| spec(score, drop)));
-    specs.map(|spec| Case::honest(model, &eval(is_fast), &spec)).collect()
+pub fn cases(model: &str, size: Size) -> Vec<Case> {
+    let rows = shared().into_iter().filter(|row| row.model == model);
+    let specs = rows.flat_map(|row| DROPS.map(|drop| spec(&row.score, drop)));
+    specs.map(|spec| Case::honest(model, &eval(size), &spec)).collect()
 }
 
 /// Ours, and its distance from theirs in standard errors of the difference.
@@ -56,17 +59,17 @@ fn distance(right: f64, n: f64, theirs: f64) -> f64 {
 }
 
 /// The section of the page.
-pub fn section(results: &Results, is_fast: bool, out: &mut String) {
+pub fn section(results: &Results, size: Size, out: &mut String) {
     *out += "\n## Token removal between the two blocks of the recall models, again\n\n\
         Accuracy (%) on level medium, theirs (PyTorch, `training`) / ours, and the distance in standard errors of the \
         difference (binomial; the eight questions of one of their sequences are not independent, so their true error is \
         larger). `evit` with `layers=0,guard=off`.\n\n\
         | model | score | 10 % | 20 % | 30 % | 50 % |\n|---|---|---|---|---|---|\n";
     let (mut far, mut all) = (Vec::new(), 0);
-    for (model, name, score, theirs) in TABLE {
+    for Shared { model, theirs: name, score, accuracy } in shared() {
         let _ = write!(out, "| {model} | {name} (`{score}`) |");
-        for (drop, theirs) in DROPS.into_iter().zip(theirs) {
-            let case = Case::honest(model, &eval(is_fast), &spec(score, drop));
+        for (drop, theirs) in DROPS.into_iter().zip(accuracy) {
+            let case = Case::honest(&model, &eval(size), &spec(&score, drop));
             let Some(measured) = results.get(&case) else {
                 *out += " not measured |";
                 continue;
@@ -101,17 +104,17 @@ const ELSEWHERE: &str = ".\n\nThe original code run again on 2048 sequences: rec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::Setting;
-    use crate::reduce::{Schedule, abouts};
-    use crate::session::bundle::Entry;
+    use whittle::method::Setting;
+    use whittle::reduce::{Schedule, abouts};
+    use whittle::session::bundle::Entry;
 
     #[test]
     fn as_many_tokens_go_as_in_the_original() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-        let (id, _, _, _) = TABLE[0];
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+        let id = &shared()[0].model;
         Entry::find(id).unwrap();
         let json = std::fs::read(root.join(id).join("config.json")).unwrap();
-        let config = crate::config::ModelConfig::parse(&json).unwrap();
+        let config = whittle::config::ModelConfig::parse(&json).unwrap();
         for (drop, kept) in DROPS.into_iter().zip([86, 77, 67, 48]) {
             let setting = Setting::parse(&spec("clip", drop), &abouts()).unwrap().unwrap();
             assert_eq!(Schedule::resolve(&config, &setting, CONTEXT), [(0, kept)]);

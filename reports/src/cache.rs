@@ -1,9 +1,9 @@
 //! Measurements in a file, so that a report can be stopped and taken up again.
 
-use crate::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use whittle::{Error, Result};
 
 /// What a file holds; nothing where there is none. Errors: the file is something else.
 pub fn read<T: DeserializeOwned>(path: &str) -> Result<BTreeMap<String, T>> {

@@ -1,10 +1,11 @@
 //! What is measured: models, tasks, methods, cuts.
 
+use super::Size;
 use super::removal;
-use crate::method::Setting;
-pub use crate::reduce::CONTROLS;
-use crate::reduce::{METHODS, abouts, runs_on};
-use crate::session::bundle::Entry;
+use whittle::method::Setting;
+pub use whittle::reduce::CONTROLS;
+use whittle::reduce::{METHODS, abouts, runs_on};
+use whittle::session::bundle::Entry;
 
 /// How an item is scored.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,8 +96,8 @@ const CONTINUATIONS: usize = 200;
 
 /// SPECs of the tasks. All methods get the same items; there are as many as make a complete report in about 40 minutes on
 /// one core.
-pub fn evals(entry: &Entry, is_fast: bool) -> Vec<String> {
-    let n = |full: usize| if is_fast { full.div_ceil(10) } else { full };
+pub fn evals(entry: &Entry, size: Size) -> Vec<String> {
+    let n = |full: usize| if size == Size::Fast { full.div_ceil(10) } else { full };
     match entry.evaluations[0].as_str() {
         "recall" => {
             ["medium", "hard"].map(|level| format!("recall:level={level},n={}", n(600))).into()
@@ -127,14 +128,14 @@ pub const PUBLISHED: [&str; 6] = [
     "random:guard=off,cut=0.2",
 ];
 
-pub fn published_eval(is_fast: bool) -> String {
-    let n = if is_fast { CONTINUATIONS.div_ceil(10) } else { CONTINUATIONS };
+pub fn published_eval(size: Size) -> String {
+    let n = if size == Size::Fast { CONTINUATIONS.div_ceil(10) } else { CONTINUATIONS };
     format!("continuation:n={n}")
 }
 
 /// Both scorers on the methods of [`PUBLISHED`].
-fn published(entry: &Entry, is_fast: bool) -> Vec<Case> {
-    let eval = published_eval(is_fast);
+fn published(entry: &Entry, size: Size) -> Vec<Case> {
+    let eval = published_eval(size);
     let both = |spec: &str| {
         let honest = Case::honest(&entry.id, &eval, spec);
         [Case { scorer: Scorer::Published, ..honest.clone() }, honest]
@@ -143,10 +144,10 @@ fn published(entry: &Entry, is_fast: bool) -> Vec<Case> {
 }
 
 /// Everything that is measured on a model; 20 % first, since it says most.
-pub fn of_model(entry: &Entry, is_fast: bool) -> Vec<Case> {
+pub fn of_model(entry: &Entry, size: Size) -> Vec<Case> {
     let mut cases = Vec::new();
     let [low, middle, high] = cuts(entry);
-    let evals = evals(entry, is_fast);
+    let evals = evals(entry, size);
     cases.extend(evals.iter().map(|eval| Case::honest(&entry.id, eval, "off")));
     let at = |cut: f64| -> Vec<Case> {
         let of = |eval: &String| {
@@ -157,8 +158,8 @@ pub fn of_model(entry: &Entry, is_fast: bool) -> Vec<Case> {
     };
     cases.extend(at(middle));
     match is_task(entry) {
-        true => cases.extend(removal::cases(&entry.id, is_fast)),
-        false => cases.extend(published(entry, is_fast)),
+        true => cases.extend(removal::cases(&entry.id, size)),
+        false => cases.extend(published(entry, size)),
     }
     cases.extend(at(high));
     cases.extend(at(low));
