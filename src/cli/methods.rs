@@ -11,6 +11,7 @@ pub fn main() -> Result<()> {
         ("Token reduction (--reduce)", reduce::abouts()),
         ("Pruning (--prune)", prune::abouts()),
         ("Evaluation (--eval)", eval::abouts()),
+        ("Evaluation of your own data (--eval with --data FILE)", eval::own_abouts()),
     ];
     for (title, abouts) in groups {
         println!("{title}");

@@ -1,12 +1,12 @@
 //! `whittle run`: what the page runs, printed.
 
 use super::{BackendArg, load};
-use crate::eval::{Estimate, Quality};
+use crate::eval::{Estimate, Quality, items};
 use crate::pace::Pace;
 use crate::session::bundle::Entry;
 use crate::session::protocol::{Cost, RunView, Status};
 use crate::session::spec::{Link, OWN, RunSpec};
-use crate::session::{Engine, run as run_session};
+use crate::session::{Engine, run_with_items as run_session};
 use crate::{Error, Result};
 use std::io::IsTerminal;
 
@@ -27,6 +27,12 @@ pub struct Args {
     /// Evaluation SPEC; the default belongs to the model.
     #[arg(long)]
     eval: Option<String>,
+    /// The data of an evaluation that runs on a file of your own: JSON lines, or a text.
+    #[arg(long)]
+    data: Option<String>,
+    /// Write what became of every item on both sides: CSV where the name ends in .csv, else JSON lines.
+    #[arg(long)]
+    items: Option<String>,
     #[arg(long)]
     prompt: Option<String>,
     #[arg(long)]
@@ -47,6 +53,9 @@ pub struct Args {
 
 pub async fn main(args: Args) -> Result<()> {
     let mut engine = load::engine();
+    if let Some(file) = &args.data {
+        open_data(file, &mut engine)?;
+    }
     let link = start(&args)?;
     let mut spec = link.spec.clone();
     if let Some(model) = &args.model {
@@ -88,9 +97,15 @@ pub async fn main(args: Args) -> Result<()> {
             eprint!("\r\x1b[K{}", status.text);
         }
     };
-    let (view, _) = run_session(&mut engine, &spec, 1, &Pace::default(), &mut show).await?;
+    let (view, details) = run_session(&mut engine, &spec, 1, &Pace::default(), &mut show).await?;
     if std::io::stderr().is_terminal() {
         eprintln!();
+    }
+    details.problems.iter().for_each(|problem| load::note(&format!("Left out: {problem}.")));
+    if let Some(file) = &args.items {
+        let is_csv = file.to_ascii_lowercase().ends_with(".csv");
+        let text = if is_csv { items::csv(&details.items) } else { items::jsonl(&details.items) };
+        std::fs::write(file, text).map_err(|e| Error::file(file, e.to_string()))?;
     }
     match args.json {
         true => {
@@ -98,6 +113,15 @@ pub async fn main(args: Args) -> Result<()> {
         }
         false => print(&spec, &view),
     }
+    Ok(())
+}
+
+/// Gives the engine a file of the user's own, and says its hash: the link does not carry it.
+fn open_data(file: &str, engine: &mut Engine) -> Result<()> {
+    let bytes = std::fs::read(file).map_err(|e| Error::file(file, e.to_string()))?;
+    let hash = crate::bundle::sha256_hex(&bytes);
+    eprintln!("whittle: data {file} (sha256 {}); the link does not carry it", &hash[..16]);
+    engine.open_data(bytes);
     Ok(())
 }
 

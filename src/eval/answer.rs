@@ -18,6 +18,8 @@ pub struct Answer {
     pub context: Vec<u32>,
     pub query: Vec<u32>,
     pub answer: Vec<u32>,
+    /// Of the answer as text.
+    pub bytes: usize,
 }
 
 pub const WITHOUT: Knob = Knob {
@@ -73,13 +75,14 @@ pub fn boxed(items: Vec<Answer>) -> Vec<Box<dyn Item>> {
 
 fn query(line: &Line<'_>, tokenizer: &Tokenizer) -> Result<Answer> {
     let item: QueryLine = line.parse()?;
+    let bytes = item.answer.len();
     let [context, query, answer] =
         [item.context, item.query, item.answer].map(|s| encode(line.file, &s, tokenizer));
     let (context, query, answer) = (context?, query?, answer?);
     if context.is_empty() || query.is_empty() || answer.is_empty() {
         return Err(Error::file(line.file, "an item lacks context, query or answer"));
     }
-    Ok(Answer { id: line.id(), context, query, answer })
+    Ok(Answer { id: line.id(), context, query, answer, bytes })
 }
 
 impl Answer {
@@ -118,7 +121,7 @@ impl Item for Answer {
             let values = arm.device.read(&arm.nll(&context, &self.answer)?).await?;
             let right = values.chunks_exact(2).all(|pair| pair[1] == 1.0);
             let nats = values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum();
-            Ok(Score::Answer { nats, tokens: self.answer.len(), right })
+            Ok(Score::Answer { nats, tokens: self.answer.len(), bytes: self.bytes, right })
         })
     }
 
@@ -134,7 +137,7 @@ impl Item for Answer {
             }
             let rows = published::rows(arm, &self.context, &self.answer).await?;
             let (nats, right, tokens) = (rows.nats, rows.right, self.answer.len());
-            let score = Score::Answer { nats, tokens, right };
+            let score = Score::Answer { nats, tokens, bytes: self.bytes, right };
             Ok(Some(Published { score, in_step: rows.in_step(arm).await? }))
         })
     }
@@ -152,6 +155,7 @@ mod tests {
             context: (0..20).collect(),
             query: vec![20],
             answer: vec![21],
+            bytes: 3,
         };
         let marks: Vec<bool> = (0..20).map(|id| id < 12).collect();
         let mut rng = Rng::new(3);

@@ -57,5 +57,6 @@ fn item(line: &Line<'_>, tokenizer: &Tokenizer) -> Result<Answer> {
         return Err(Error::file(line.file, "an item lacks context or target"));
     }
     let context = ids[ids.len().saturating_sub(MAX_CONTEXT)..].to_vec();
-    Ok(Answer { id: line.id(), context, query: Vec::new(), answer })
+    let bytes = item.target.len() + 1;
+    Ok(Answer { id: line.id(), context, query: Vec::new(), answer, bytes })
 }

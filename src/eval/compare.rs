@@ -7,9 +7,9 @@ use super::arm::{Arm, Context};
 use super::evaluation::{Prior, Task, no_context};
 use super::quality::Quality;
 use super::score::Score;
-use crate::Result;
 use crate::method::Setting;
 use crate::pace::Pace;
+use crate::{Error, Result};
 
 /// What was measured of one arm on the items of a task so far.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +59,13 @@ impl Sheet {
             return Ok(());
         }
         let prior = self.prior(task, arm, none, i).await?;
-        let score = task.item(i).score(arm, prior).await?;
+        let item = task.item(i);
+        let score = item.score(arm, prior).await?;
+        if !score.is_finite() {
+            // Comparing what is no number is always false: any share would be an artefact.
+            let why = arm.model.not_finite(arm.device, arm.config, item.context()).await?;
+            return Err(place(why, &format!("item {}", item.id())));
+        }
         self.scores[i] = Some(score);
         Ok(())
     }
@@ -89,6 +95,17 @@ impl Sheet {
             hear(i + 1);
         }
         Ok(self.scores.iter().flatten().cloned().collect())
+    }
+}
+
+/// Names of the two sides, for messages.
+const SIDES: [&str; 2] = ["baseline", "compressed"];
+
+/// Says in a message where it was.
+fn place(error: Error, place: &str) -> Error {
+    match error {
+        Error::File { file, problem } => Error::file(format!("{place}, {file}"), problem),
+        other => other,
     }
 }
 
@@ -123,7 +140,8 @@ impl<'a> Comparison<'a> {
                 if side == 1 && shares_model {
                     self.sheets[1].priors[i] = self.sheets[0].priors[i].clone();
                 }
-                self.sheets[side].fill(self.task, self.arms[side], &none[side], i).await?;
+                let filled = self.sheets[side].fill(self.task, self.arms[side], &none[side], i);
+                filled.await.map_err(|e| place(e, SIDES[side]))?;
                 pace.breathe().await?;
             }
             hear(self, done + 1);

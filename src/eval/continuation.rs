@@ -54,6 +54,7 @@ struct Choice {
     label: usize,
     /// Length of every choice as text.
     bytes: Vec<usize>,
+    chars: Vec<usize>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +79,7 @@ fn choice(line: &Line<'_>, tokenizer: &Tokenizer) -> Result<Choice> {
         choices,
         label: item.label,
         bytes: item.choices.iter().map(String::len).collect(),
+        chars: item.choices.iter().map(|c| c.chars().count()).collect(),
     })
 }
 
@@ -97,8 +99,8 @@ impl Choice {
     fn judged(&self, nats: Vec<f64>, prior: &[f64]) -> Score {
         let gain = |i: usize| prior[i] - nats[i];
         let chosen = (0..nats.len()).fold(0, |b, i| if gain(i) > gain(b) { i } else { b });
-        let (prior, bytes) = (prior.to_vec(), self.bytes.clone());
-        Score::Choice { nats, prior, bytes, chosen, label: self.label }
+        let (prior, bytes, chars) = (prior.to_vec(), self.bytes.clone(), self.chars.clone());
+        Score::Choice { nats, prior, bytes, chars, chosen, label: self.label }
     }
 }
 

@@ -5,7 +5,9 @@ use super::figures::{Metric, Paired};
 use super::published::Published;
 use super::score::Score;
 use super::source::Source;
-use super::{Quality, Verdict, cloze, continuation, copy, induction, recall, text};
+use super::{Quality, Verdict};
+use super::{arc, cloze, continuation, copy, hellaswag, induction, lambada, piqa, questions};
+use super::{recall, rolling, text, winogrande};
 use crate::method::{About, Setting};
 use crate::{Error, Result};
 use std::pin::Pin;
@@ -18,6 +20,19 @@ pub const EVALUATIONS: &[&dyn Evaluation] = &[
     &recall::Recall,
     &copy::Copy,
     &induction::Induction,
+];
+
+/// Evaluations whose data is the user's own: a file that is opened, one line each.
+pub const OF_OWN_DATA: &[&dyn Evaluation] = &[
+    &questions::Questions,
+    &rolling::Rolling,
+    &rolling::WikiText2,
+    &lambada::Lambada,
+    &hellaswag::HellaSwag,
+    &piqa::Piqa,
+    &arc::ArcEasy,
+    &arc::ArcChallenge,
+    &winogrande::WinoGrande,
 ];
 
 /// One way to measure a model.
@@ -70,20 +85,30 @@ pub trait Item {
     }
 }
 
-/// What the evaluations say about themselves.
+/// What the evaluations on bundled data say about themselves.
 pub fn abouts() -> Vec<&'static About> {
     EVALUATIONS.iter().map(|evaluation| evaluation.about()).collect()
 }
 
+/// What those on the user's own data say.
+pub fn own_abouts() -> Vec<&'static About> {
+    OF_OWN_DATA.iter().map(|evaluation| evaluation.about()).collect()
+}
+
+/// Whether a setting is measured on the user's own data.
+pub fn is_of_own_data(setting: &Setting) -> bool {
+    OF_OWN_DATA.iter().any(|e| e.about().id == setting.about.id)
+}
+
 /// The evaluation of a setting.
 pub fn evaluation_of(setting: &Setting) -> &'static dyn Evaluation {
-    let found = EVALUATIONS.iter().find(|e| e.about().id == setting.about.id);
-    *found.expect("a setting of an evaluation is parsed from EVALUATIONS")
+    let found = EVALUATIONS.iter().chain(OF_OWN_DATA).find(|e| e.about().id == setting.about.id);
+    *found.expect("a setting of an evaluation is parsed from these lists")
 }
 
 /// Reads an evaluation's SPEC. Errors: "off", or anything else that is none.
 pub fn parse(spec: &str) -> Result<Setting> {
-    let abouts = abouts();
+    let abouts = [abouts(), own_abouts()].concat();
     Setting::parse(spec, &abouts)?.ok_or_else(|| {
         let ids: Vec<&str> = abouts.iter().map(|a| a.id).collect();
         Error::input("evaluation", spec, format!("one of {}", ids.join(", ")))
@@ -100,6 +125,8 @@ pub struct Task {
     metrics: &'static [Metric],
     items: Vec<Box<dyn Item>>,
     definition: String,
+    /// What was left out of the user's own data, and why.
+    pub problems: Vec<String>,
 }
 
 impl Task {
@@ -114,7 +141,8 @@ impl Task {
             return Err(Error::file(about.id, "has no items"));
         }
         let definition = format!("{} {}", about.summary, about.source);
-        Ok(Task { metrics: evaluation.metrics(), items, definition })
+        let problems = source.problems.take();
+        Ok(Task { metrics: evaluation.metrics(), items, definition, problems })
     }
 
     pub fn len(&self) -> usize {

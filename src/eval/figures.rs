@@ -1,7 +1,7 @@
 //! How the scores of items become figures with intervals.
 
 use super::score::{Score, Sums};
-use super::stats::{Resamples, wilson};
+use super::stats::{Resamples, paired_shares, wilson};
 use super::{Estimate, Quality, Verdict};
 use std::f64::consts::LN_2;
 
@@ -16,8 +16,8 @@ pub struct Metric {
 
 /// How a figure follows from the sums.
 pub enum Kind {
-    /// The share of items that came out right.
-    ShareRight,
+    /// The share of items that came out right, in one of the senses that the sums know.
+    Share(fn(&Sums) -> f64),
     /// A statistic of one arm's sums.
     Own(fn(&Sums) -> f64),
     /// A statistic of one arm's sums and of what the first arm's model costs without any context.
@@ -31,7 +31,23 @@ pub const ACCURACY: Metric = Metric {
     label: "Accuracy",
     unit: "share",
     higher_is_better: true,
-    kind: Kind::ShareRight,
+    kind: Kind::Share(|s| s.right),
+};
+/// The harness's acc_norm.
+pub const ACCURACY_BY_LENGTH: Metric = Metric {
+    id: "accuracy_by_length",
+    label: "Accuracy by character (acc_norm)",
+    unit: "share",
+    higher_is_better: true,
+    kind: Kind::Share(|s| s.right_by_length),
+};
+/// exp of the mean cost of an answer.
+pub const PERPLEXITY_OF_ANSWER: Metric = Metric {
+    id: "perplexity",
+    label: "Perplexity of the answer",
+    unit: "",
+    higher_is_better: false,
+    kind: Kind::Own(|s| (s.nats / s.items).exp()),
 };
 pub const BITS_OF_ANSWER: Metric = Metric {
     id: "bits_per_byte",
@@ -107,7 +123,7 @@ impl Paired {
         let n = self.sums.len();
         let side = |side: usize| {
             move |s: &[Sums; 2]| match metric.kind {
-                Kind::ShareRight => s[side].right * (1.0 / s[side].items),
+                Kind::Share(of) => of(&s[side]) / s[side].items,
                 Kind::Own(of) => of(&s[side]),
                 Kind::WithPrior(of) => of(&s[side], s[0].prior),
                 Kind::OfBaseline(of) => of(&s[side], &s[0]),
@@ -115,13 +131,20 @@ impl Paired {
         };
         let estimate = |number: usize| -> Estimate {
             match metric.kind {
-                Kind::ShareRight => {
-                    wilson(self.sums.iter().filter(|s| s[number].right == 1.0).count(), n)
+                Kind::Share(of) => {
+                    wilson(self.sums.iter().filter(|s| of(&s[number]) == 1.0).count(), n)
                 }
                 _ => self.resamples.interval(side(number)),
             }
         };
-        let change = self.resamples.interval(|s| side(1)(s) - side(0)(s));
+        let change = match metric.kind {
+            Kind::Share(of) => {
+                let steps = self.sums.iter().map(|s| of(&s[1]) - of(&s[0]));
+                let gained = steps.clone().filter(|step| *step > 0.0).count();
+                paired_shares(gained, steps.filter(|step| *step < 0.0).count(), n)
+            }
+            _ => self.resamples.interval(|s| side(1)(s) - side(0)(s)),
+        };
         Quality {
             metric: metric.id.into(),
             label: metric.label.into(),
@@ -144,7 +167,12 @@ mod tests {
 
     #[test]
     fn context_benefit_is_one_for_the_baseline_and_zero_without_a_context() {
-        let span = |nats: f64, prior: f64| Score::Span { nats, prior, tokens: 4, bytes: 16.0 };
+        let span = |nats: f64, prior: f64| Score::Span {
+            nats,
+            prior: Some(prior),
+            tokens: 4,
+            bytes: 16.0,
+        };
         let baseline = [span(10.0, 20.0), span(30.0, 60.0)];
         for (nats, expected) in [([10.0, 30.0], 1.0), ([20.0, 60.0], 0.0), ([15.0, 35.0], 0.75)] {
             let arm = nats.map(|n| span(n, 0.0));

@@ -3,6 +3,7 @@
 //! An evaluation is one file and one line in [`EVALUATIONS`].
 
 mod answer;
+mod arc;
 mod arm;
 pub mod calibration;
 mod cloze;
@@ -13,25 +14,33 @@ pub mod cost;
 mod evaluation;
 mod figures;
 mod generate;
+mod harness;
+mod hellaswag;
 mod induction;
+pub mod items;
+mod lambada;
+mod piqa;
 mod placed;
 mod point;
 pub mod published;
 mod quality;
+mod questions;
 mod recall;
+mod rolling;
 mod score;
 mod source;
 mod speed;
 mod stats;
 pub mod sweep;
 mod text;
+mod winogrande;
 
 pub use arm::{Arm, Context, filler};
 pub use compare::{Comparison, Sheet};
 pub use cost::{Cost, Decode};
 pub use evaluation::{
-    EVALUATIONS, Evaluation, Item, Prior, Task, Work, abouts, evaluation_of, files, no_context,
-    parse,
+    EVALUATIONS, Evaluation, Item, OF_OWN_DATA, Prior, Task, Work, abouts, evaluation_of, files,
+    is_of_own_data, no_context, own_abouts, parse,
 };
 pub use figures::{Kind, Metric};
 pub use generate::{Sampling, choose, generate};
@@ -39,6 +48,6 @@ pub use placed::{Placed, PrunedModel};
 pub use point::{Point, PointCost, PointSpeed};
 pub use quality::{Quality, Verdict};
 pub use score::{Score, Sums};
-pub use source::{File, Source, shuffled};
+pub use source::{DATA, File, Source, shuffled};
 pub use speed::{Speed, SpeedSide, Timed, median_interval, reading, speed};
-pub use stats::{Estimate, wilson};
+pub use stats::{Estimate, paired_shares, wilson};

@@ -61,16 +61,16 @@ pub struct PointSpeed {
 impl Point {
     /// Names a setting: 32 hex digits of the hash over everything that decides its figures.
     ///
-    /// `model` is the sha256 of the weights; `protocol` is "" for the evaluation's own.
+    /// `model` is the sha256 of the weights; `data` is the hash of the user's own data, "" for what is bundled.
     pub fn key_of(
         model: &str,
         evaluation: &str,
         seed: u64,
         reduce: &str,
         prune: &str,
-        protocol: &str,
+        data: &str,
     ) -> String {
-        let text = [model, evaluation, &seed.to_string(), reduce, prune, protocol].join("\n");
+        let text = [model, evaluation, &seed.to_string(), reduce, prune, data].join("\n");
         sha256_hex(text.as_bytes())[..32].to_string()
     }
 }

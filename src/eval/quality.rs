@@ -43,8 +43,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Items below which nothing is said: an interval from so few holds its level for no method we know.
-    pub const LEAST: usize = 8;
+    /// Items below which nothing is said.
+    pub const LEAST: usize = super::stats::LEAST;
 
     /// Of a change over `items` of `items_total` items.
     pub fn of(change: &Estimate, higher_is_better: bool, items_total: usize) -> Verdict {

@@ -13,16 +13,17 @@ pub enum Score {
         nats: Vec<f64>,
         /// -log p(choice) without the context; empty where the choice does not depend on it.
         prior: Vec<f64>,
-        /// Length of every choice as text.
+        /// Length of every choice as text, in bytes and in characters.
         bytes: Vec<usize>,
+        chars: Vec<usize>,
         chosen: usize,
         label: usize,
     },
     /// A stretch of text was predicted.
     Span {
         nats: f64,
-        /// The same without any context.
-        prior: f64,
+        /// The same without any context; absent where nothing is compared with it.
+        prior: Option<f64>,
         tokens: usize,
         bytes: f64,
     },
@@ -30,6 +31,8 @@ pub enum Score {
     Answer {
         nats: f64,
         tokens: usize,
+        /// Of the answer as text.
+        bytes: usize,
         /// Every token was the most likely one.
         right: bool,
     },
@@ -41,6 +44,8 @@ pub struct Sums {
     pub items: f64,
     /// Items that came out right.
     pub right: f64,
+    /// Items whose true choice is the most likely one by character.
+    pub right_by_length: f64,
     /// Of what was scored; of the true choice where several were.
     pub nats: f64,
     pub prior: f64,
@@ -58,28 +63,48 @@ impl Score {
         }
     }
 
+    /// Whether every number in it is one.
+    pub fn is_finite(&self) -> bool {
+        match self {
+            Score::Choice { nats, prior, .. } => nats.iter().chain(prior).all(|x| x.is_finite()),
+            Score::Span { nats, prior, .. } => nats.is_finite() && prior.is_none_or(f64::is_finite),
+            Score::Answer { nats, .. } => nats.is_finite(),
+        }
+    }
+
     /// What the item adds to the sums.
     pub fn sums(&self) -> Sums {
         let right = f64::from(self.right() == Some(true));
         let sums = Sums { items: 1.0, right, ..Sums::default() };
         match self {
-            Score::Choice { nats, bytes, label, .. } => {
-                Sums { nats: nats[*label], bytes: bytes[*label] as f64, ..sums }
-            }
+            Score::Choice { nats, bytes, chars, label, .. } => Sums {
+                nats: nats[*label],
+                bytes: bytes[*label] as f64,
+                right_by_length: f64::from(shortest_by(nats, chars) == *label),
+                ..sums
+            },
             Score::Span { nats, prior, tokens, bytes } => {
-                Sums { nats: *nats, prior: *prior, tokens: *tokens as f64, bytes: *bytes, ..sums }
+                let prior = prior.unwrap_or_default();
+                Sums { nats: *nats, prior, tokens: *tokens as f64, bytes: *bytes, ..sums }
             }
-            Score::Answer { nats, tokens, .. } => {
-                Sums { nats: *nats, tokens: *tokens as f64, ..sums }
+            Score::Answer { nats, tokens, bytes, .. } => {
+                Sums { nats: *nats, tokens: *tokens as f64, bytes: *bytes as f64, ..sums }
             }
         }
     }
+}
+
+/// The choice that costs least by character; of equal ones the first.
+fn shortest_by(nats: &[f64], chars: &[usize]) -> usize {
+    let cost = |i: usize| nats[i] / chars[i] as f64;
+    (0..nats.len()).fold(0, |b, i| if cost(i) < cost(b) { i } else { b })
 }
 
 impl AddAssign for Sums {
     fn add_assign(&mut self, other: Sums) {
         self.items += other.items;
         self.right += other.right;
+        self.right_by_length += other.right_by_length;
         self.nats += other.nats;
         self.prior += other.prior;
         self.tokens += other.tokens;

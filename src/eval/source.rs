@@ -1,9 +1,11 @@
 //! What items are made from: a setting, its files, a seed and a tokenizer.
 
+use crate::config::ModelConfig;
 use crate::method::{Knob, KnobKind, Setting};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result, Rng};
 use serde::Deserialize;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Name and bytes of an evaluation file.
@@ -16,7 +18,13 @@ pub struct Source<'a> {
     pub files: &'a [File],
     pub seed: u64,
     pub tokenizer: &'a Tokenizer,
+    pub config: &'a ModelConfig,
+    /// What was left out of the user's own data, and why.
+    pub problems: RefCell<Vec<String>>,
 }
+
+/// The one file of an evaluation whose data is the user's own.
+pub const DATA: &str = "data";
 
 /// A line of a file, and where it stands.
 #[derive(Clone, Copy)]

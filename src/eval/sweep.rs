@@ -24,6 +24,8 @@ pub struct Grid {
     pub reductions: Vec<Option<Setting>>,
     pub prunings: Vec<Option<Setting>>,
     pub seeds: Vec<u64>,
+    /// Hash of the user's own data, where the evaluations run on some; else empty.
+    pub data: String,
 }
 
 /// One combination.
@@ -34,6 +36,8 @@ pub struct Cell {
     pub reduction: Option<Setting>,
     pub pruning: Option<Setting>,
     pub seed: u64,
+    /// As in the grid.
+    pub data: String,
 }
 
 impl Grid {
@@ -50,6 +54,7 @@ impl Grid {
                             reduction: reduction.clone(),
                             pruning: pruning.clone(),
                             seed,
+                            data: self.data.clone(),
                         }));
                     }
                 }
@@ -63,7 +68,8 @@ impl Cell {
     /// The point's key; `sha256` is that of the model's weights.
     pub fn key(&self, sha256: &str) -> String {
         let (reduce, prune) = (spec(&self.reduction), spec(&self.pruning));
-        Point::key_of(sha256, &self.evaluation.to_string(), self.seed, &reduce, &prune, "")
+        let evaluation = self.evaluation.to_string();
+        Point::key_of(sha256, &evaluation, self.seed, &reduce, &prune, &self.data)
     }
 }
 
@@ -214,6 +220,7 @@ mod tests {
             reductions: of(["off", "utrc"], crate::reduce::abouts()),
             prunings: of(["off", "wanda"], crate::prune::abouts()),
             seeds: vec![1, 2, 3],
+            data: String::new(),
         };
         let cells = grid.cells();
         assert_eq!(cells.len(), 24);

@@ -13,7 +13,7 @@ static ABOUT: About = About {
     id: "text",
     label: "Held-out text",
     summary: "How well the model predicts the next tokens of whole works it never saw, given a context before them.",
-    source: "Windows spread evenly over each work; the first tokens are the context (reduced, never scored), the rest is scored. Bits per byte use the work's average of bytes a token. Context benefit retained is (a - c) / (a - b) in nats, with a: begin-of-text as the only context, b: baseline, c: compressed.",
+    source: "Windows spread evenly over each work; the first tokens are the context (reduced, never scored), the rest is scored. Bits per byte count the bytes of the scored tokens, of the text as given. Context benefit retained is (a - c) / (a - b) in nats, with a: begin-of-text as the only context, b: baseline, c: compressed.",
     knobs: &[
         Knob {
             id: "windows",
@@ -86,7 +86,8 @@ struct Window {
     ids: Vec<u32>,
     /// Tokens at the beginning that are not scored.
     context: usize,
-    bytes_per_token: f64,
+    /// Of the scored tokens, of the text as given.
+    bytes: f64,
 }
 
 fn windows(file: &File, source: &Source<'_>) -> Result<Vec<Window>> {
@@ -101,12 +102,13 @@ fn windows(file: &File, source: &Source<'_>) -> Result<Vec<Window>> {
     }
     let n = windows.min((ids.len() - 1) / (length - 1)).max(1);
     let step = (ids.len() - length) / n;
-    let bytes_per_token = text.len() as f64 / ids.len() as f64;
-    let window = |i: usize| Window {
-        id: format!("{}:{}", file.0, i + 1),
-        ids: ids[i * step..i * step + length].to_vec(),
-        context,
-        bytes_per_token,
+    let decoded = |ids: &[u32]| source.tokenizer.decode_bytes(ids).len() as f64;
+    // A tokenizer may normalise a text; then its tokens have other lengths, by about the same share everywhere.
+    let as_given = text.len() as f64 / decoded(&ids);
+    let window = |i: usize| {
+        let ids = ids[i * step..i * step + length].to_vec();
+        let bytes = decoded(&ids[context..]) * as_given;
+        Window { id: format!("{}:{}", file.0, i + 1), ids, context, bytes }
     };
     Ok((0..n).map(window).collect())
 }
@@ -134,8 +136,8 @@ impl Item for Window {
         Box::pin(async move {
             let (context, target) = self.ids.split_at(self.context);
             let nats = nats(arm, &arm.read(context)?, target).await?;
-            let (tokens, prior) = (target.len(), prior[0]);
-            Ok(Score::Span { nats, prior, tokens, bytes: tokens as f64 * self.bytes_per_token })
+            let (tokens, prior) = (target.len(), Some(prior[0]));
+            Ok(Score::Span { nats, prior, tokens, bytes: self.bytes })
         })
     }
 }

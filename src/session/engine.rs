@@ -6,7 +6,7 @@ use super::library::Library;
 use super::open::{CalibrationText, Loaded, open};
 use super::spec::{Backend, OWN};
 use crate::backend::Device;
-use crate::eval::PrunedModel;
+use crate::eval::{DATA, PrunedModel};
 use crate::models::{Model, NoHooks, Weights};
 use crate::pace::now_ms;
 use crate::prune::Calibration;
@@ -118,10 +118,19 @@ impl Engine {
         Ok(loaded)
     }
 
-    /// An evaluation file below models/eval.
+    /// Takes a file of the user's own as the data of evaluations that ask for one.
+    pub fn open_data(&mut self, bytes: Vec<u8>) {
+        self.read.borrow_mut().insert(DATA.into(), Rc::new(bytes));
+    }
+
+    /// An evaluation file below models/eval, or [`DATA`].
     pub async fn data(&self, file: &str) -> Result<Rc<Vec<u8>>> {
         if let Some(bytes) = self.read.borrow().get(file) {
             return Ok(bytes.clone());
+        }
+        if file == DATA {
+            let expected = "a file of your own; open it first (--data FILE)";
+            return Err(Error::input("data of the evaluation", "nothing", expected));
         }
         let hash = INDEX.eval.get(file).ok_or_else(|| Error::file(file, "is not bundled"))?;
         let bytes = Rc::new(self.library.get(&format!("models/eval/{file}"), hash).await?);

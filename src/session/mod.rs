@@ -23,7 +23,7 @@ pub use desk::Desk;
 pub use engine::Engine;
 pub use library::Library;
 pub use open::{COMPANIONS, CalibrationText, Loaded, OWN_CALIBRATION, open};
-pub use run::{Show, run};
+pub use run::{Details, Show, run, run_with_items};
 
 use crate::error::printable;
 use crate::eval::Point;
@@ -319,6 +319,7 @@ impl Session {
             reduction: spec.reduction.clone(),
             pruning: spec.pruning.clone(),
             seed: spec.seed,
+            data: String::new(),
         };
         self.sweeper.cell(&mut self.engine, &loaded, &cell, pace, &mut |_, _| {}).await
     }

@@ -6,15 +6,17 @@ use super::protocol::{ControlView, PublishedView, RunView, Side, State, Status};
 use super::spec::RunSpec;
 use super::{calibration, point, trace};
 use crate::eval::calibration::Cut;
+use crate::eval::items::{self, ItemResult};
 use crate::eval::published::WARNING;
 use crate::eval::sweep::counted;
 use crate::eval::{
     Arm, Comparison, Placed, Point, PrunedModel, Sampling, Source, Speed, Task, Timed, cost, files,
     generate, shuffled, speed,
 };
-use crate::method::Setting;
+use crate::method::{Setting, Value};
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result, prune, reduce};
+use std::cell::RefCell;
 
 /// Longest prompt that is used; the beginning of a longer one is left out.
 const MAX_PROMPT_TOKENS: usize = 2048;
@@ -39,6 +41,27 @@ pub async fn run(
     pace: &Pace,
     show: &mut Show<'_>,
 ) -> Result<(RunView, Point)> {
+    let (view, details) = run_with_items(engine, spec, number, pace, show).await?;
+    Ok((view, details.point))
+}
+
+/// What a run knows beside its view.
+pub struct Details {
+    pub point: Point,
+    /// What became of every item.
+    pub items: Vec<ItemResult>,
+    /// What was left out of the user's own data, and why.
+    pub problems: Vec<String>,
+}
+
+/// The same, with what became of every item.
+pub async fn run_with_items(
+    engine: &mut Engine,
+    spec: &RunSpec,
+    number: u64,
+    pace: &Pace,
+    show: &mut Show<'_>,
+) -> Result<(RunView, Details)> {
     let mut run = Running { view: RunView { number, ..RunView::default() }, show, last: 0.0 };
     let start = now_ms();
     run.say("Loading model", None);
@@ -108,7 +131,8 @@ pub async fn run(
     run.say("Run complete", Some(1.0));
     let counted = counted(&placed, &task, &pruned, reduction, loaded.view.bytes)?;
     let point = point::of(spec, &loaded, &run.view, counted, now_ms() - start);
-    Ok((run.view, point))
+    let items = items::results(&comparison, &loaded.tokenizer);
+    Ok((run.view, Details { point, items, problems: task.problems.clone() }))
 }
 
 /// A run that is on, and the one who hears of it.
@@ -146,6 +170,8 @@ pub(super) async fn build_task(engine: &Engine, spec: &RunSpec, loaded: &Loaded)
         files: &contents,
         seed: spec.seed,
         tokenizer: &loaded.tokenizer,
+        config: &loaded.config,
+        problems: RefCell::default(),
     })
 }
 
@@ -274,7 +300,11 @@ async fn controls(
     evaluation: &Setting,
     pace: &Pace,
 ) -> Result<()> {
-    let wanted = evaluation.number("controls") as usize;
+    let is_controls = |(id, value): (&str, &Value)| match value {
+        Value::Number(n) if id == "controls" => Some(*n as usize),
+        _ => None,
+    };
+    let wanted = evaluation.knobs().find_map(is_controls).unwrap_or(0);
     let knows_filler = comparison.arms[1].filler.is_some();
     for (label, control) in reduce::controls(setting, knows_filler) {
         let mut hear = |done: usize, all: usize| {

@@ -1,5 +1,6 @@
 //! A grid file: TOML with lists of what is combined.
 
+use crate::bundle::sha256_hex;
 use crate::eval::sweep::{Cell, Grid, spec};
 use crate::method::Setting;
 use crate::session::sweep::Timing;
@@ -11,6 +12,8 @@ use std::path::Path;
 pub struct File {
     pub grid: Grid,
     pub timing: Timing,
+    /// The user's own data, for evaluations that run on some.
+    pub data: Option<Vec<u8>>,
 }
 
 #[derive(Deserialize)]
@@ -26,6 +29,7 @@ struct Text {
     seeds: Vec<u32>,
     #[serde(default)]
     speed: bool,
+    data: Option<String>,
 }
 
 fn off() -> Vec<String> {
@@ -45,22 +49,26 @@ pub fn read(path: &Path) -> Result<File> {
 
 fn parse(text: &str) -> Result<File> {
     let text: Text = toml::from_str(text).map_err(|e| {
-        let names = "models, eval, reduce, prune, seeds (lists) and speed (true or false)";
+        let names =
+            "models, eval, reduce, prune, seeds (lists), speed (true or false) and data (a file)";
         Error::input("grid", e.to_string().trim_end(), names)
     })?;
+    let read = |file: &String| std::fs::read(file).map_err(|e| Error::file(file, e.to_string()));
+    let data = text.data.as_ref().map(read).transpose()?;
     let grid = Grid {
         evaluations: text.eval.iter().map(|s| eval::parse(s)).collect::<Result<_>>()?,
         reductions: settings(&text.reduce, &reduce::abouts())?,
         prunings: settings(&text.prune, &prune::abouts())?,
         seeds: text.seeds.into_iter().map(u64::from).collect(),
         models: text.models,
+        data: data.as_ref().map_or_else(String::new, |d| sha256_hex(d)[..16].to_string()),
     };
     grid.prunings.iter().flatten().try_for_each(prune::check_setting)?;
     if grid.cells().is_empty() {
         return Err(Error::input("grid", "an empty list", "at least one of everything"));
     }
     let timing = if text.speed { Timing::InTurns } else { Timing::Untimed };
-    Ok(File { grid, timing })
+    Ok(File { grid, timing, data })
 }
 
 fn settings(

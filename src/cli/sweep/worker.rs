@@ -25,6 +25,7 @@ pub enum Answer {
 pub async fn main(file: &File, backend: Backend) -> Result<()> {
     let cells = file.grid.cells();
     let mut engine = load::engine();
+    file.data.iter().for_each(|data| engine.open_data(data.clone()));
     let mut sweeper = Sweeper::new(backend, file.timing);
     let mut opened: Option<(String, Rc<Loaded>)> = None;
     for line in std::io::stdin().lock().lines() {

@@ -1,0 +1,138 @@
+"""Makes tests/fixtures/harness: items in the layouts of public tasks, and what PyPI lm_eval says of them.
+
+Needs torch, transformers and lm_eval (0.4.13). The model is the bundled lm-llama, in float32 on the CPU.
+
+    python training/make_harness_fixtures.py
+"""
+
+import json
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks.hellaswag.utils import preprocess
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "tests/fixtures/harness"
+MODEL = ROOT / "models/lm-llama"
+N = 40  # items a task, the odd ones first
+
+WORDS = (
+    "the house stood upon a hill and every window looked over the river where the boats went by in the "
+    "morning when the mist had gone and nobody spoke of the night before"
+).split()
+ODD = ["naïve café, 3 °C", "two  spaces and  more", "日本語の文", "“quoted” — dashes…", "A", "tab\tand\nnew line"]
+
+
+def sentence(rng, low, high):
+    return " ".join(rng.choice(WORDS) for _ in range(rng.randint(low, high)))
+
+
+def texts(rng, i):
+    """A context and four different choices; the first items are odd ones."""
+    context = sentence(rng, 6, 20).capitalize()
+    choices = [sentence(rng, 2, 7) for _ in range(4)]
+    if i < len(ODD):
+        context = f"{context} {ODD[i]}"
+        choices[1] = ODD[(i + 1) % len(ODD)].strip()
+    if i == 6:
+        choices = ["a", "b", "c", "d"]
+    if i == 7:
+        context = sentence(rng, 900, 900)  # longer than the model's positions
+    if i == 8:
+        choices[2] = choices[0]  # a tie
+    return context, choices
+
+
+def rows(task):
+    rng = random.Random(task)
+    out = []
+    for i in range(N):
+        context, choices = texts(rng, i)
+        label = rng.randrange(4)
+        if task == "hellaswag":
+            row = dict(activity_label="Walking [title] slowly", ctx_a=context, ctx_b=sentence(rng, 2, 4) + " [step] Up",
+                       endings=[c + " [title] then" for c in choices], label=str(label))
+        elif task == "piqa":
+            row = dict(goal=context, sol1=choices[0], sol2=choices[1], label=label % 2)
+        elif task == "arc-easy":
+            keys = list("ABCD") if i % 2 else list("1234")
+            n = 3 if i == 9 else 4
+            row = dict(id=str(i), question=context, choices=dict(text=choices[:n], label=keys[:n]), answerKey=keys[label % n])
+        elif task == "winogrande":
+            row = dict(sentence=f"{context} because the _ was {choices[0]}.", option1=choices[1], option2=choices[2],
+                       answer=str(label % 2 + 1))
+        else:
+            row = dict(text="word" if i == 9 else f"{context} {choices[0]}")
+        out.append(row)
+    return out
+
+
+def pairs(task, row):
+    """Requests, lengths of the choices, and the label, as the task files of lm_eval 0.4.13 have them."""
+    if task == "hellaswag":
+        context = preprocess(row["activity_label"] + ": " + row["ctx_a"] + " " + row["ctx_b"].capitalize())
+        choices = [preprocess(e) for e in row["endings"]]
+        return [(context, " " + c) for c in choices], choices, int(row["label"])
+    if task == "piqa":
+        choices = [row["sol1"], row["sol2"]]
+        return [(f"Question: {row['goal']}\nAnswer:", " " + c) for c in choices], choices, row["label"]
+    if task == "arc-easy":
+        choices = row["choices"]["text"]
+        label = row["choices"]["label"].index(row["answerKey"])
+        return [(f"Question: {row['question']}\nAnswer:", " " + c) for c in choices], choices, label
+    if task == "winogrande":
+        at = row["sentence"].index("_")
+        choices = [row["sentence"][:at] + row[o] for o in ("option1", "option2")]
+        rest = row["sentence"][at + 1 :].strip()
+        return [(c, " " + rest) for c in choices], choices, {"1": 0, "2": 1}[row["answer"]]
+    words = row["text"].split(" ")
+    return [(" ".join(words[:-1]), " " + words[-1])], [words[-1]], 0
+
+
+def main():
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(MODEL / "tokenizer.json"))
+    config = json.loads((MODEL / "config.json").read_text())
+    first = config.get("bos_token_id")
+    if first is None:
+        first = config["eos_token_id"]
+    tokenizer.bos_token = tokenizer.convert_ids_to_tokens(first)
+    model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
+    harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1)
+    OUT.mkdir(parents=True, exist_ok=True)
+    expected = {}
+    for task in ["hellaswag", "piqa", "arc-easy", "winogrande", "lambada"]:
+        data = rows(task)
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in data)
+        (OUT / f"{task}.jsonl").write_text(text, encoding="utf-8")
+        items, sums = [], {"accuracy": [], "accuracy_by_length": [], "nats": []}
+        for row in data:
+            requests, choices, label = pairs(task, row)
+            instances = [Instance("loglikelihood", row, r, i) for i, r in enumerate(requests)]
+            answers = harness.loglikelihood(instances, disable_tqdm=True)
+            likelihoods = np.array([a[0] for a in answers])
+            lengths = np.array([float(len(c)) for c in choices])
+            if task == "lambada":
+                right = float(answers[0][1])
+            else:
+                right = float(np.argmax(likelihoods) == label)
+            sums["accuracy"].append(right)
+            sums["accuracy_by_length"].append(float(np.argmax(likelihoods / lengths) == label))
+            sums["nats"].append(-likelihoods[label])
+            items.append(dict(log_likelihoods=[round(float(x), 5) for x in likelihoods], right=bool(right)))
+        figures = dict(accuracy=float(np.mean(sums["accuracy"])))
+        if task == "lambada":
+            figures["perplexity"] = math.exp(float(np.mean(sums["nats"])))
+        elif task != "winogrande":
+            figures["accuracy_by_length"] = float(np.mean(sums["accuracy_by_length"]))
+        expected[task] = dict(items=items, figures=figures)
+    (OUT / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
