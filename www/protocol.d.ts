@@ -244,7 +244,7 @@ items: number, items_total: number, verdict: Verdict, };
 export type Verdict = "better" | "worse" | "not_significant" | "too_few" | "none";
 
 /**
- * A number with its 95 % interval and the items it rests on.
+ * A number with its 95 % interval and the items it rests on. What is not finite is null in JSON: absent.
  */
 export type Estimate = { value: number, low: number, high: number, n: number, };
 
@@ -319,6 +319,11 @@ decode: Decode | null,
 matrices: Array<MatrixReport>, };
 
 /**
+ * The cost of settings that were not run, counted from shapes alone; the fields are those of [`Cost`].
+ */
+export type PaperCost = { flops_saved_layers: number, flops_saved_total: number, lengths: Array<number>, sparsity: number, sparsity_of_model: number, };
+
+/**
  * What one decoded token reads and multiplies: linear layers and head. Counted, not measured.
  */
 export type Decode = { 
@@ -381,13 +386,69 @@ export type Point = {
 /**
  * [`Point::key_of`] the settings: equal settings have equal keys.
  */
-key: string, fragment: string, model: string, evaluation: string, reduce: string, prune: string, seed: number, items: number, items_wanted: number, complete: boolean, quality: Array<Quality>, cost: PointCost, speed: PointSpeed | null, ms: number, backend: string, created: string | null, };
+key: string, 
+/**
+ * The link that gives these settings back, "#v=1&...".
+ */
+fragment: string, 
+/**
+ * id@hash
+ */
+model: string, 
+/**
+ * SPEC
+ */
+evaluation: string, 
+/**
+ * SPEC or "off"
+ */
+reduce: string, 
+/**
+ * SPEC or "off"
+ */
+prune: string, seed: number, 
+/**
+ * Items scored, and as many as were asked for.
+ */
+items: number, items_wanted: number, 
+/**
+ * Nothing is still coming.
+ */
+complete: boolean, quality: Array<Quality>, cost: PointCost, 
+/**
+ * Absent where nothing was timed.
+ */
+speed: PointSpeed | null, 
+/**
+ * Time that measuring took.
+ */
+ms: number, backend: string, 
+/**
+ * ISO 8601; absent where the clock is not known, and where equal runs must give equal bytes.
+ */
+created: string | null, };
 
-export type PointCost = { flops_share: number | null, bytes_per_token: number | null, bytes_per_token_dense: number | null, file_bytes: number | null, };
+/**
+ * Counted, not measured. Absent until it is counted.
+ */
+export type PointCost = { 
+/**
+ * FLOPs of reading the context, as a share of the dense model's, with the head of one token.
+ */
+flops_share: number | null, 
+/**
+ * Weights that one decoded token reads.
+ */
+bytes_per_token: number | null, bytes_per_token_dense: number | null, 
+/**
+ * Size of the weights file.
+ */
+file_bytes: number | null, };
 
+/**
+ * Measured in turns: compressed / baseline.
+ */
 export type PointSpeed = { prefill_ratio: Estimate | null, decode_ratio: Estimate | null, };
-
-export type PaperCost = { flops_saved_layers: number, flops_saved_total: number, lengths: Array<number>, sparsity: number, sparsity_of_model: number, };
 
 /**
  * Which tokens of the prompt went where.
