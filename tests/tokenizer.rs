@@ -158,6 +158,16 @@ fn merges_go_by_rank_and_not_from_the_left() {
 }
 
 #[test]
+fn of_many_added_tokens_the_longest_at_each_place_is_taken() {
+    let token = |id: usize, content: String| json!({"id": id, "content": content});
+    let mut tokens: Vec<Value> = (0..100_000).map(|i| token(100 + i, format!("<t{i}>"))).collect();
+    tokens.push(token(7, "<t1".into()));
+    let tokenizer = parse(&small(json!({"added_tokens": tokens}))).expect("sound");
+    let ids = tokenizer.encode("a<t1><t12><t99999>b<t1c").expect("encodable");
+    assert_eq!(ids, [0, 101, 112, 100_099, 1, 7, 2]);
+}
+
+#[test]
 fn an_untyped_model_is_read_as_bpe() {
     let mut file = small(json!({}));
     file["model"].as_object_mut().expect("an object").remove("type");

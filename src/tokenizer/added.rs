@@ -1,5 +1,7 @@
 //! Added tokens: strings cut out of the text before anything else, the longest at each place.
 
+use std::collections::HashMap;
+
 /// Either a token found in the text or a stretch of text without any.
 pub(super) enum Piece<'a> {
     Token(u32),
@@ -8,30 +10,40 @@ pub(super) enum Piece<'a> {
 
 /// An added token and which white space around it belongs to it.
 struct Sought {
-    content: String,
+    /// Bytes of its content.
+    length: usize,
     id: u32,
     lstrip: bool,
     rstrip: bool,
 }
 
+/// The tokens as a tree of bytes: 100,000 of them are put in and looked for as quickly as ten.
 #[derive(Default)]
 pub(super) struct Added {
-    /// Sorted by length, longest first.
     tokens: Vec<Sought>,
-    starts: Vec<u8>,
+    /// (place, byte) -> place; the root is 0.
+    children: HashMap<(u32, u8), u32>,
+    /// The token that ends at a place.
+    ends: HashMap<u32, usize>,
 }
 
 impl Added {
-    /// `strip`: whether white space before and behind it is taken too.
+    /// `strip`: whether white space before and behind it is taken too. Of two with one content the lower id counts.
     pub fn insert(&mut self, content: &str, id: u32, strip: [bool; 2]) {
-        let before = |t: &Sought| (content.len(), t.id) < (t.content.len(), id);
-        let at = self.tokens.partition_point(before);
-        let (content, [lstrip, rstrip]) = (content.to_string(), strip);
-        self.tokens.insert(at, Sought { content: content.clone(), id, lstrip, rstrip });
-        if let Some(first) = content.bytes().next()
-            && let Err(at) = self.starts.binary_search(&first)
-        {
-            self.starts.insert(at, first);
+        let mut place = 0;
+        for byte in content.bytes() {
+            let next = self.children.len() as u32 + 1;
+            place = *self.children.entry((place, byte)).or_insert(next);
+        }
+        let [lstrip, rstrip] = strip;
+        let token = Sought { length: content.len(), id, lstrip, rstrip };
+        match self.ends.get(&place) {
+            Some(&at) if self.tokens[at].id <= id => {}
+            Some(&at) => self.tokens[at] = token,
+            None => {
+                self.ends.insert(place, self.tokens.len());
+                self.tokens.push(token);
+            }
         }
     }
 
@@ -40,13 +52,11 @@ impl Added {
         let (mut from, mut at) = (0, 0);
         while at < text.len() {
             // A token starts with the first byte of a character, so `at` is a boundary when one fits.
-            let found =
-                self.starts.contains(&text.as_bytes()[at]).then(|| self.longest_at(text, at));
-            let Some(token) = found.flatten() else {
+            let Some(token) = self.longest_at(&text.as_bytes()[at..]) else {
                 at += 1;
                 continue;
             };
-            let end = at + token.content.len();
+            let end = at + token.length;
             // White space that the token before has taken is not there any more.
             let start = if token.lstrip { from.max(text[..at].trim_end().len()) } else { at };
             if from < start {
@@ -62,8 +72,13 @@ impl Added {
         }
     }
 
-    fn longest_at(&self, text: &str, at: usize) -> Option<&Sought> {
-        let rest = &text.as_bytes()[at..];
-        self.tokens.iter().find(|token| rest.starts_with(token.content.as_bytes()))
+    fn longest_at(&self, text: &[u8]) -> Option<&Sought> {
+        let (mut place, mut longest) = (0, None);
+        for &byte in text {
+            let Some(&next) = self.children.get(&(place, byte)) else { break };
+            place = next;
+            longest = self.ends.get(&place).or(longest);
+        }
+        longest.map(|&at| &self.tokens[at])
     }
 }
