@@ -4,6 +4,7 @@
 //! name, shape or dtype. Values are not looked at here: `models::Weights` refuses those that are not finite.
 //! Source: the safetensors format (huggingface/safetensors README), the sharded index of transformers.
 
+mod bytes;
 mod header;
 mod pickle;
 mod torch;
@@ -14,6 +15,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+pub use bytes::Bytes;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use header::Header;
@@ -142,7 +144,7 @@ impl RawTensor<'_> {
 
 struct Shard {
     file: String,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     /// Made of another shard's numbers, and no part of the file.
     is_copied: bool,
 }
@@ -179,12 +181,12 @@ impl Checkpoint {
     ///
     /// # Errors
     /// `Error::File` for a missing, truncated or foreign file, `Error::Tensor` for a bad header entry.
-    pub fn open(files: Vec<(String, Vec<u8>)>) -> Result<Self> {
+    pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Self> {
         let named = files;
-        let mut files = BTreeMap::new();
+        let mut files: BTreeMap<String, Bytes> = BTreeMap::new();
         // One by one: `collect` would bring a sort of its own, 3 kB of the page's engine.
         for (name, bytes) in named {
-            files.insert(base_name(&name), bytes);
+            files.insert(base_name(&name), bytes.into());
         }
         if let Some(index) = files.remove(INDEX)
             && !files.contains_key(SINGLE)
@@ -216,7 +218,7 @@ impl Checkpoint {
     fn open_sharded(
         index_name: &str,
         index: &[u8],
-        mut files: BTreeMap<String, Vec<u8>>,
+        mut files: BTreeMap<String, Bytes>,
     ) -> Result<Self> {
         let mut by_shard: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (tensor, shard) in parse_index(index_name, index)? {
@@ -244,7 +246,7 @@ impl Checkpoint {
     }
 
     /// Takes a file in and gives the tensors that it holds.
-    fn add(&mut self, file: String, bytes: Vec<u8>) -> Result<BTreeMap<String, Entry>> {
+    fn add(&mut self, file: String, bytes: Bytes) -> Result<BTreeMap<String, Entry>> {
         let shard = self.shards.len();
         if !file.ends_with(".bin") {
             let header = Header::parse(&file, shard, &bytes)?;
@@ -270,7 +272,7 @@ impl Checkpoint {
         }
         self.shards.push(Shard { file: file.clone(), bytes, is_copied: false });
         if !copies.is_empty() {
-            self.shards.push(Shard { file, bytes: copies, is_copied: true });
+            self.shards.push(Shard { file, bytes: copies.into(), is_copied: true });
         }
         Ok(tensors)
     }
@@ -375,7 +377,7 @@ impl Checkpoint {
     pub fn sha256(&self) -> String {
         let compute = || {
             let mut hash = Sha256::new();
-            self.files().for_each(|shard| hash.update(&shard.bytes));
+            self.files().for_each(|shard| hash.update(&shard.bytes[..]));
             hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
         };
         self.sha256.get_or_init(compute).clone()
@@ -411,7 +413,7 @@ fn parse_index(file: &str, bytes: &[u8]) -> Result<BTreeMap<String, String>> {
     Ok(index.weight_map)
 }
 
-fn no_weights(files: &BTreeMap<String, Vec<u8>>) -> Error {
+fn no_weights(files: &BTreeMap<String, Bytes>) -> Error {
     let foreign = files
         .iter()
         .filter(|(name, _)| !name.ends_with(".json"))

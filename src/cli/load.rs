@@ -5,7 +5,7 @@ use crate::error::printable;
 use crate::session::bundle::{Entry, INDEX};
 use crate::session::spec::{Backend, OWN};
 use crate::session::{COMPANIONS, CalibrationText, Engine, Library, Loaded, OWN_CALIBRATION, open};
-use crate::weights::shards;
+use crate::weights::{Bytes, shards};
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -79,14 +79,17 @@ pub async fn with_calibration(
     engine: &Engine,
     name: &str,
     text_file: Option<&str>,
-) -> Result<(Vec<(String, Vec<u8>)>, Loaded)> {
+) -> Result<(Vec<(String, Bytes)>, Loaded)> {
     let mut files = match place(name)? {
         Some(place) => folder(&place)?,
-        None => engine.bundled(bundled(name)?).await?,
+        None => {
+            let files = engine.bundled(bundled(name)?).await?;
+            files.into_iter().map(|(name, bytes)| (name, bytes.into())).collect()
+        }
     };
     if let Some(file) = text_file {
         files.retain(|(name, _)| name != OWN_CALIBRATION);
-        files.push((OWN_CALIBRATION.into(), text(file)?.into_bytes()));
+        files.push((OWN_CALIBRATION.into(), text(file)?.into_bytes().into()));
     }
     let mut loaded = open(files.clone())?;
     if let (Ok(entry), CalibrationText::Bundled(file)) =
@@ -103,7 +106,7 @@ const MOST_BYTES: u64 = 64 << 20;
 /// The files of a model in a folder, and no others: what lies beside them is not even opened.
 ///
 /// Errors: unreadable, not a regular file, or larger than such a file can be.
-fn folder(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+fn folder(path: &Path) -> Result<Vec<(String, Bytes)>> {
     let unreadable = |e: std::io::Error| Error::file(path.display().to_string(), e.to_string());
     let mut there = BTreeSet::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
@@ -112,11 +115,10 @@ fn folder(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let small = ["config.json", "tokenizer.json", "card.md", OWN_CALIBRATION].into_iter();
     let mut files = Vec::new();
     for name in small.chain(COMPANIONS).filter(|name| there.contains(*name)) {
-        files.push((name.to_string(), regular(&path.join(name), MOST_BYTES)?));
+        files.push((name.to_string(), regular(&path.join(name), MOST_BYTES)?.into()));
     }
     for name in weights(path, &there)? {
-        let bytes = regular(&path.join(&name), u64::MAX)?;
-        files.push((name, bytes));
+        files.push((name.clone(), mapped(&path.join(&name))?));
     }
     Ok(files)
 }
@@ -142,18 +144,34 @@ fn weights(path: &Path, there: &BTreeSet<String>) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-/// The bytes of a regular file of bounded size. A pipe or a device would be waited for without an end.
+/// The bytes of a regular file of bounded size.
 fn regular(path: &Path, most: u64) -> Result<Vec<u8>> {
     let failed = |problem: String| Error::file(path.display().to_string(), problem);
-    let about = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?;
-    if !about.is_file() {
-        return Err(failed("is no regular file; expected one, or a link to one".into()));
-    }
-    if about.len() > most {
-        let found = about.len();
+    let found = length(path)?;
+    if found > most {
         return Err(failed(format!("has {found} bytes; expected at most {most} for such a file")));
     }
     std::fs::read(path).map_err(|e| failed(e.to_string()))
+}
+
+/// A regular file of any size, of which only what is read takes memory.
+fn mapped(path: &Path) -> Result<Bytes> {
+    let failed = |e: std::io::Error| Error::file(path.display().to_string(), e.to_string());
+    match length(path)? {
+        // Nothing can be mapped.
+        0 => Ok(Bytes::default()),
+        _ => Bytes::map(&std::fs::File::open(path).map_err(failed)?).map_err(failed),
+    }
+}
+
+/// Bytes of a regular file. A pipe or a device would be waited for without an end.
+fn length(path: &Path) -> Result<u64> {
+    let failed = |problem: String| Error::file(path.display().to_string(), problem);
+    let about = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?;
+    match about.is_file() {
+        true => Ok(about.len()),
+        false => Err(failed("is no regular file; expected one, or a link to one".into())),
+    }
 }
 
 /// A text file. Errors: unreadable, not UTF-8, empty.

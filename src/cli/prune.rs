@@ -14,6 +14,7 @@ use crate::session::bundle::{Entry, data_hash};
 use crate::session::spec::OWN;
 use crate::session::{COMPANIONS, CalibrationText, Loaded, calibration};
 use crate::threads;
+use crate::weights::Bytes;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -157,11 +158,11 @@ fn recipe(
 
 /// The files with a config.json of the smaller model.
 fn smaller_config(
-    mut files: Vec<(String, Vec<u8>)>,
+    mut files: Vec<(String, Bytes)>,
     smaller: &Smaller,
-) -> Result<Vec<(String, Vec<u8>)>> {
+) -> Result<Vec<(String, Bytes)>> {
     for (_, bytes) in files.iter_mut().filter(|(file, _)| file == "config.json") {
-        *bytes = config_with(bytes, &smaller.fields)?;
+        *bytes = config_with(bytes, &smaller.fields)?.into();
     }
     Ok(files)
 }
@@ -172,9 +173,9 @@ fn goes_along(file: &str) -> bool {
 }
 
 /// Writes the folder: complete under its name, or not at all.
-fn write(out: &Path, files: &[(String, Vec<u8>)], export: &Export<'_>, card: &str) -> Result<()> {
+fn write(out: &Path, files: &[(String, Bytes)], export: &Export<'_>, card: &str) -> Result<()> {
     let files: Vec<(&str, &[u8])> =
-        files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
     let files: Vec<_> = files.into_iter().filter(|(name, _)| goes_along(name)).collect();
     let names = files.iter().map(|(name, _)| *name).chain([FILE, "card.md"]);
     let folder = Folder::create(out, &names.collect::<Vec<_>>())?;

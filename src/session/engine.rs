@@ -10,6 +10,7 @@ use crate::eval::{DATA, PrunedModel};
 use crate::models::{Model, NoHooks, Weights};
 use crate::pace::now_ms;
 use crate::prune::Calibration;
+use crate::weights::Bytes;
 use crate::{Error, Result};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -112,7 +113,7 @@ impl Engine {
     }
 
     /// Takes a model of the user's own. What was open before stays when this fails.
-    pub fn open_own(&mut self, files: Vec<(String, Vec<u8>)>) -> Result<Rc<Loaded>> {
+    pub fn open_own<B: Into<Bytes>>(&mut self, files: Vec<(String, B)>) -> Result<Rc<Loaded>> {
         let loaded = Rc::new(open(files)?);
         self.own = Some(loaded.clone());
         Ok(loaded)

@@ -9,7 +9,7 @@ use crate::backend::Device;
 use crate::config::ModelConfig;
 use crate::models::{Model, Weights};
 use crate::tokenizer::Tokenizer;
-use crate::weights::Checkpoint;
+use crate::weights::{Bytes, Checkpoint};
 use crate::{Error, Result};
 use serde_json::Value;
 use std::rc::Rc;
@@ -102,9 +102,9 @@ impl Loaded {
 /// there are any.
 ///
 /// Errors: which file is missing, or what is wrong in it.
-pub fn open(files: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
-    let find =
-        |name: &str| files.iter().find(|(n, _)| n == name).map(|(_, bytes)| bytes.as_slice());
+pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
+    let files: Vec<(String, Bytes)> = files.into_iter().map(|(n, b)| (n, b.into())).collect();
+    let find = |name: &str| files.iter().find(|(n, _)| n == name).map(|(_, bytes)| &bytes[..]);
     let need = |name: &str| {
         find(name).ok_or_else(|| {
             let there: Vec<&str> = files.iter().map(|(n, _)| n.as_str()).collect();
@@ -149,7 +149,7 @@ pub fn open(files: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
         ),
     };
     let card = find("card.md").map(|c| String::from_utf8_lossy(c).into_owned()).unwrap_or_default();
-    let weight_files: Vec<(String, Vec<u8>)> =
+    let weight_files: Vec<(String, Bytes)> =
         files.into_iter().filter(|(name, _)| is_weights(name)).collect();
     let mut checkpoint = Checkpoint::open(weight_files)?;
     if config.common().tie_word_embeddings {

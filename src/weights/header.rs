@@ -22,7 +22,8 @@ impl Header {
             return Err(Error::file(file, problem));
         }
         let (json, data_start) = header_bytes(file, bytes)?;
-        let map: BTreeMap<String, Value> = serde_json::from_slice(json).map_err(|e| {
+        // A copy: the file may be mapped, and text must not change while it is read.
+        let map: BTreeMap<String, Value> = serde_json::from_slice(&json.to_vec()).map_err(|e| {
             Error::file(file, format!("has a safetensors header that is not JSON: {e}"))
         })?;
         let mut metadata = BTreeMap::new();
