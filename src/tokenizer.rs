@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use added::{Added, Piece};
-use parts::{Decoding, Normalizer, Scheme};
+use parts::{Decoding, Normalizer, Place, Scheme};
 use split::{Behavior, Split};
 
 use crate::error::{Error, Result};
@@ -94,12 +94,25 @@ impl Tokenizer {
     /// # Errors
     /// `Error::Input` for a word that is not in a vocabulary without an unknown token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        self.encode_at(text, Place::Start)
+    }
+
+    /// Token ids of a text that goes on from another one: no stand-in for a space goes before it, where the tokenizer
+    /// puts one before every text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_continued(&self, text: &str) -> Result<Vec<u32>> {
+        self.encode_at(text, Place::Continued)
+    }
+
+    fn encode_at(&self, text: &str, place: Place) -> Result<Vec<u32>> {
         let mut out = Encoding { ids: Vec::with_capacity(text.len() / 3), ..Encoding::default() };
         self.raw_added.each(text, &mut |piece| match piece {
             Piece::Token(id) => out.ids.push(id),
             Piece::Text(piece) => {
-                let is_first = std::ptr::eq(piece.as_ptr(), text.as_ptr());
-                self.encode_normalized(&self.normalizer.apply(piece), is_first, &mut out);
+                let place = place.of_part(piece, text);
+                self.encode_normalized(&self.normalizer.apply(piece, place), place, &mut out);
             }
         });
         out.problem.map_or(Ok(out.ids), Err)
@@ -118,35 +131,29 @@ impl Tokenizer {
         }
     }
 
-    fn encode_normalized(&self, text: &str, is_first: bool, out: &mut Encoding) {
+    fn encode_normalized(&self, text: &str, place: Place, out: &mut Encoding) {
         self.normalized_added.each(text, &mut |piece| match piece {
             Piece::Token(id) => out.ids.push(id),
-            Piece::Text(piece) => {
-                let is_first = is_first && std::ptr::eq(piece.as_ptr(), text.as_ptr());
-                self.split(&self.steps, piece, is_first, out);
-            }
+            Piece::Text(piece) => self.split(&self.steps, piece, place.of_part(piece, text), out),
         });
     }
 
-    /// Applies the first of `steps` and the others to each of its words, then the model. `is_first`: at the beginning of
-    /// the whole text.
-    fn split(&self, steps: &[Step], text: &str, is_first: bool, out: &mut Encoding) {
+    /// Applies the first of `steps` and the others to each of its words, then the model.
+    fn split(&self, steps: &[Step], text: &str, place: Place, out: &mut Encoding) {
         let Some((step, rest)) = steps.split_first() else {
             return self.encode_word(text, out);
         };
-        let mut word = |word: &str| {
-            self.split(rest, word, is_first && std::ptr::eq(word.as_ptr(), text.as_ptr()), out);
-        };
+        let mut word = |word: &str| self.split(rest, word, place.of_part(word, text), out);
         match step {
             Step::Split(split) => split.each(text, &mut word),
             Step::Literal { pattern, behavior } => behavior.each(pattern, text, &mut word),
             Step::PrefixSpace if !text.starts_with(' ') => {
-                self.split(rest, &format!(" {text}"), is_first, out);
+                self.split(rest, &format!(" {text}"), place, out);
             }
             Step::PrefixSpace => word(text),
             Step::Metaspace { replacement, scheme } => {
-                let text = scheme.apply(text, *replacement, is_first);
-                self.split(rest, &text, is_first, out);
+                let text = scheme.apply(text, *replacement, place);
+                self.split(rest, &text, place, out);
             }
         }
     }

@@ -127,6 +127,20 @@ fn words_style_equals_hugging_face() {
     equals_hugging_face("words");
 }
 
+#[test]
+fn a_text_that_goes_on_from_another_has_the_tokens_it_has_within() {
+    for name in ["llama2", "mistral", "metaspace", "gpt2"] {
+        let (tokenizer, _) = load(name);
+        let (before, after) = ("The party walked", " home together.");
+        let whole = tokenizer.encode(&format!("{before}{after}")).expect("encodable");
+        let parts = [tokenizer.encode(before), tokenizer.encode_continued(after)];
+        assert_eq!(parts.map(Result::unwrap).concat(), whole, "{name}");
+    }
+    // By itself the same text begins with a space more where a tokenizer puts one before every text.
+    let (llama, _) = load("llama2");
+    assert_ne!(llama.encode(" home"), llama.encode_continued(" home"));
+}
+
 /// A sound byte-level BPE of three merges, with `changes` laid over its top level.
 fn small(changes: Value) -> Value {
     let mut base = json!({

@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::evaluation::{Evaluation, Item};
 use super::figures::{ACCURACY, BITS_PER_TARGET, Metric};
-use super::source::{CONTROLS, Line, N, PUBLISHED, Source, encode};
+use super::source::{CONTROLS, Line, N, PUBLISHED, Source, context, encode};
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
 use crate::tokenizer::Tokenizer;
@@ -52,11 +52,11 @@ struct ClozeLine {
 fn item(line: &Line<'_>, tokenizer: &Tokenizer) -> Result<Answer> {
     let item: ClozeLine = line.parse()?;
     let ids = encode(line.file, &item.context, tokenizer)?;
-    let answer = tokenizer.encode(&format!(" {}", item.target))?;
+    let answer = tokenizer.encode_continued(&format!(" {}", item.target))?;
     if ids.is_empty() || answer.is_empty() {
         return Err(Error::file(line.file, "an item lacks context or target"));
     }
-    let context = ids[ids.len().saturating_sub(MAX_CONTEXT)..].to_vec();
+    let context = context(&ids, MAX_CONTEXT, tokenizer);
     let bytes = item.target.len() + 1;
     Ok(Answer { id: line.id(), context, query: Vec::new(), answer, bytes })
 }

@@ -6,7 +6,7 @@ use super::evaluation::{Evaluation, Item, Prior, Work};
 use super::figures::{ACCURACY, BITS_OF_ANSWER, Metric};
 use super::published::{self, Published};
 use super::score::Score;
-use super::source::{CONTROLS, Line, N, PUBLISHED, Source, encode};
+use super::source::{CONTROLS, Line, N, PUBLISHED, Source, context, encode};
 use crate::config::FAMILIES;
 use crate::kernels::rows::concat_rows;
 use crate::method::{About, Setting};
@@ -68,14 +68,14 @@ fn choice(line: &Line<'_>, tokenizer: &Tokenizer) -> Result<Choice> {
     let item: ChoiceLine = line.parse()?;
     let ids = encode(line.file, &item.context, tokenizer)?;
     let choices: Vec<Vec<u32>> =
-        item.choices.iter().map(|c| tokenizer.encode(c)).collect::<Result<_>>()?;
+        item.choices.iter().map(|c| tokenizer.encode_continued(c)).collect::<Result<_>>()?;
     if ids.is_empty() || item.label >= choices.len() || choices.iter().any(Vec::is_empty) {
         let problem = "an item has no context, an empty choice or a wrong label";
         return Err(Error::file(line.file, problem));
     }
     Ok(Choice {
         id: line.id(),
-        context: ids[ids.len().saturating_sub(MAX_CONTEXT)..].to_vec(),
+        context: context(&ids, MAX_CONTEXT, tokenizer),
         choices,
         label: item.label,
         bytes: item.choices.iter().map(String::len).collect(),

@@ -104,6 +104,11 @@ pub fn encode(file: &str, text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>>
     }
 }
 
+/// The last `most` tokens of a context, behind what the tokenizer puts before a text (begin-of-text, where it does).
+pub fn context(ids: &[u32], most: usize, tokenizer: &Tokenizer) -> Vec<u32> {
+    [tokenizer.prefix(), &ids[ids.len().saturating_sub(most)..]].concat()
+}
+
 /// A seeded choice of `n` items in their old order; all of them when there are no more.
 fn pick<T>(items: Vec<T>, n: usize, seed: u64) -> Vec<T> {
     let mut order: Vec<u64> = shuffled(items.len(), n, seed).iter().map(|&i| i as u64).collect();

@@ -105,9 +105,11 @@ fn windows(file: &File, source: &Source<'_>) -> Result<Vec<Window>> {
     let decoded = |ids: &[u32]| source.tokenizer.decode_bytes(ids).len() as f64;
     // A tokenizer may normalise a text; then its tokens have other lengths, by about the same share everywhere.
     let as_given = text.len() as f64 / decoded(&ids);
+    let before = source.tokenizer.prefix();
     let window = |i: usize| {
-        let ids = ids[i * step..i * step + length].to_vec();
+        let ids = &ids[i * step..i * step + length];
         let bytes = decoded(&ids[context..]) * as_given;
+        let (ids, context) = ([before, ids].concat(), before.len() + context);
         Window { id: format!("{}:{}", file.0, i + 1), ids, context, bytes }
     };
     Ok((0..n).map(window).collect())

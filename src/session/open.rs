@@ -137,7 +137,7 @@ pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
     }
     if !tokenizer.prefix().is_empty() {
         notes.push(format!(
-            "The tokenizer puts {:?} before a text, so prompts and whole texts begin with it.",
+            "The tokenizer puts {:?} before a text, so prompts, contexts and whole texts begin with it.",
             tokenizer.decode(tokenizer.prefix())
         ));
     }

@@ -12,7 +12,7 @@ use super::components::{
     byte_of, check_decoder, flag, kind, list, metaspace, pieces, prefix, read_normalizer, refuse,
     split,
 };
-use super::parts::{Decoding, Normalizer};
+use super::parts::{Decoding, Normalizer, Place};
 use super::split::{Behavior, Split};
 use super::{Bpe, Model, Step, Symbols, Tokenizer};
 use crate::error::{Error, Result};
@@ -64,7 +64,7 @@ impl AddedToken {
     /// The text that is looked for, and what the token decodes to.
     fn sought(&self, normalizer: &Normalizer) -> Cow<'_, str> {
         match self.normalized {
-            true => normalizer.apply(&self.content),
+            true => normalizer.apply(&self.content, Place::Piece),
             false => self.content.as_str().into(),
         }
     }

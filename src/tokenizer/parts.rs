@@ -18,7 +18,7 @@ pub(super) enum Norm {
 }
 
 impl Normalizer {
-    pub fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub fn apply<'a>(&self, text: &'a str, place: Place) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
         for norm in &self.0 {
             let changed = match norm {
@@ -26,7 +26,7 @@ impl Normalizer {
                     Cow::Owned(changed) => changed,
                     Cow::Borrowed(_) => continue,
                 },
-                Norm::Prepend(_) if text.is_empty() => continue,
+                Norm::Prepend(_) if text.is_empty() || place == Place::Continued => continue,
                 Norm::Prepend(front) => format!("{front}{text}"),
                 Norm::Replace(from, to) if text.contains(from.as_str()) => {
                     text.replace(from.as_str(), to)
@@ -36,6 +36,27 @@ impl Normalizer {
             text = Cow::Owned(changed);
         }
         text
+    }
+}
+
+/// Where a piece of text stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At the beginning of a text.
+    Start,
+    /// Behind an added token or another piece.
+    Piece,
+    /// Behind a text that was encoded by itself, which it goes on from.
+    Continued,
+}
+
+impl Place {
+    /// Of a part of a piece at this place.
+    pub fn of_part(self, part: &str, whole: &str) -> Place {
+        match std::ptr::eq(part.as_ptr(), whole.as_ptr()) {
+            true => self,
+            false => Place::Piece,
+        }
     }
 }
 
@@ -50,9 +71,13 @@ pub(super) enum Scheme {
 }
 
 impl Scheme {
-    pub fn apply(self, text: &str, replacement: char, is_first: bool) -> String {
+    pub fn apply(self, text: &str, replacement: char, place: Place) -> String {
         let text = text.replace(' ', replacement.encode_utf8(&mut [0; 4]));
-        let wanted = self == Self::Always || (self == Self::First && is_first);
+        let wanted = match self {
+            Self::Always => place != Place::Continued,
+            Self::First => place == Place::Start,
+            Self::Never => false,
+        };
         match wanted && !text.starts_with(replacement) {
             true => format!("{replacement}{text}"),
             false => text,
