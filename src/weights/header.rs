@@ -23,7 +23,8 @@ impl Header {
         }
         let (json, data_start) = header_bytes(file, bytes)?;
         // A copy: the file may be mapped, and text must not change while it is read.
-        let map: BTreeMap<String, Value> = serde_json::from_slice(&json.to_vec()).map_err(|e| {
+        let json = json.to_vec();
+        let map: BTreeMap<String, Value> = serde_json::from_slice(&json).map_err(|e| {
             Error::file(file, format!("has a safetensors header that is not JSON: {e}"))
         })?;
         let mut metadata = BTreeMap::new();
