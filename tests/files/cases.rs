@@ -194,7 +194,7 @@ fn stop_tokens_of_the_generation_settings_end_a_text() {
 fn first_token(folder: &Path) -> u32 {
     let files = ["config.json", "tokenizer.json", "model.safetensors"]
         .map(|file| (file.to_string(), std::fs::read(folder.join(file)).expect("just written")));
-    let loaded = whittle::session::open(files.into()).expect("sound");
+    let loaded = whittle::session::open(files.to_vec()).expect("sound");
     let device = whittle::backend::Device::Cpu;
     let model =
         whittle::models::Model::load(&device, &loaded.config, &loaded.weights).expect("sound");

@@ -141,7 +141,7 @@ fn missing_files_are_named() {
     let index = |text: &str| ("model.safetensors.index.json".to_string(), text.as_bytes().to_vec());
     let shard = |name: &str| (name.to_string(), sound());
     let both = r#"{"weight_map":{"w":"one.safetensors","v":"two.safetensors"}}"#;
-    refused(Checkpoint::open(vec![]), &[NAME, "no file"]);
+    refused(Checkpoint::open(Vec::<(String, Vec<u8>)>::new()), &[NAME, "no file"]);
     refused(Checkpoint::open(vec![shard("config.json")]), &[NAME, "missing", "config.json"]);
     refused(
         Checkpoint::open(vec![index(both), shard("one.safetensors")]),
