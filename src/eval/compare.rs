@@ -4,9 +4,10 @@
 //! be scored in any order; figures are formed from those that both arms have, in the order of the data.
 
 use super::arm::{Arm, Context};
-use super::evaluation::{Prior, Task, no_context};
+use super::evaluation::{Prior, no_context};
 use super::quality::Quality;
 use super::score::Score;
+use super::task::Task;
 use crate::method::Setting;
 use crate::pace::Pace;
 use crate::{Error, Result};

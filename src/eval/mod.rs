@@ -11,6 +11,7 @@ pub mod compare;
 mod continuation;
 mod copy;
 pub mod cost;
+mod decode;
 mod evaluation;
 mod figures;
 mod generate;
@@ -26,28 +27,32 @@ pub mod published;
 mod quality;
 mod questions;
 mod recall;
+mod registry;
 mod rolling;
 mod score;
 mod source;
 mod speed;
 mod stats;
 pub mod sweep;
+mod task;
 mod text;
 mod winogrande;
 
 pub use arm::{Arm, Context, filler};
 pub use compare::{Comparison, Sheet};
-pub use cost::{Cost, Decode};
-pub use evaluation::{
-    EVALUATIONS, Evaluation, Item, OF_OWN_DATA, Prior, Task, Work, abouts, evaluation_of, files,
-    is_of_own_data, no_context, own_abouts, parse,
-};
+pub use cost::Cost;
+pub use decode::Decode;
+pub use evaluation::{Evaluation, Item, Prior, Work, no_context};
 pub use figures::{Kind, Metric};
 pub use generate::{Sampling, choose, generate};
 pub use placed::{Placed, PrunedModel};
 pub use point::{Point, PointCost, PointSpeed};
 pub use quality::{Quality, Verdict};
+pub use registry::{
+    EVALUATIONS, OF_OWN_DATA, abouts, evaluation_of, files, is_of_own_data, own_abouts, parse,
+};
 pub use score::{Score, Sums};
 pub use source::{DATA, File, Source, shuffled};
 pub use speed::{Speed, SpeedSide, Timed, median_interval, reading, speed};
 pub use stats::{Estimate, paired_shares, wilson};
+pub use task::Task;

@@ -1,7 +1,7 @@
 //! A model that stands on a device, with what every measurement of it needs; and its pruned form.
 
 use super::arm::{Arm, filler};
-use super::cost::{Decode, count};
+use super::decode::{Decode, count};
 use crate::Result;
 use crate::backend::Device;
 use crate::config::ModelConfig;

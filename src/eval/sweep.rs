@@ -4,11 +4,11 @@
 
 use super::compare::{Comparison, Sheet};
 use super::cost;
-use super::evaluation::Task;
 use super::placed::{Placed, PrunedModel};
 use super::point::{Point, PointCost, PointSpeed};
 use super::source::shuffled;
 use super::speed::{Timed, speed};
+use super::task::Task;
 use crate::Result;
 use crate::method::Setting;
 use crate::pace::{Pace, now_ms};
