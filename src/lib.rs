@@ -11,6 +11,7 @@ pub mod config;
 pub mod error;
 pub mod eval;
 pub mod export;
+mod formula;
 pub mod kernels;
 pub mod method;
 pub mod models;

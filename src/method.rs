@@ -52,6 +52,8 @@ pub enum KnobKind {
     Choice { options: &'static [(&'static str, &'static str)], default: &'static str },
     /// Layer indices; empty means that the method's own rule chooses.
     Layers,
+    /// A text of printable ASCII without commas, at most so many characters; the method reads it.
+    Text { longest: usize, default: &'static str },
 }
 
 /// A knob's value, already checked against its kind.
@@ -61,6 +63,7 @@ pub enum Value {
     Number(f64),
     Choice(&'static str),
     Layers(Vec<usize>),
+    Text(String),
 }
 
 impl Value {
@@ -161,6 +164,14 @@ impl Setting {
         }
     }
 
+    /// The value of a text knob.
+    pub fn text(&self, id: &str) -> &str {
+        match self.value(id) {
+            Value::Text(x) => x,
+            other => panic!("knob {id} is {other:?}, not a text"),
+        }
+    }
+
     /// The value of a layer list.
     pub fn layers(&self, id: &str) -> &[usize] {
         match self.value(id) {
@@ -190,6 +201,7 @@ impl fmt::Display for Value {
         match self {
             Value::Number(x) => write!(f, "{x}"),
             Value::Choice(x) => write!(f, "{x}"),
+            Value::Text(x) => write!(f, "{x}"),
             Value::Layers(x) => {
                 let list: Vec<String> = x.iter().map(usize::to_string).collect();
                 write!(f, "{}", list.join("+"))
@@ -204,6 +216,7 @@ impl KnobKind {
             Self::Number { default, .. } => Value::Number(*default),
             Self::Choice { default, .. } => Value::Choice(default),
             Self::Layers => Value::Layers(Vec::new()),
+            Self::Text { default, .. } => Value::Text(default.to_string()),
         }
     }
 }
@@ -227,6 +240,7 @@ impl Knob {
                 })
             }
             KnobKind::Layers => parse_layers(self.id, text),
+            KnobKind::Text { longest, .. } => parse_text(self.id, text, *longest),
         }
     }
 }
@@ -244,6 +258,21 @@ pub fn decimal(text: &str) -> Option<f64> {
     let is_plain = |b: u8| b.is_ascii_digit() || b"+-.eE".contains(&b);
     let number = wasm_bindgen::JsValue::from_str(text).unchecked_into_f64();
     (!text.is_empty() && text.bytes().all(is_plain) && !number.is_nan()).then_some(number)
+}
+
+fn parse_text(id: &str, text: &str, longest: usize) -> Result<Value> {
+    let fits = |c: char| (' '..='~').contains(&c) && c != ',';
+    match (1..=longest).contains(&text.len()) && text.chars().all(fits) {
+        true => Ok(Value::Text(text.to_string())),
+        false => {
+            let expected = format!("1 to {longest} printable ASCII characters without commas");
+            let found = match text.len() > longest {
+                true => format!("{} characters", text.len()),
+                false => text.to_string(),
+            };
+            Err(Error::input(id, found, expected))
+        }
+    }
 }
 
 fn parse_layers(id: &str, text: &str) -> Result<Value> {

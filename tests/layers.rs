@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["error"],
     &["rng", "pace", "method", "sniff", "order", "bundle", "threads"],
-    &["config", "weights", "tokenizer"],
+    &["config", "formula", "weights", "tokenizer"],
     &["backend"],
     &["kernels"],
     &["models"],

@@ -79,7 +79,7 @@ help: string, kind: KnobKind, };
 /**
  * The values a knob takes.
  */
-export type KnobKind = { "type": "number", min: number, max: number, step: number, default: number, } | { "type": "choice", options: Array<[string, string]>, default: string, } | { "type": "layers" };
+export type KnobKind = { "type": "number", min: number, max: number, step: number, default: number, } | { "type": "choice", options: Array<[string, string]>, default: string, } | { "type": "layers" } | { "type": "text", longest: number, default: string, };
 
 /**
  * The settings and what is known without a run.

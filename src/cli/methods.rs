@@ -33,6 +33,9 @@ fn print_one(about: &About) {
                 let ids: Vec<&str> = options.iter().map(|(id, _)| *id).collect();
                 format!("{}, default {default}", ids.join(" | "))
             }
+            KnobKind::Text { longest, default } => {
+                format!("at most {longest} characters, default {default}")
+            }
             KnobKind::Layers => "layers as 1+3, default chosen by depth".into(),
         };
         println!("      {:<12} {} ({values})", knob.id, knob.help);
