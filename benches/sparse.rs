@@ -1,4 +1,4 @@
-//! Products of one row (decoding) with packed weights against dense ones: `cargo bench --bench sparse`.
+//! Products of one row (decoding) with packed and quantised weights against dense ones: `cargo bench --bench sparse`.
 //!
 //! Every form has its own copies of a matrix, together at least [`SET_BYTES`], and walks over all of them, so that no
 //! weight waits in a cache for its turn. A round visits the forms in order and then backwards; a ratio is formed within
@@ -18,7 +18,7 @@ fn main() {}
 mod native {
     use half::f16;
     use whittle::Rng;
-    use whittle::backend::{Device, Format, Matrix, Tensor, WeightValues};
+    use whittle::backend::{Bits, Blocks, Device, Format, Matrix, Tensor, WeightValues};
     use whittle::kernels::matmul::matmul;
 
     /// More than twice the last level cache of common machines.
@@ -37,6 +37,11 @@ mod native {
         "bitmask 50 % f32",
         "bitmask 70 % f32",
         "bitmask 80 % f32",
+        "int8 row",
+        "int8 64",
+        "int4 row",
+        "int4 32",
+        "int4 64",
     ];
 
     pub fn main() {
@@ -166,14 +171,31 @@ mod native {
         let dense = device.matrix(shape.0, shape.1, values);
         let make = || match words[0] {
             "dense" => device.matrix(shape.0, shape.1, values),
+            "int8" | "int4" => dense.clone().quantised(device, &blocks(words[0], words[1], shape)),
             "2:4" => dense.clone().pack_as(device, Some(Format::TwoOfFour), values),
             _ => dense.clone().pack_as(device, Some(Format::Bitmask), values),
         };
         let first = make();
-        assert_eq!(first.packed().is_some(), words[0] != "dense", "{name}: packed");
-        let bytes = first.packed().map_or(first.bytes(), |p| p.bytes());
+        let is_packed = first.packed().is_some() || first.blocks().is_some();
+        // Whole numbers are the CPU's.
+        let expected =
+            words[0] != "dense" && (matches!(device, Device::Cpu) || !name.contains("int"));
+        assert_eq!(is_packed, expected, "{name}: packed");
+        let bytes = first.bytes_per_token();
         let more = (1..SET_BYTES.div_ceil(bytes)).map(|_| make());
         Set { name, matrices: std::iter::once(first).chain(more).collect(), bytes }
+    }
+
+    /// Random codes: a product takes as long for any.
+    fn blocks(bits: &str, group: &str, (rows, cols): (usize, usize)) -> Blocks {
+        let bits = if bits == "int8" { Bits::Eight } else { Bits::Four };
+        let group = group.parse().unwrap_or(cols);
+        let mut rng = Rng::new(2);
+        let most = usize::from(bits.most()) + 1;
+        let mut code = || (rng.below(most) as i32 - most as i32 / 2) as i8;
+        let codes = (0..rows * cols).map(|_| code()).collect();
+        let scales = vec![f16::from_f32(0.01); rows * cols.div_ceil(group)];
+        Blocks { rows, cols, bits, group, codes, scales, zeros: Vec::new() }
     }
 
     fn keep_two_of_four(weights: &mut [f32]) {
