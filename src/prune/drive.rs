@@ -11,6 +11,7 @@ use super::check;
 use super::device::{DeviceInputs, Solvers};
 use super::hessian::{Hessian, MOST_DAMPING, symmetric};
 use super::outcome::Outcome;
+use super::owl;
 use super::ratios::ratios;
 use super::report::{Change, MatrixReport, Pruned};
 use super::task::{Progress, Pruning, Subject, Task, Whole};
@@ -49,9 +50,19 @@ async fn prune(method: &dyn ByMatrix, task: Task<'_>) -> Result<Pruned> {
     let statistic = Statistic::of(needs);
     let own = HashMap::new();
     let mut run = Run { subject, solvers, method, setting, own, statistic, pace };
-    if setting.knobs().any(|(id, value)| id == "ratios" && value.is("sensitivity")) {
+    let has = |ratios: &str| setting.knobs().any(|(id, value)| id == "ratios" && value.is(ratios));
+    let sparsity = || setting.number("sparsity");
+    if has("sensitivity") || has("owl") {
         progress(0, chosen.len());
-        run.own = run.own_ratios(sequences, &chosen, cache).await?;
+        let ratios = match has("owl") {
+            true => owl::ratios(&subject, sequences, sparsity(), &chosen, pace).await?,
+            false => run.by_trial(sequences, &chosen, cache).await?,
+        };
+        for (linear, ratio) in chosen.iter().zip(ratios) {
+            let mut own = setting.clone();
+            own.set_knob("sparsity", &ratio.to_string())?;
+            run.own.insert(linear.name.clone(), own);
+        }
     }
     let widths = chosen.iter().map(|l| l.cols);
     let widest = if needs >= Needs::Factor { widths.max().unwrap_or(0) } else { 0 };
@@ -88,13 +99,13 @@ impl Run<'_> {
         self.own.get(&linear.name).unwrap_or(self.setting)
     }
 
-    /// Settings with the sparsity that a trial gives every matrix, by name.
-    async fn own_ratios(
+    /// The sparsity that a trial gives every matrix.
+    async fn by_trial(
         &self,
         sequences: &[Vec<u32>],
         chosen: &[Linear],
         cache: &mut Option<Calibration>,
-    ) -> Result<HashMap<String, Setting>> {
+    ) -> Result<Vec<f64>> {
         let sparsity = self.setting.number("sparsity");
         let mut trial = Setting::default_of(ByMatrix::about(&Wanda));
         trial.set_knob("sparsity", &sparsity.to_string())?;
@@ -105,13 +116,7 @@ impl Run<'_> {
         let quiet: &mut Progress<'_> = &mut |_, _| {};
         run.follow_dense(sequences, chosen, cache, &mut pruned, quiet).await?;
         let errors: Vec<f64> = pruned.report.iter().map(|m| m.error).collect();
-        let mut own = HashMap::new();
-        for (linear, ratio) in chosen.iter().zip(ratios(sparsity, chosen, &errors)) {
-            let mut setting = self.setting.clone();
-            setting.set_knob("sparsity", &ratio.to_string())?;
-            own.insert(linear.name.clone(), setting);
-        }
-        Ok(own)
+        Ok(ratios(sparsity, chosen, &errors))
     }
 
     async fn follow_pruned(

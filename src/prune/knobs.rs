@@ -29,9 +29,13 @@ pub const LAYERS: Knob = Knob {
 pub const RATIOS: Knob = Knob {
     id: "ratios",
     label: "Ratios",
-    help: "The same sparsity for every matrix, or up to 10 points less where a trial pruning does more harm and more elsewhere, with the same mean (unstructured pattern; our rule)",
+    help: "The same sparsity for every matrix; or up to 10 points less where a trial pruning does more harm (our rule), or up to 16 less in layers with many outlying scores (OWL), and more elsewhere, with the same mean (unstructured pattern)",
     kind: KnobKind::Choice {
-        options: &[("uniform", "uniform"), ("sensitivity", "by sensitivity")],
+        options: &[
+            ("uniform", "uniform"),
+            ("sensitivity", "by sensitivity"),
+            ("owl", "by outliers (OWL)"),
+        ],
         default: "uniform",
     },
 };
@@ -70,6 +74,17 @@ pub const MASK: Knob = Knob {
     help: "S weighs every weight alone; M tries all subsets of a group (only patterns such as 2:4)",
     kind: KnobKind::Choice {
         options: &[("S", "S: one by one"), ("M", "M: jointly")],
+        default: "S",
+    },
+};
+
+/// The same, also by a score that needs no inverse.
+pub const MASK_OR_WANDA: Knob = Knob {
+    id: "mask",
+    label: "Mask",
+    help: "S weighs every weight alone; M tries all subsets of a group (only patterns such as 2:4); W takes the lowest Wanda scores of what is left of a row (Thanos)",
+    kind: KnobKind::Choice {
+        options: &[("S", "S: one by one"), ("M", "M: jointly"), ("W", "W: Wanda, as Thanos")],
         default: "S",
     },
 };

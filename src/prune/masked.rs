@@ -6,6 +6,7 @@ use super::device::DeviceInputs;
 use super::outcome::Outcome;
 use super::pattern::Pattern;
 use super::refit::{Way, refit};
+use super::swaps;
 use crate::method::{Knob, KnobKind, Setting};
 use crate::{Result, pace::Pace};
 
@@ -24,6 +25,7 @@ pub const REFIT: Knob = Knob {
 pub fn needs(mask: Needs, setting: &Setting, cols: usize) -> Needs {
     match setting.choice("refit") {
         "row" => Needs::of_refit(Way::of(Pattern::of(setting), cols) == Way::Dual),
+        _ if swaps::wanted(setting) > 0 => Needs::Factor,
         _ => mask,
     }
 }
@@ -31,9 +33,10 @@ pub fn needs(mask: Needs, setting: &Setting, cols: usize) -> Needs {
 /// Fills the scores `[cols]` of the weights of one row. Not a type parameter: that would cost the page 5 kB.
 type Score<'a> = &'a (dyn Fn(&[f64], &mut [f64]) + Sync);
 
-/// Whether a GPU can help: by the refit; a threshold that rows share is the CPU's.
+/// Whether a GPU can help: by the refit; a threshold that rows share and swaps are the CPU's.
 pub fn has_device_form(setting: &Setting) -> bool {
-    setting.choice("refit") == "row" && Pattern::of(setting).is_by_row()
+    let refits = setting.choice("refit") == "row" && swaps::wanted(setting) == 0;
+    refits && Pattern::of(setting).is_by_row()
 }
 
 /// Chooses the mask on the CPU and refits on the GPU.
@@ -48,6 +51,7 @@ pub async fn on_host(job: Job<'_>, inputs: &HostInputs, score: Score<'_>) -> Res
     let cols = inputs.cols;
     let pattern = Pattern::of(job.setting);
     let hessian = (job.setting.choice("refit") == "row").then(|| inputs.hessian());
+    let swaps = swaps::wanted(job.setting);
     in_batches(job, inputs, pattern, async |rows: &mut [f64], pace: &Pace| {
         let mut mask = vec![false; rows.len()];
         let mut scores = vec![0.0; rows.len()];
@@ -55,6 +59,9 @@ pub async fn on_host(job: Job<'_>, inputs: &HostInputs, score: Score<'_>) -> Res
             score(row, scores);
         }
         pattern.mark(0, cols, &scores, &mut mask);
+        if swaps > 0 {
+            swaps::improve(rows, &mut mask, inputs.hessian(), (pattern, swaps), pace).await?;
+        }
         match hessian {
             Some(hessian) => refit(rows, &mask, hessian, Way::of(pattern, cols), pace).await,
             None => {

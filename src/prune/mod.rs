@@ -8,6 +8,7 @@ mod batches;
 mod by_matrix;
 mod calibrate;
 mod check;
+mod custom;
 mod device;
 mod drive;
 mod gptq;
@@ -20,19 +21,24 @@ mod magnitude;
 mod masked;
 mod mrp;
 mod outcome;
+mod owl;
 mod pair;
 mod paper;
 mod pattern;
 mod product;
 mod ratios;
 mod refit;
+mod remaining;
 mod report;
 mod ria;
 mod rtn;
+mod scan;
 mod shared;
 mod sparsegpt;
+mod sparsessm;
 mod states;
 mod structured;
+mod swaps;
 mod system;
 mod task;
 #[cfg(test)]
@@ -58,9 +64,11 @@ pub const METHODS: &[&dyn Pruning] = &[
     &sparsegpt::SparseGpt,
     &ria::Ria,
     &magnitude::Magnitude,
+    &custom::Custom,
     &gptq::Gptq,
     &rtn::Rtn,
     &structured::Structured,
+    &sparsessm::SparseSsm,
 ];
 
 /// The descriptions of all methods.

@@ -5,27 +5,30 @@
 //! when all columns before the block are frozen; for the removed set P of the block
 //!   λ_P = (G_PP)⁻¹ w_P, w_B -= λ G, w_later -= (λ U_BBᵀ) U_{B, later}
 //! which is SparseGPT with its column loop replaced by one small solve; kept weights on both sides are moved.
-//! Mask S: the lowest w_j² / G_jj (block "row": G = H⁻¹). Mask M (N:M only): see `joint`.
+//! Mask S: the lowest w_j² / G_jj (block "row": G = H⁻¹). Mask M (N:M only): see `joint`. Mask W: see `remaining`.
 //!
 //! Source: Zhao, Sun, Shen, Yu, Kong, Wang, Lin 2024 (arXiv 2410.15567): SM and MM. No code of the authors was to
 //! be had; block sizes, damping and calibration are ours. The whole row is our reading of the paper.
 
 use super::batches::in_batches;
 use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Work};
+use super::check;
 use super::device::{DeviceInputs, Masking};
 use super::hessian::Hessian;
 use super::joint::Joint;
-use super::knobs::{BLOCK_OR_ROW, DAMPING, INPUTS_PRUNED, LAYERS, MASK, MATRICES, RATIOS, RUN};
-use super::knobs::{SEQUENCES, block_of};
+use super::knobs::{BLOCK_OR_ROW, DAMPING, INPUTS_PRUNED, LAYERS, MASK_OR_WANDA, MATRICES, RATIOS};
+use super::knobs::{RUN, SEQUENCES, block_of};
 use super::linalg::{axpy, dot};
 use super::outcome::Outcome;
 use super::pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD_OF_BLOCK};
 use super::product::{Grid, add_product};
 use super::refit::{Space, Way, refit};
+use super::remaining::Remaining;
+use super::swaps::{self, SWAPS};
 use crate::config::FAMILIES;
 use crate::kernels::prune_rows::Way as OnDevice;
 use crate::method::{About, Setting};
-use crate::{Result, pace::Pace};
+use crate::{Error, Result, pace::Pace};
 
 pub struct Mrp;
 
@@ -38,8 +41,9 @@ static ABOUT: About = About {
         SPARSITY,
         PATTERN,
         THRESHOLD_OF_BLOCK,
-        MASK,
+        MASK_OR_WANDA,
         BLOCK_OR_ROW,
+        SWAPS,
         DAMPING,
         INPUTS_PRUNED,
         RATIOS,
@@ -56,6 +60,16 @@ impl ByMatrix for Mrp {
         &ABOUT
     }
 
+    fn check(&self, setting: &Setting) -> Result<()> {
+        check::weights(setting)?;
+        if setting.choice("block") != "row" && swaps::wanted(setting) > 0 {
+            let expected =
+                "0, or block=row: in blocks a mask is compensated before the next one is chosen";
+            return Err(Error::input("swaps", "swaps with blocks", expected));
+        }
+        Ok(())
+    }
+
     fn needs(&self, setting: &Setting, cols: usize) -> Needs {
         let is_row = setting.choice("block") == "row";
         Needs::of_refit(is_row && Way::of(Pattern::of(setting), cols) == Way::Dual)
@@ -69,7 +83,8 @@ impl ByMatrix for Mrp {
     }
 
     fn device_form(&self, setting: &Setting) -> Option<&dyn DeviceForm> {
-        Pattern::of(setting).is_by_row().then_some(self)
+        let is_host_only = swaps::wanted(setting) > 0 || setting.choice("mask") == "W";
+        (Pattern::of(setting).is_by_row() && !is_host_only).then_some(self)
     }
 }
 
@@ -89,12 +104,20 @@ impl DeviceForm for Mrp {
 async fn whole_rows(job: Job<'_>, inputs: &HostInputs) -> Result<Outcome> {
     let hessian = inputs.hessian();
     let pattern = Pattern::of(job.setting);
+    let wanda = Remaining::of(&job, inputs);
     let mask = Marker::new(job.setting, pattern, 0, hessian.inverse_diagonal(), &|a, b| {
         hessian.inverse_block(a, b)
     })?;
+    let swaps = swaps::wanted(job.setting);
     let way = Way::of(pattern, hessian.n);
     in_batches(job, inputs, pattern, async |rows: &mut [f64], pace: &Pace| {
-        let marked = mask.mark(rows);
+        let mut marked = match &wanda {
+            Some(wanda) => wanda.mark(rows, 0, hessian.n, &mut vec![0; rows.len() / hessian.n]),
+            None => mask.mark(rows),
+        };
+        if swaps > 0 {
+            swaps::improve(rows, &mut marked, hessian, (pattern, swaps), pace).await?;
+        }
         refit(rows, &marked, hessian, way, pace).await
     })
     .await
@@ -108,11 +131,16 @@ async fn block_by_block(job: Job<'_>, inputs: &HostInputs) -> Result<Outcome> {
         blocks.push(Block::new(job.setting, hessian, a, (a + size).min(n), job.pace).await?);
     }
     let pattern = Pattern::of(job.setting);
+    let wanda = Remaining::of(&job, inputs);
     in_batches(job, inputs, pattern, async |rows: &mut [f64], pace: &Pace| {
+        let mut gone = vec![0; rows.len() / n]; // weights of every row that are removed
         let mut space = Space::default();
         let mut errors = vec![0.0; rows.len() / n * size];
         for block in &blocks {
-            let masks = block.masks(rows);
+            let masks = match &wanda {
+                Some(wanda) => wanda.mark(rows, block.a, block.b, &mut gone),
+                None => block.masks(rows),
+            };
             let rest = errors.chunks_exact_mut(size).zip(masks.chunks_exact(block.b - block.a));
             for (row, (errors, mask)) in rows.chunks_exact_mut(n).zip(rest) {
                 if !block.solve(row, mask, errors, &mut space) {

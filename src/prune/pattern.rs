@@ -65,11 +65,21 @@ impl Pattern {
     /// From the values of the three knobs.
     pub fn of(setting: &crate::method::Setting) -> Pattern {
         match setting.choice("pattern") {
-            "2:4" => Pattern::NofM { zeros: 2, group: 4 },
+            "unstructured" => {}
+            groups => return Pattern::of_groups(groups),
+        }
+        match setting.choice("threshold") {
+            "row" => Pattern::Row(setting.number("sparsity")),
+            _ => Pattern::Shared(setting.number("sparsity")),
+        }
+    }
+
+    /// Of the value of the pattern's knob that keeps N of every M.
+    pub fn of_groups(text: &str) -> Pattern {
+        match text {
             "4:8" => Pattern::NofM { zeros: 4, group: 8 },
             "1:4" => Pattern::NofM { zeros: 3, group: 4 },
-            _ if setting.choice("threshold") == "row" => Pattern::Row(setting.number("sparsity")),
-            _ => Pattern::Shared(setting.number("sparsity")),
+            _ => Pattern::NofM { zeros: 2, group: 4 },
         }
     }
 

@@ -36,6 +36,15 @@ pub struct MatrixReport {
     pub left: Option<[usize; 2]>,
 }
 
+impl MatrixReport {
+    /// With the shape that is left.
+    pub(super) fn left_with(self, left: [usize; 2]) -> MatrixReport {
+        let elements = (self.rows * self.cols) as f64;
+        let achieved = 1.0 - (left[0] * left[1]) as f64 / elements;
+        MatrixReport { achieved, left: Some(left), ..self }
+    }
+}
+
 /// Zeros and weights of the matrices of a report.
 pub fn zeros(report: &[MatrixReport]) -> (f64, f64) {
     let count = |m: &MatrixReport| (m.rows * m.cols) as f64;

@@ -10,6 +10,7 @@ use super::device::DeviceInputs;
 use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::masked::{self, REFIT};
 use super::pattern::{PATTERN, SPARSITY, THRESHOLD};
+use super::swaps::SWAPS;
 use crate::config::FAMILIES;
 use crate::method::{About, Knob, KnobKind, Setting};
 
@@ -32,6 +33,7 @@ static ABOUT: About = About {
         PATTERN,
         THRESHOLD,
         POWER,
+        SWAPS,
         REFIT,
         DAMPING,
         INPUTS_DENSE,

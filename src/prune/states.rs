@@ -6,11 +6,43 @@
 //! No linear matrix reads a column (C is made by a convolution and SiLU), so nothing can make up for one that goes.
 //! Source: ours.
 
+use super::scan;
+use super::task::Subject;
 use crate::backend::{Device, Tensor};
+use crate::config::ModelConfig;
 use crate::kernels::column_squares::column_squares;
+use crate::method::{Knob, KnobKind};
 use crate::models::{Hooks, LayerOutput, MixerInputs, Model, Reduced};
 use crate::pace::Pace;
 use crate::{Error, Result};
+
+/// How state columns are scored.
+pub const SCORE: Knob = Knob {
+    id: "score",
+    label: "State score",
+    help: "Which state columns go: those written and read least (mean B² times mean C²), or those whose loss moves the scan's output least (GHOST). Other units have their own score",
+    kind: KnobKind::Choice {
+        options: &[("bc", "mean B² times mean C²"), ("ghost", "GHOST")],
+        default: "bc",
+    },
+};
+
+/// One score a state column of a Mamba-2, by the value of [`SCORE`]. Arguments and errors: those of [`scores`].
+pub async fn by(
+    score: &str,
+    subject: &Subject<'_>,
+    layer: usize,
+    sequences: impl Iterator<Item = &Tensor>,
+    pace: &Pace,
+) -> Result<Vec<f64>> {
+    let Subject { device, config, weights, dense } = *subject;
+    let (ModelConfig::Mamba2(c), "ghost") = (config, score) else {
+        return scores(device, dense, layer, sequences, pace).await;
+    };
+    let a_log = weights.values(&format!("backbone.layers.{layer}.mixer.A_log"), &[c.n_head])?;
+    let a: Vec<f64> = a_log.iter().map(|a| -f64::from(*a).exp()).collect();
+    scan::ghost(device, dense, layer, &a, sequences, pace).await
+}
 
 /// Sums over tokens of B² and C², `[1, n_groups * d_state]`.
 #[derive(Default)]

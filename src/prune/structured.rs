@@ -3,7 +3,7 @@
 //! Channels and heads: every layer loses equally many. A unit's score is the sum over the matrices that read it of
 //! ½ Σ_rows w_P ((H⁻¹)_PP)⁻¹ w_Pᵀ, its loss if it went alone, as a share of the matrix's output energy; scored once,
 //! not after every removal. The readers' weights that stay get the optimum for the whole removed set (`shared`).
-//! State columns: scored by what is written and read with them (`states`), not compensated.
+//! State columns: scored by what is written and read with them (`states`, or `scan` for GHOST), not compensated.
 //! Layers: those go whose output points most nearly where their input does.
 //! Shapes: `units`. Sources: [`ABOUT`].
 
@@ -11,9 +11,10 @@ use super::calibrate::{End, LayerInputs, Statistic, Walk};
 use super::hessian::{Hessian, MOST_DAMPING, symmetric};
 use super::knobs::{DAMPING, INPUTS_PRUNED, SEQUENCES};
 use super::report::{Change, MatrixReport, Pruned, Smaller};
+use super::shared;
+use super::states::{self, SCORE};
 use super::task::{Progress, Pruning, Subject, Task, Whole};
 use super::units::{GATE_NORM, Part, Units, quota};
-use super::{shared, states};
 use crate::backend::Tensor;
 use crate::config::{FAMILIES, ModelConfig};
 use crate::method::{About, Knob, KnobKind, Setting};
@@ -28,7 +29,7 @@ static ABOUT: About = About {
     id: "structured",
     label: "Structured",
     summary: "Takes whole channels, heads or layers out. The matrices that are left are smaller and dense, so reading and decoding both become faster.",
-    source: "Ours: MRP (arXiv 2410.15567) with one removed set for all rows of the matrix that reads the units. Layers: ShortGPT's block influence (arXiv 2403.03853).",
+    source: "Ours: MRP (arXiv 2410.15567) with one removed set for all rows of the matrix that reads the units. Layers: ShortGPT's block influence (arXiv 2403.03853). States: ours, or GHOST (arXiv 2602.11408).",
     knobs: &[
         Knob {
             id: "unit",
@@ -50,6 +51,7 @@ static ABOUT: About = About {
             help: "Share of the units that go, the same in every layer; one stays at least",
             kind: KnobKind::Number { min: 0.0, max: 0.95, step: 0.05, default: 0.5 },
         },
+        SCORE,
         Knob {
             id: "compensate",
             label: "Compensate",
@@ -66,11 +68,6 @@ static ABOUT: About = About {
 impl Pruning for Structured {
     fn about(&self) -> &'static About {
         &ABOUT
-    }
-
-    /// Any: it speaks of no single weights.
-    fn check(&self, _: &Setting) -> Result<()> {
-        Ok(())
     }
 
     fn prune<'a>(&'a self, task: Task<'a>) -> Whole<'a> {
@@ -134,7 +131,9 @@ impl Cut<'_> {
                 let end = if follows_pruned { End::OfInputs } else { End::OfLayer };
                 (walk.gather(device, dense, layer, (&readers, end), self.pace).await?, None)
             } else {
-                let scores = states::scores(device, dense, layer, walk.rows(), self.pace).await?;
+                let score = self.setting.choice("score");
+                let rows = walk.rows();
+                let scores = states::by(score, &self.subject, layer, rows, self.pace).await?;
                 (LayerInputs::default(), Some(scores))
             };
             let report = &mut pruned.report;
@@ -192,7 +191,7 @@ impl Cut<'_> {
                 line.retries = reader.hessian.retries;
             }
             let left = edits.get(&linear.name).map_or([0, 0], |e| [e.shape[0], e.shape[1]]);
-            report.push(left_of(line, left));
+            report.push(line.left_with(left));
         }
         Ok(edits)
     }
@@ -320,7 +319,7 @@ impl Cut<'_> {
         mark_lowest(&scores, quota(n_layer, self.share), &mut removed);
         let report = linears(config).into_iter().filter(|l| removed[l.layer]);
         let report: Vec<MatrixReport> = report
-            .map(|l| MatrixReport { error: scores[l.layer], ..left_of(self.line(&l), [0, 0]) })
+            .map(|l| MatrixReport { error: scores[l.layer], ..self.line(&l).left_with([0, 0]) })
             .collect();
         let layers: Vec<usize> = (0..n_layer).filter(|&l| !removed[l]).collect();
         let config: ModelConfig = config.clone().with_layers(layers.len());
@@ -346,13 +345,6 @@ impl Reader<'_> {
         let rows = self.rows.chunks_exact(self.hessian.n);
         (rows.map(|row| self.hessian.loss(row)).sum::<f64>() / 2.0).max(f64::MIN_POSITIVE)
     }
-}
-
-/// With the shape that is left.
-fn left_of(line: MatrixReport, left: [usize; 2]) -> MatrixReport {
-    let elements = (line.rows * line.cols) as f64;
-    let achieved = 1.0 - (left[0] * left[1]) as f64 / elements;
-    MatrixReport { achieved, left: Some(left), ..line }
 }
 
 /// Of every unit the losses of its readers.

@@ -47,8 +47,10 @@ pub type Whole<'a> = Pin<Box<dyn Future<Output = Result<Pruned>> + 'a>>;
 pub trait Pruning: Sync {
     fn about(&self) -> &'static About;
 
-    /// Whether the knobs of a setting fit together. Errors: they do not, and what would.
-    fn check(&self, setting: &Setting) -> Result<()>;
+    /// Whether the knobs of a setting fit together: always, unless a method says so. Errors: they do not, and what would.
+    fn check(&self, _: &Setting) -> Result<()> {
+        Ok(())
+    }
 
     /// Errors: cancelled, a setting that makes no sense on this model, inputs that are not finite, or the GPU failed.
     fn prune<'a>(&'a self, task: Task<'a>) -> Whole<'a>;

@@ -5,6 +5,7 @@ use super::device::DeviceInputs;
 use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::masked::{self, REFIT};
 use super::pattern::{PATTERN, SPARSITY, THRESHOLD};
+use super::swaps::SWAPS;
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
 
@@ -19,6 +20,7 @@ static ABOUT: About = About {
         SPARSITY,
         PATTERN,
         THRESHOLD,
+        SWAPS,
         REFIT,
         DAMPING,
         INPUTS_DENSE,

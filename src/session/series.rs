@@ -71,7 +71,9 @@ fn whole_range(spec: &RunSpec, name: &str) -> Result<Vec<String>> {
         KnobKind::Choice { options, .. } => {
             Ok(options.iter().map(|(id, _)| (*id).into()).collect())
         }
-        KnobKind::Layers => Err(Error::input("knob of a sweep", name, "a number or a choice")),
+        KnobKind::Layers | KnobKind::Text { .. } => {
+            Err(Error::input("knob of a sweep", name, "a number, a choice, or values"))
+        }
     }
 }
 

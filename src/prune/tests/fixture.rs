@@ -10,7 +10,7 @@ const COLS: usize = 256;
 const TOKENS: usize = 512;
 
 /// `numbers` of the script.
-fn numbers(seed: u64, n: usize) -> Vec<f64> {
+pub fn numbers(seed: u64, n: usize) -> Vec<f64> {
     let mut rng = Rng::new(seed);
     (0..n).map(|_| (rng.next_u64() >> 40) as f64 / f64::from(1 << 24) - 0.5).collect()
 }

@@ -115,6 +115,37 @@ fn rows_too_long_to_be_factored_get_the_same_optimum() {
 }
 
 #[test]
+fn mask_w_over_whole_rows_is_wanda_with_the_refit() {
+    let n = 60;
+    let case = layer(8, n, 200, 61);
+    for rest in ["sparsity=0.6", "pattern=2:4", "sparsity=0.4,threshold=block"] {
+        let wanda = format!("wanda:{},refit=row", rest.replace("block", "layer"));
+        assert_eq!(pruned(&case, &format!("mrp:{rest},mask=W")), pruned(&case, &wanda), "{rest}");
+    }
+}
+
+#[test]
+fn swaps_lower_the_error_of_a_mask() {
+    let n = 96;
+    let case = layer(12, n, 300, 62);
+    let h = hessian(&case.gram, n, 0.01);
+    for pattern in ["sparsity=0.5", "pattern=2:4"] {
+        for method in ["magnitude", "wanda", "ria"] {
+            let [before, after] = ["0", "100"]
+                .map(|swaps| pruned(&case, &format!("{method}:{pattern},swaps={swaps}")));
+            let rows = case.weights.chunks(n).zip(before.chunks(n)).zip(after.chunks(n));
+            let mut fell = 0;
+            for ((row, before), after) in rows {
+                let (before, after) = (loss(&h, row, before), loss(&h, row, after));
+                assert!(after <= before * (1.0 + 1e-6), "{method} {pattern}: {after} {before}");
+                fell += usize::from(after < before * 0.99);
+            }
+            assert!(fell > 6, "{method} {pattern}: {fell} of 12 rows");
+        }
+    }
+}
+
+#[test]
 fn one_block_is_the_whole_row() {
     let n = 60;
     let case = layer(8, n, 200, 6);

@@ -5,7 +5,8 @@ mod device;
 mod fixture;
 mod golden;
 mod laws;
-mod model;
+pub mod model;
+mod published;
 mod quantised;
 mod structured;
 
@@ -141,12 +142,22 @@ pub fn specs(pattern: &str) -> Vec<String> {
         if knob("refit") {
             forms.push(format!("{}:{pattern},refit=row", about.id));
         }
+        if knob("swaps") {
+            forms.push(format!("{}:{pattern},swaps=10", about.id));
+        }
         if knob("block") {
             forms.push(format!("{}:{pattern},block=32", about.id));
         }
         if knob("mask") && groups {
-            let joint: Vec<String> = forms.iter().map(|f| format!("{f},mask=M")).collect();
+            let alone = forms.iter().filter(|f| !f.contains("swaps"));
+            let joint: Vec<String> = alone.map(|f| format!("{f},mask=M")).collect();
             forms.extend(joint);
+        }
+        if about.id == "mrp" {
+            forms.extend([
+                format!("mrp:{pattern},mask=W"),
+                format!("mrp:{pattern},mask=W,block=32"),
+            ]);
         }
         specs.extend(forms);
     }

@@ -204,6 +204,28 @@ fn sensitivity_moves_ratios_by_ten_points_at_most_and_keeps_their_mean() {
 }
 
 #[test]
+fn owl_keeps_the_mean_of_the_layers_and_gives_a_layer_one_ratio() {
+    for name in MODELS {
+        let loaded = load(name);
+        let report = loaded.prune("wanda:sparsity=0.6,ratios=owl", &mut None).unwrap().report;
+        let mut of_layers: Vec<(usize, f64)> = Vec::new();
+        for (linear, m) in linears(&loaded.config).iter().filter(|l| l.by_default).zip(&report) {
+            assert_eq!(linear.name, m.name);
+            match of_layers.iter().find(|(layer, _)| *layer == linear.layer) {
+                Some((_, ratio)) => assert_eq!(*ratio, m.requested, "{name} {}", m.name),
+                None => of_layers.push((linear.layer, m.requested)),
+            }
+        }
+        let mean = of_layers.iter().map(|(_, r)| r).sum::<f64>() / of_layers.len() as f64;
+        assert!((mean - 0.6).abs() < 1e-12, "{name}: {of_layers:?}");
+        let widths = of_layers.iter().map(|(_, r)| r);
+        let spread =
+            widths.clone().fold(0.0f64, |a, b| a.max(*b)) - widths.fold(1.0f64, |a, b| a.min(*b));
+        assert!((spread - 0.16).abs() < 1e-9 || spread == 0.0, "{name}: {of_layers:?}");
+    }
+}
+
+#[test]
 fn only_the_chosen_matrices_and_layers_are_pruned() {
     let names = |name: &str, spec: &str| -> Vec<String> {
         load(name).prune(spec, &mut None).unwrap().report.into_iter().map(|m| m.name).collect()

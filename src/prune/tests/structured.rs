@@ -5,9 +5,10 @@ use super::*;
 use crate::backend::Device;
 use crate::config::ModelConfig;
 use crate::kernels::largest_difference;
-use crate::models::{Edit, Edits, Model, NoHooks, Weights, linears};
+use crate::kernels::rows::copy;
+use crate::models::{Edit, Edits, Hooks, LayerOutput, Model, NoHooks, Reduced, Weights, linears};
 use crate::prune::units::{Units, quota};
-use crate::prune::{Pruned, Smaller, shared};
+use crate::prune::{Pruned, Smaller, scan, shared};
 
 /// Every unit that a model has.
 fn units_of(config: &ModelConfig) -> Vec<&'static str> {
@@ -188,6 +189,64 @@ fn state_columns_that_nothing_is_written_to_go_first_and_without_a_trace() {
     }
 }
 
+/// What the scan of a layer puts out: y before the gate.
+#[derive(Default)]
+struct Output(Vec<f32>);
+
+impl Hooks for Output {
+    fn wants_layer(&self, _: usize, _: usize) -> bool {
+        true
+    }
+
+    fn reduce(&mut self, device: &Device, output: LayerOutput<'_>) -> Option<Reduced> {
+        self.0 = copy(device, output.mixer.view()).cpu().to_vec();
+        None
+    }
+}
+
+#[test]
+fn ghost_is_the_output_error_of_really_dropping_the_column() {
+    let device = Device::Cpu;
+    for name in ["mamba2-f32-groups", "mamba2-bf16-limit"] {
+        let loaded = load(name);
+        let ModelConfig::Mamba2(c) = loaded.config.clone() else { panic!("{name}") };
+        let rows = loaded.model.embed(&device, &sequences(1, 40, loaded.config.vocab_size())[0]);
+        let a_log = loaded.weights.values("backbone.layers.0.mixer.A_log", &[c.n_head]).unwrap();
+        let a: Vec<f64> = a_log.iter().map(|a| -f64::from(*a).exp()).collect();
+        let pace = Pace::default();
+        let scores = scan::ghost(&device, &loaded.model, 0, &a, [&rows].into_iter(), &pace);
+        let scores = block_on(scores).unwrap();
+        assert_eq!(scores.len(), c.n_groups * c.d_state, "{name}");
+        let output = |model: &Model| {
+            let mut output = Output::default();
+            model.run_layer(&device, 0, rows.clone(), &mut output);
+            output.0
+        };
+        let whole = output(&loaded.model);
+        for column in [0, 1, c.d_state - 1, scores.len() - 1] {
+            // Nothing of the column is read: its C is SiLU(0) = 0.
+            let mut edits = Edits::new();
+            let bias = c.use_conv_bias.then(|| ("conv1d.bias", vec![c.conv_dim()]));
+            let weight = [("conv1d.weight", vec![c.conv_dim(), 1, c.d_conv])];
+            for (part, shape) in weight.into_iter().chain(bias) {
+                let name = format!("backbone.layers.0.mixer.{part}");
+                let mut values = loaded.weights.values(&name, &shape).unwrap();
+                let size = values.len() / c.conv_dim();
+                let row = c.d_inner + c.n_groups * c.d_state + column;
+                values[row * size..(row + 1) * size].fill(0.0);
+                edits.insert(name, Edit::new(&shape, values));
+            }
+            let weights = loaded.weights.with_edits(edits);
+            let without = output(&Model::load(&device, &loaded.config, &weights).unwrap());
+            let moved = whole.iter().zip(&without).map(|(a, b)| f64::from(a - b).powi(2));
+            let error = moved.sum::<f64>() / 40.0;
+            // f32 sums of the model against f64 here.
+            let relative = (scores[column] / error - 1.0).abs();
+            assert!(relative < 1e-3, "{name} {column}: {} {error}", scores[column]);
+        }
+    }
+}
+
 #[test]
 fn every_architecture_shrinks_and_runs_with_prefill_equal_to_steps() {
     for name in MODELS {
@@ -195,7 +254,7 @@ fn every_architecture_shrinks_and_runs_with_prefill_equal_to_steps() {
         let ids = &sequences(1, 20, loaded.config.vocab_size())[0];
         let steps: Vec<&[u32]> = ids.chunks(1).collect();
         for unit in units_of(&loaded.config) {
-            for options in ["share=0.5", "share=0.95", "compensate=no,inputs=dense"] {
+            for options in ["share=0.5", "share=0.95,score=ghost", "compensate=no,inputs=dense"] {
                 let spec = format!("structured:unit={unit},{options}");
                 let pruned = loaded.prune(&spec, &mut None).unwrap();
                 let (config, model) = small(&loaded.weights, &pruned);
