@@ -3,132 +3,100 @@
 //! Every size is nonzero, bounded and divides what it must divide, so that later code can multiply
 //! and index without checks. A field that would change the result and is not implemented is an
 //! error; a field nobody knows is listed in `ignored` for the page to show.
-//! Source: transformers 5.23 `configuration_{mamba,mamba2,llama,gpt_neox}.py`; defaults are theirs.
+//! Source: transformers 5.23 `configuration_*.py`; defaults are theirs.
 
-mod families;
+mod common;
 mod fields;
+mod gpt;
+mod granite;
+mod layer;
+mod llama;
+mod mamba;
+mod readers;
 mod rope;
 
 use fields::Fields;
 pub(crate) use fields::quote_bare_floats;
+pub use layer::{Activation, Attention, Kind, Layer, Mamba2Mixer, MambaMixer, Mixer, Mlp, MlpKind};
+pub use readers::{FAMILIES, WITH_ATTENTION, WITH_STATE_SPACE};
 pub use rope::{Rope, RopeScaling};
 
 use crate::error::{Error, Result};
 
-/// The model_type values read here.
-pub const FAMILIES: [&str; 4] = ["mamba", "mamba2", "llama", "gpt_neox"];
+/// Most bytes that the states of all layers may take for one sequence: twice those of the largest published model here
+/// (Mamba-Codestral-7B).
+const MAX_STATE_BYTES: u64 = 512 << 20;
 
-#[derive(Debug, Clone, PartialEq)]
-pub enum ModelConfig {
-    Mamba(MambaConfig),
-    Mamba2(Mamba2Config),
-    Llama(LlamaConfig),
-    GptNeoX(GptNeoXConfig),
+/// What a checkpoint calls its tensors; several model_type values may share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    Mamba,
+    Mamba2,
+    Llama,
+    GptNeoX,
+    Gpt2,
+    Opt,
+    Granite,
 }
 
-/// What every family has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// As config.json spells it; that of its conversion in an original mamba_ssm file.
+    pub model_type: &'static str,
+    pub family: Family,
+    pub common: Common,
+    /// Every layer's own description; at least one.
+    pub layers: Vec<Layer>,
+}
+
+/// What holds for a model as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Common {
     pub vocab_size: usize,
     pub d_model: usize,
-    pub n_layer: usize,
+    pub norm: Norm,
     /// Epsilon of every normalisation.
     pub eps: f32,
+    /// Mixer and MLP both read the block's input, and their outputs are added to it together.
+    pub is_parallel: bool,
     /// The output head is the embedding matrix.
     pub tie_word_embeddings: bool,
+    /// Longest sequence the model was trained on, where its file says so.
+    pub max_seq_len: Option<usize>,
+    /// Longest sequence that can be computed, where there is such a limit, and the field that sets it: learned
+    /// positions end there, and attention over a sliding window is not implemented.
+    pub hard_limit: Option<(usize, &'static str)>,
+    /// Rows of the learned positions that stand before position 0, where positions are learned.
+    pub position_offset: Option<usize>,
+    pub multipliers: Multipliers,
     pub bos_token_id: Option<u32>,
     pub eos_token_ids: Vec<u32>,
     /// Fields of config.json that nobody here knows; sorted, those inside another field first.
     pub ignored: Vec<String>,
 }
 
-/// Mamba-1 (arXiv 2312.00752).
-#[derive(Debug, Clone, PartialEq)]
-pub struct MambaConfig {
-    pub common: Common,
-    pub d_inner: usize,
-    pub d_state: usize,
-    pub d_conv: usize,
-    pub dt_rank: usize,
-    /// Bias of in_proj and out_proj.
-    pub use_bias: bool,
-    pub use_conv_bias: bool,
+/// Factors that some families multiply by (Granite); 1 in all others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Multipliers {
+    /// Of the rows of the embedding.
+    pub embedding: f32,
+    /// Of what a mixer or an MLP adds to the stream.
+    pub residual: f32,
+    /// Of the logits.
+    pub logits: f32,
 }
 
-/// Mamba-2 (arXiv 2405.21060). The gated RMSNorm works per group of d_inner / n_groups channels and
-/// gates first, as in transformers 5; transformers 4 normalised all of d_inner as one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mamba2Config {
-    pub common: Common,
-    /// n_head * headdim
-    pub d_inner: usize,
-    pub d_state: usize,
-    pub d_conv: usize,
-    pub n_head: usize,
-    pub headdim: usize,
-    /// Divides n_head.
-    pub n_groups: usize,
-    pub chunk_size: usize,
-    /// dt after softplus is clamped to this range; the upper end may be infinite.
-    pub dt_limit: (f32, f32),
-    pub use_bias: bool,
-    pub use_conv_bias: bool,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct LlamaConfig {
-    pub common: Common,
-    /// Width of the gated MLP.
-    pub d_ff: usize,
-    pub n_head: usize,
-    /// Divides n_head.
-    pub n_kv_head: usize,
-    /// Not always d_model / n_head.
-    pub headdim: usize,
-    pub attention_bias: bool,
-    pub mlp_bias: bool,
-    pub max_seq_len: usize,
-    pub rope: Rope,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct GptNeoXConfig {
-    pub common: Common,
-    pub d_ff: usize,
-    pub n_head: usize,
-    /// d_model / n_head
-    pub headdim: usize,
-    /// Attention and MLP both read the block's input, and their outputs are added to it together.
-    pub use_parallel_residual: bool,
-    pub attention_bias: bool,
-    pub activation: Activation,
-    pub max_seq_len: usize,
-    pub rope: Rope,
+impl Default for Multipliers {
+    fn default() -> Self {
+        Self { embedding: 1.0, residual: 1.0, logits: 1.0 }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// x * Phi(x), by erf.
-    Gelu,
-    /// The tanh approximation, by whichever of its names.
-    GeluTanh,
-}
-
-impl Mamba2Config {
-    /// Channels of the convolution: x, then B and C of every group.
-    pub fn conv_dim(&self) -> usize {
-        self.d_inner + 2 * self.n_groups * self.d_state
-    }
-
-    /// Rows of in_proj: gate, convolution input, one dt a head.
-    pub fn d_in_proj(&self) -> usize {
-        self.d_inner + self.conv_dim() + self.n_head
-    }
-
-    /// Channels normalised together by the gated RMSNorm.
-    pub fn norm_group_size(&self) -> usize {
-        self.d_inner / self.n_groups
-    }
+pub enum Norm {
+    Rms,
+    /// With mean and bias.
+    Layer,
 }
 
 impl ModelConfig {
@@ -138,92 +106,86 @@ impl ModelConfig {
     /// `Error::File` when it is not a JSON object, `Error::Config` naming the field otherwise.
     pub fn parse(json: &[u8]) -> Result<Self> {
         let mut fields = Fields::parse(json)?;
-        match family_of(&mut fields)? {
-            "mamba" => families::mamba(fields).map(Self::Mamba),
-            "mamba2" => families::mamba2(fields).map(Self::Mamba2),
-            "llama" => families::llama(fields).map(Self::Llama),
-            _ => families::gpt_neox(fields).map(Self::GptNeoX),
+        let reader = readers::reader_of(&mut fields)?;
+        let config = (reader.read)(fields)?;
+        let state = config.state_bytes();
+        if state > MAX_STATE_BYTES {
+            let found = format!("{} MB of states for one sequence", state >> 20);
+            return Err(Error::config(
+                "state_size",
+                found,
+                format!("at most {} MB in all layers", MAX_STATE_BYTES >> 20),
+            ));
         }
+        Ok(Self { model_type: reader.model_type, family: reader.family, ..config })
     }
 
     /// The model_type as config.json spells it.
     pub fn family(&self) -> &'static str {
-        match self {
-            Self::Mamba(_) => "mamba",
-            Self::Mamba2(_) => "mamba2",
-            Self::Llama(_) => "llama",
-            Self::GptNeoX(_) => "gpt_neox",
-        }
+        self.model_type
     }
 
-    pub fn common(&self) -> &Common {
-        match self {
-            Self::Mamba(c) => &c.common,
-            Self::Mamba2(c) => &c.common,
-            Self::Llama(c) => &c.common,
-            Self::GptNeoX(c) => &c.common,
-        }
+    /// Bytes of what the layers with a state space remember of one sequence.
+    pub fn state_bytes(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.mixer.state_bytes()).sum()
     }
 
-    fn common_mut(&mut self) -> &mut Common {
-        match self {
-            Self::Mamba(c) => &mut c.common,
-            Self::Mamba2(c) => &mut c.common,
-            Self::Llama(c) => &mut c.common,
-            Self::GptNeoX(c) => &mut c.common,
+    /// What a sequence of so many tokens asks of the model: nothing, a word of caution, or too much.
+    ///
+    /// Errors: more tokens than can be computed.
+    pub fn check_length(&self, tokens: usize) -> Result<Option<String>> {
+        if let Some((limit, field)) = self.common.hard_limit.filter(|(limit, _)| tokens > *limit) {
+            return Err(Error::input(
+                "text",
+                format!("{tokens} tokens"),
+                format!("at most {limit}, {field} of this model"),
+            ));
         }
+        let beyond = self.common.max_seq_len.filter(|&limit| tokens > limit);
+        Ok(beyond.map(|limit| format!(
+            "{tokens} tokens are more than the {limit} that this model was trained on (max_position_embeddings): the figures are not those of the model's quality."
+        )))
     }
 
-    /// The same with another number of layers.
-    pub fn with_layers(mut self, n_layer: usize) -> Self {
-        self.common_mut().n_layer = n_layer;
+    /// The same with only these of its layers, in this order.
+    pub fn with_layers(mut self, layers: &[usize]) -> Self {
+        self.layers = layers.iter().map(|&layer| self.layers[layer].clone()).collect();
         self
     }
 
     /// The same with other tokens that end a text.
     pub fn with_eos_token_ids(mut self, ids: Vec<u32>) -> Self {
-        self.common_mut().eos_token_ids = ids;
+        self.common.eos_token_ids = ids;
         self
     }
 
     pub fn vocab_size(&self) -> usize {
-        self.common().vocab_size
+        self.common.vocab_size
     }
 
     pub fn d_model(&self) -> usize {
-        self.common().d_model
+        self.common.d_model
     }
 
     pub fn n_layer(&self) -> usize {
-        self.common().n_layer
+        self.layers.len()
     }
 
     pub fn bos_token_id(&self) -> Option<u32> {
-        self.common().bos_token_id
+        self.common.bos_token_id
+    }
+
+    /// The token that stands for "no context": begin-of-text, else end-of-text (as lm-evaluation-harness does), else 0.
+    pub fn prior_token(&self) -> u32 {
+        self.bos_token_id().or(self.eos_token_ids().first().copied()).unwrap_or(0)
     }
 
     pub fn eos_token_ids(&self) -> &[u32] {
-        &self.common().eos_token_ids
+        &self.common.eos_token_ids
     }
 
     /// Fields of config.json that nobody here knows.
     pub fn ignored(&self) -> &[String] {
-        &self.common().ignored
+        &self.common.ignored
     }
-}
-
-fn family_of(fields: &mut Fields) -> Result<&'static str> {
-    let supported = || format!("one of {}", FAMILIES.join(", "));
-    let Some(found) = fields.text("model_type")? else {
-        if fields.contains("d_model") && fields.contains("n_layer") {
-            return Err(Error::config(
-                "model_type",
-                "absent (this is an original mamba_ssm configuration)",
-                "the Hugging Face conversion of this model (its name usually ends in -hf)",
-            ));
-        }
-        return Err(Error::config("model_type", "absent", supported()));
-    };
-    let known = FAMILIES.iter().find(|family| **family == found);
-    known.copied().ok_or_else(|| Error::config("model_type", format!("{found:?}"), supported()))
 }

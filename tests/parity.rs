@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use whittle::backend::{Device, gpu_for_tests};
 use whittle::config::ModelConfig;
-use whittle::models::{Model, NoHooks, Weights};
+use whittle::models::{Model, NoHooks, Weights, stored_name, tensors};
 use whittle::weights::Checkpoint;
 
 /// Mean and largest |difference| in nats a token that the CPU may show against transformers in float32.
@@ -60,7 +60,7 @@ fn fixtures() -> Vec<Fixture> {
         std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
     let found: Vec<Fixture> = folders.iter().filter(|f| f.is_dir()).map(|f| open(f)).collect();
-    assert_eq!(found.len(), 12, "three fixtures for each of four architectures");
+    assert_eq!(found.len(), 28, "one fixture for each folder that make_fixtures.py writes");
     found
 }
 
@@ -110,6 +110,28 @@ fn nll_and_logits_equal_those_of_transformers() {
             let worst = worst.fold(0.0, f32::max);
             assert!(worst <= 1e-3, "{label}: logits differ by {worst:e}");
         }
+    }
+}
+
+#[test]
+fn the_listed_tensors_are_those_that_transformers_stores() {
+    for fixture in fixtures() {
+        let checkpoint = fixture.weights.checkpoint();
+        let mut stored: Vec<(&str, &[usize])> =
+            checkpoint.names().map(|name| (name, checkpoint.shape(name).unwrap())).collect();
+        let mut listed = tensors(&fixture.config);
+        for tensor in &mut listed {
+            tensor.name = stored_name(&tensor.name, checkpoint);
+            // One head has two names in the wild.
+            if !checkpoint.has(&tensor.name) && tensor.name == "embed_out.weight" {
+                tensor.name = "lm_head.weight".into();
+            }
+        }
+        let mut listed: Vec<(&str, &[usize])> =
+            listed.iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
+        stored.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, stored, "{}", fixture.name);
     }
 }
 

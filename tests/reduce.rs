@@ -5,7 +5,7 @@ use pollster::block_on;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use whittle::backend::{Device, Tensor, gpu_for_tests};
-use whittle::config::ModelConfig;
+use whittle::config::{ModelConfig, WITH_ATTENTION};
 use whittle::method::Setting;
 use whittle::models::{Model, NoHooks, State, Weights};
 use whittle::reduce::{LayerTrace, Reducer, abouts, check, savings};
@@ -247,7 +247,7 @@ fn cpu_and_gpu_choose_the_same_tokens_on_the_bundled_models_but_for_near_ties() 
 
 #[test]
 fn proportional_attention_changes_nothing_where_nothing_is_merged_and_something_where_it_is() {
-    let attends = |f: &Fixture| ["llama", "gpt_neox"].contains(&f.config.family());
+    let attends = |f: &Fixture| WITH_ATTENTION.contains(&f.config.family());
     let mut devices = vec![Device::Cpu];
     devices.extend(gpu_for_tests());
     for fixture in fixtures().into_iter().filter(attends) {

@@ -33,7 +33,7 @@ class Weights:
         for name in ("lm_head.weight", "embed_out.weight"):
             if name in self.t:
                 return self.t[name]
-        assert c.get("tie_word_embeddings", c["model_type"] == "mamba"), "no head"
+        assert c.get("tie_word_embeddings", c["model_type"] in ("mamba", "falcon_mamba", "gpt2", "opt", "smollm3")), "no head"
         return self.t[embedding]
 
 
@@ -47,6 +47,13 @@ def silu(x):
 
 def gelu(x):
     return 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def gelu_tanh(x):
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+ACTIVATIONS = {"gelu": gelu, "gelu_new": gelu_tanh, "relu": lambda x: np.maximum(x, 0)}
 
 
 def softplus(x):
@@ -78,6 +85,8 @@ def mamba1_mixer(w: Weights, p: str, x, c: dict):
     u, z = np.split(w.linear(p + "in_proj", x), [d_inner], -1)
     u = silu(causal_conv(w, p + "conv1d", u))
     r, B, C = np.split(w.linear(p + "x_proj", u), [rank, rank + n], -1)
+    if c["model_type"] == "falcon_mamba":
+        r, B, C = (rms_norm(x, 1.0, c["mixer_rms_eps"]) for x in (r, B, C))
     dt = softplus(w.linear(p + "dt_proj", r))
     A = -np.exp(w[p + "A_log"])
     state, y = np.zeros((d_inner, n)), np.empty_like(u)
@@ -114,7 +123,7 @@ def mamba2_mixer(w: Weights, p: str, x, c: dict):
 
 def mamba(w: Weights, ids, c: dict):
     eps = c["layer_norm_epsilon"]
-    mixer = {"mamba": mamba1_mixer, "mamba2": mamba2_mixer}[c["model_type"]]
+    mixer = mamba2_mixer if c["model_type"] == "mamba2" else mamba1_mixer
     x = w["backbone.embeddings.weight"][ids]
     for i in range(c["num_hidden_layers"]):
         p = f"backbone.layers.{i}."
@@ -130,6 +139,19 @@ def rope_settings(c: dict) -> dict:
     return rope
 
 
+def original(c: dict) -> dict:
+    """A configuration of mamba_ssm under the names of its conversion."""
+    ssm = c["ssm_cfg"]
+    names = dict(d_state="state_size", d_conv="conv_kernel", dt_rank="time_step_rank", headdim="head_dim", ngroups="n_groups")
+    second = ssm.get("layer") == "Mamba2"
+    out = dict(model_type="mamba2" if second else "mamba", hidden_size=c["d_model"], num_hidden_layers=c["n_layer"], expand=2,
+               layer_norm_epsilon=1e-5, tie_word_embeddings=True, time_step_rank="auto")
+    out |= {names[k]: v for k, v in ssm.items() if k in names}
+    if second:
+        out["num_heads"] = 2 * c["d_model"] // out["head_dim"]
+    return out
+
+
 def inverse_frequencies(c: dict, dim: int) -> np.ndarray:
     r = rope_settings(c)
     f = r["rope_theta"] ** (-np.arange(0, dim, 2) / dim)
@@ -143,7 +165,7 @@ def inverse_frequencies(c: dict, dim: int) -> np.ndarray:
     return f * ((1 - s) / r["factor"] + s)
 
 
-def attention(q, k, v, freq):
+def attention(q, k, v, freq, scale=None):
     """q [seq_len, n_head, hd], k and v [seq_len, n_kv_head, hd] -> [seq_len, n_head * hd]; the first 2 len(freq) channels turn."""
     seq_len, n_head, hd = q.shape
     angle = np.arange(seq_len)[:, None] * freq
@@ -156,30 +178,89 @@ def attention(q, k, v, freq):
     out = np.empty((seq_len, n_head, hd))
     for h in range(n_head):
         kv = h // (n_head // k.shape[1])
-        scores = turn(q[:, h]) @ turn(k[:, kv]).T / math.sqrt(hd)
+        scores = turn(q[:, h]) @ turn(k[:, kv]).T * (scale or 1 / math.sqrt(hd))
         scores[np.triu_indices(seq_len, 1)] = -np.inf
         p = np.exp(scores - scores.max(-1, keepdims=True))
         out[:, h] = p / p.sum(-1, keepdims=True) @ v[:, kv]
     return out.reshape(seq_len, -1)
 
 
-def llama(w: Weights, ids, c: dict):
+def self_attention(w: Weights, p: str, h, c: dict, freq, scale=None):
     n_head = c["num_attention_heads"]
     n_kv = c.get("num_key_value_heads") or n_head
     hd = c.get("head_dim") or c["hidden_size"] // n_head
+    q, k, v = (w.linear(f"{p}{part}_proj", h).reshape(len(h), n, hd) for part, n in (("q", n_head), ("k", n_kv), ("v", n_kv)))
+    if p + "q_norm.weight" in w.t:
+        q, k = (rms_norm(x, w[f"{p}{name}_norm.weight"], c["rms_norm_eps"]) for x, name in ((q, "q"), (k, "k")))
+    return w.linear(p + "o_proj", attention(q, k, v, freq, scale))
+
+
+def llama(w: Weights, ids, c: dict):
+    """Also Qwen2, Qwen3, Mistral and SmolLM3."""
+    n_head = c["num_attention_heads"]
+    hd = c.get("head_dim") or c["hidden_size"] // n_head
     eps, freq = c["rms_norm_eps"], inverse_frequencies(c, hd)
+    turns = c.get("no_rope_layers") or [1] * c["num_hidden_layers"]
     x = w["model.embed_tokens.weight"][ids]
     for i in range(c["num_hidden_layers"]):
         p = f"model.layers.{i}."
         h = rms_norm(x, w[p + "input_layernorm.weight"], eps)
-        q, k, v = (
-            w.linear(p + f"self_attn.{part}_proj", h).reshape(len(ids), n, hd)
-            for part, n in (("q", n_head), ("k", n_kv), ("v", n_kv))
-        )
-        x = x + w.linear(p + "self_attn.o_proj", attention(q, k, v, freq))
+        x = x + self_attention(w, p + "self_attn.", h, c, freq if turns[i] else freq[:0])
         h = rms_norm(x, w[p + "post_attention_layernorm.weight"], eps)
         x = x + w.linear(p + "mlp.down_proj", silu(w.linear(p + "mlp.gate_proj", h)) * w.linear(p + "mlp.up_proj", h))
     return rms_norm(x, w["model.norm.weight"], eps) @ w.head(c, "model.embed_tokens.weight").T
+
+
+def granite(w: Weights, ids, c: dict):
+    eps, r = c["rms_norm_eps"], c["residual_multiplier"]
+    hd = c["hidden_size"] // c["num_attention_heads"]
+    freq = inverse_frequencies(c, hd) if c["position_embedding_type"] == "rope" else np.zeros(0)
+    ssm = dict(num_heads=c["mamba_n_heads"], head_dim=c["mamba_d_head"], n_groups=c["mamba_n_groups"], state_size=c["mamba_d_state"],
+               layer_norm_epsilon=eps, time_step_limit=c["time_step_limit"])
+    x = c["embedding_multiplier"] * w["model.embed_tokens.weight"][ids]
+    for i, kind in enumerate(c.get("layer_types") or c["layers_block_type"]):
+        p = f"model.layers.{i}."
+        h = rms_norm(x, w[p + "input_layernorm.weight"], eps)
+        if kind in ("mamba", "linear_attention"):
+            x = x + r * mamba2_mixer(w, p + "mamba.", h, ssm)
+        else:
+            x = x + r * self_attention(w, p + "self_attn.", h, c, freq, c["attention_multiplier"])
+        h = rms_norm(x, w[p + "post_attention_layernorm.weight"], eps)
+        gate, up = np.split(w.linear(p + "shared_mlp.input_linear", h), 2, -1)
+        x = x + r * w.linear(p + "shared_mlp.output_linear", silu(gate) * up)
+    return rms_norm(x, w["model.norm.weight"], eps) @ w.head(c, "model.embed_tokens.weight").T / c["logits_scaling"]
+
+
+def learned(w: Weights, ids, c: dict):
+    """GPT-2 and OPT."""
+    second = c["model_type"] == "gpt2"
+    front = "transformer." if second else "model.decoder."
+    d, n_head = (c["n_embd"], c["n_head"]) if second else (c["hidden_size"], c["num_attention_heads"])
+    eps = c["layer_norm_epsilon"] if second else 1e-5
+    act = ACTIVATIONS[c["activation_function"]]
+
+    def norm(name, x):
+        return layer_norm(x, w[name + ".weight"], w[name + ".bias"], eps)
+
+    def linear(name, x):  # GPT-2 stores its inputs first
+        return x @ w[name + ".weight"] + w[name + ".bias"] if second else w.linear(name, x)
+
+    embedding = front + ("wte" if second else "embed_tokens") + ".weight"
+    positions = w[front + ("wpe" if second else "embed_positions") + ".weight"][0 if second else 2 :]
+    x = w[embedding][ids] + positions[: len(ids)]
+    for i in range(c["n_layer"] if second else c["num_hidden_layers"]):
+        p = f"{front}{'h' if second else 'layers'}.{i}."
+        h = norm(p + ("ln_1" if second else "self_attn_layer_norm"), x)
+        if second:
+            q, k, v = (part.reshape(len(ids), n_head, d // n_head) for part in np.split(linear(p + "attn.c_attn", h), 3, -1))
+        else:
+            q, k, v = (linear(f"{p}self_attn.{part}_proj", h).reshape(len(ids), n_head, d // n_head) for part in "qkv")
+        scale = 1 / math.sqrt(d // n_head) / (i + 1 if c.get("scale_attn_by_inverse_layer_idx") else 1)
+        x = x + linear(p + ("attn.c_proj" if second else "self_attn.out_proj"), attention(q, k, v, np.zeros(0), scale))
+        h = norm(p + ("ln_2" if second else "final_layer_norm"), x)
+        up, down = ("mlp.c_fc", "mlp.c_proj") if second else ("fc1", "fc2")
+        x = x + linear(p + down, act(linear(p + up, h)))
+    return norm(front + ("ln_f" if second else "final_layer_norm"), x) @ w.head(c, embedding).T
 
 
 def neox(w: Weights, ids, c: dict):
@@ -200,11 +281,15 @@ def neox(w: Weights, ids, c: dict):
     return norm("gpt_neox.final_layer_norm", x) @ w.head(c, "gpt_neox.embed_in.weight").T
 
 
-MODELS = {"mamba": mamba, "mamba2": mamba, "llama": llama, "gpt_neox": neox}
+MODELS = {"mamba": mamba, "mamba2": mamba, "falcon_mamba": mamba, "llama": llama, "qwen2": llama, "qwen3": llama, "mistral": llama,
+          "smollm3": llama, "gpt_neox": neox, "gpt2": learned, "opt": learned, "granitemoehybrid": granite}
 
 
 def differences(path: Path) -> tuple[float, float]:
     c, w = json.loads((path / "config.json").read_text()), Weights(path)
+    if "model_type" not in c:
+        c = original(c)
+        w.t["backbone.embeddings.weight"] = w.t["backbone.embedding.weight"]
     nll_worst = logit_worst = 0.0
     for case in json.loads((path / "expected.json").read_text())["cases"]:
         ids = np.array(case["ids"])

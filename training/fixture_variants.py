@@ -28,12 +28,23 @@ class Variant:
     # Tensors stored under another name than the class has: {name: stored name}.
     stored_names: dict = field(default_factory=dict)
     weight_std: float = 0.3
+    # Written in the form of state-spaces/mamba after the figures are made.
+    original: bool = False
 
 
 MAMBA = (hf.MambaForCausalLM, hf.MambaConfig)
 MAMBA2 = (hf.Mamba2ForCausalLM, hf.Mamba2Config)
 LLAMA = (hf.LlamaForCausalLM, hf.LlamaConfig)
 NEOX = (hf.GPTNeoXForCausalLM, hf.GPTNeoXConfig)
+QWEN2 = (hf.Qwen2ForCausalLM, hf.Qwen2Config)
+QWEN3 = (hf.Qwen3ForCausalLM, hf.Qwen3Config)
+MISTRAL = (hf.MistralForCausalLM, hf.MistralConfig)
+SMOLLM3 = (hf.SmolLM3ForCausalLM, hf.SmolLM3Config)
+GPT2 = (hf.GPT2LMHeadModel, hf.GPT2Config)
+OPT = (hf.OPTForCausalLM, hf.OPTConfig)
+FALCON = (hf.FalconMambaForCausalLM, hf.FalconMambaConfig)
+GRANITE = (hf.GraniteMoeHybridForCausalLM, hf.GraniteMoeHybridConfig)
+ROPE = dict(rope_type="default", rope_theta=700.0)
 
 VARIANTS = [
     # Mamba-1
@@ -112,5 +123,97 @@ VARIANTS = [
              rope_parameters=dict(rope_type="default", rope_theta=2000.0, partial_rotary_factor=0.4)),
         dtype=torch.float16, shard_bytes=40_000, legacy={"dtype": "torch_dtype"},
         stored_names={"lm_head.weight": "embed_out.weight"},
+    ),
+    # The form of state-spaces/mamba: padded vocabulary, tied, no model_type.
+    Variant(
+        "mamba-original", *MAMBA,
+        dict(hidden_size=32, num_hidden_layers=2, state_size=6, time_step_rank=2, conv_kernel=3, vocab_size=64),
+        original=True,
+    ),
+    Variant(
+        "mamba2-original", *MAMBA2,
+        dict(hidden_size=32, num_hidden_layers=2, num_heads=8, head_dim=8, n_groups=2, state_size=10, chunk_size=32, vocab_size=64,
+             tie_word_embeddings=True, time_step_limit=(0.0, float("inf")), eos_token_id=0),
+        dtype=torch.float16, original=True,
+    ),
+    # A convolution of one tap
+    Variant("mamba-f32-one-tap", *MAMBA, dict(hidden_size=24, num_hidden_layers=2, state_size=4, conv_kernel=1)),
+    Variant(
+        "mamba2-f16-one-tap", *MAMBA2,
+        dict(hidden_size=24, num_hidden_layers=2, num_heads=4, head_dim=12, n_groups=1, state_size=6, conv_kernel=1, use_conv_bias=False),
+        dtype=torch.float16,
+    ),
+    Variant(
+        "falcon-f32", *FALCON,
+        dict(hidden_size=26, num_hidden_layers=2, state_size=6, time_step_rank=5, mixer_rms_eps=1e-2, use_bias=True,
+             tie_word_embeddings=False),
+    ),
+    Variant(
+        "falcon-bf16", *FALCON,
+        dict(hidden_size=30, num_hidden_layers=2, state_size=5, conv_kernel=3, expand=3, use_conv_bias=False, bos_token_id=1),
+        dtype=torch.bfloat16,
+    ),
+    # Llama with other options
+    Variant(
+        "qwen2-f32", *QWEN2,
+        dict(hidden_size=30, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, head_dim=10, intermediate_size=50,
+             tie_word_embeddings=True, max_position_embeddings=256, rope_parameters=ROPE),
+    ),
+    Variant(
+        "qwen3-bf16", *QWEN3,
+        dict(hidden_size=42, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=3, head_dim=12, intermediate_size=46,
+             attention_bias=True, max_position_embeddings=256, rms_norm_eps=1e-3, rope_parameters=ROPE),
+        dtype=torch.bfloat16, shard_bytes=30_000,
+    ),
+    Variant(
+        "mistral-f16", *MISTRAL,
+        dict(hidden_size=36, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, intermediate_size=40,
+             max_position_embeddings=512, sliding_window=300, rope_parameters=ROPE),
+        dtype=torch.float16, legacy={"dtype": "torch_dtype", "head_dim": None},
+    ),
+    Variant(
+        "smollm3-f32", *SMOLLM3,
+        dict(hidden_size=32, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, intermediate_size=44,
+             attention_bias=True, mlp_bias=True, no_rope_layer_interval=2, max_position_embeddings=256, rope_parameters=ROPE),
+    ),
+    # GPT-2
+    Variant(
+        "gpt2-f32", *GPT2,
+        dict(n_embd=30, n_layer=2, n_head=3, n_positions=140),
+    ),
+    Variant(
+        "gpt2-f16-inner", *GPT2,
+        dict(n_embd=28, n_layer=3, n_head=2, n_positions=131, n_inner=50, activation_function="relu", tie_word_embeddings=False,
+             scale_attn_by_inverse_layer_idx=True, layer_norm_epsilon=1e-3),
+        dtype=torch.float16, shard_bytes=30_000,
+    ),
+    # OPT
+    Variant(
+        "opt-f32", *OPT,
+        dict(hidden_size=30, num_hidden_layers=2, num_attention_heads=3, ffn_dim=50, max_position_embeddings=140),
+    ),
+    Variant(
+        "opt-bf16-plain", *OPT,
+        dict(hidden_size=28, num_hidden_layers=2, num_attention_heads=2, ffn_dim=62, max_position_embeddings=131, enable_bias=False,
+             activation_function="gelu", tie_word_embeddings=False),
+        dtype=torch.bfloat16,
+    ),
+    # A hybrid
+    Variant(
+        "granite-f32-rope", *GRANITE,
+        dict(hidden_size=32, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, shared_intermediate_size=44,
+             num_local_experts=0, num_experts_per_tok=0, mamba_n_heads=8, mamba_d_head=8, mamba_d_state=10, mamba_n_groups=2,
+             mamba_chunk_size=32, layer_types=["mamba", "attention", "mamba", "attention"], position_embedding_type="rope",
+             attention_bias=True, embedding_multiplier=2.5, residual_multiplier=0.4, attention_multiplier=0.2, logits_scaling=3.0,
+             max_position_embeddings=256, rope_parameters=ROPE),
+    ),
+    Variant(
+        "granite-bf16-tied", *GRANITE,
+        dict(hidden_size=28, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=1, shared_intermediate_size=38,
+             num_local_experts=0, num_experts_per_tok=0, mamba_n_heads=4, mamba_d_head=14, mamba_d_state=7, mamba_n_groups=1,
+             mamba_d_conv=3, mamba_conv_bias=False, mamba_proj_bias=True, layer_types=["mamba", "mamba", "attention"],
+             time_step_limit=(0.01, 0.3), tie_word_embeddings=True, rms_norm_eps=1e-3, max_position_embeddings=256,
+             rope_parameters=ROPE),
+        dtype=torch.bfloat16,
     ),
 ]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from fixture_variants import VARIANTS, VOCAB_SIZE, Variant
 
@@ -36,11 +36,11 @@ def randomise(model: torch.nn.Module, std: float, gen: torch.Generator) -> None:
         elif name.endswith(("dt_bias", "dt_proj.bias")):
             exponent = torch.rand(p.shape, generator=gen) * math.log(0.5 / 0.002) + math.log(0.002)
             p.copy_(inverse_softplus(torch.exp(exponent)))
-        elif name.endswith((".D", "norm.weight", "norm_f.weight", "layernorm.weight", "layer_norm.weight")):
+        elif name.endswith((".D", "norm.weight", "norm_f.weight", "layernorm.weight", "layer_norm.weight", "ln_1.weight", "ln_2.weight", "ln_f.weight")):
             p.copy_(1 + 0.3 * noise)
         elif name.endswith("bias"):
             p.copy_(0.2 * noise)
-        elif "embed" in name or "lm_head" in name:
+        elif any(part in name for part in ("embed", "lm_head", "wte", "wpe")):
             p.copy_(0.5 * noise)
         elif "conv1d" in name:
             p.copy_(0.5 * noise)
@@ -104,7 +104,7 @@ def write_model(variant: Variant, out: Path, seed: int) -> None:
         old.unlink()
     gen = torch.Generator().manual_seed(seed)
     ids = dict(pad_token_id=0, bos_token_id=0, eos_token_id=0) | variant.settings
-    config = variant.config_class(vocab_size=VOCAB_SIZE, **ids)
+    config = variant.config_class(**dict(vocab_size=VOCAB_SIZE) | ids)
     config.architectures = [variant.model_class.__name__]
     config.dtype = str(variant.dtype).removeprefix("torch.")
     model = variant.model_class(config).eval()
@@ -116,6 +116,27 @@ def write_model(variant: Variant, out: Path, seed: int) -> None:
     if variant.legacy:
         path = out / "config.json"
         path.write_text(json.dumps(to_legacy(json.loads(path.read_text()), variant.legacy), indent=2) + "\n")
+
+
+def to_original(out: Path) -> None:
+    """Rewrites a Mamba folder in the form of state-spaces/mamba (mamba_ssm, models/config_mamba.py), as its conversion reversed."""
+    config = json.loads((out / "config.json").read_text())
+    ssm = {"layer": "Mamba2"} if config["model_type"] == "mamba2" else {}
+    theirs = dict(d_state="state_size", d_conv="conv_kernel", dt_rank="time_step_rank", headdim="head_dim", ngroups="n_groups",
+                  chunk_size="chunk_size")
+    if config["model_type"] == "mamba":
+        theirs = {k: theirs[k] for k in ("d_state", "d_conv", "dt_rank")}
+    else:
+        del theirs["dt_rank"]
+    ssm |= {key: config[name] for key, name in theirs.items()}
+    original = dict(
+        d_model=config["hidden_size"], d_intermediate=0, n_layer=config["num_hidden_layers"], vocab_size=VOCAB_SIZE, ssm_cfg=ssm,
+        attn_layer_idx=[], attn_cfg={}, rms_norm=True, residual_in_fp32=True, fused_add_norm=True, pad_vocab_size_multiple=16,
+        tie_embeddings=True)
+    (out / "config.json").write_text(json.dumps(original, indent=2) + "\n")
+    tensors = load_file(out / "model.safetensors")
+    tensors["backbone.embedding.weight"] = tensors.pop("backbone.embeddings.weight")
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
 
 
 def rounded(values: torch.Tensor) -> list:
@@ -162,6 +183,8 @@ def main() -> None:
         out = args.out / variant.name
         write_model(variant, out, seed)
         data = expected(variant, out, seed)
+        if variant.original:
+            to_original(out)
         write_expected(out / "expected.json", data)
         long = torch.tensor(data["cases"][-1]["nll"])
         size = sum(f.stat().st_size for f in out.iterdir())

@@ -90,7 +90,7 @@ fn prefill(bench: &Bench, shape: &Shape, arm: &Arm<'_>, tokens: usize) -> Result
     pollster::block_on(bench.device.finish())?;
     let gpu_ms = bench.device_ms(&mut || drop(arm.read(&ids)));
     let f = flops(arm.config);
-    let total = f.layer(tokens) * arm.config.n_layer() as f64 + f.head_per_token;
+    let total = f.dense(tokens) + f.head_per_token;
     bench.line(json!({
         "part": "prefill", "model": shape.name, "tokens": tokens, "first_ms": round(first),
         "ms": round(ms), "gpu_ms": round(gpu_ms), "launches": launches,

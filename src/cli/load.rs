@@ -3,6 +3,7 @@
 use super::{BackendArg, hub};
 use crate::error::printable;
 use crate::session::bundle::{Entry, INDEX};
+use crate::session::shape::{self, Shape};
 use crate::session::spec::{Backend, OWN};
 use crate::session::{COMPANIONS, CalibrationText, Engine, Library, Loaded, OWN_CALIBRATION, open};
 use crate::weights::{Bytes, shards};
@@ -32,8 +33,8 @@ pub fn engine() -> Engine {
 
 /// Opens a bundled name or a folder; gives the id that a run names it by.
 pub async fn model(engine: &mut Engine, name: &str) -> Result<(String, Rc<Loaded>)> {
-    if let Some(place) = place(name)? {
-        let loaded = engine.open_own(folder(&place)?)?;
+    if let Some(files) = own_files(name)? {
+        let loaded = engine.open_own(files)?;
         say(&loaded);
         return Ok((OWN.into(), loaded));
     }
@@ -63,11 +64,39 @@ pub fn note(text: &str) {
     eprintln!("whittle: {}", printable(text, 1000));
 }
 
+/// Names and contents.
+type Files = Vec<(String, Bytes)>;
+
+/// The files of a folder, or of random weights in a shape; nothing for a bundled name.
+fn own_files(name: &str) -> Result<Option<Files>> {
+    let Some(shape) = Shape::parse(name) else {
+        return place(name)?.map(|place| folder(&place)).transpose();
+    };
+    let shape = shape?;
+    if let Some(json) = shape.built_in() {
+        return made(&shape, json).map(Some);
+    }
+    let path = Path::new(&shape.name);
+    let path = if path.is_dir() { path.join("config.json") } else { path.to_path_buf() };
+    let json = std::fs::read(&path).map_err(|e| {
+        let known = shape::BUILT_IN.map(|(name, _)| name).join(", ");
+        let problem = format!("{e}; expected a config.json, or one of {known}");
+        Error::file(path.display().to_string(), problem)
+    })?;
+    made(&shape, &json).map(Some)
+}
+
+fn made(shape: &Shape, config: &[u8]) -> Result<Files> {
+    let files = shape.files(config)?;
+    Ok(files.into_iter().map(|(name, bytes)| (name, bytes.into())).collect())
+}
+
 fn bundled(name: &str) -> Result<&'static Entry> {
     Entry::find(name).map_err(|_| {
         let known: Vec<&str> = INDEX.models.iter().map(|m| m.id.as_str()).collect();
         let expected = format!(
-            "a folder with config.json, model.safetensors and tokenizer.json, org/name[@revision] of the Hugging Face cache, or a bundled model ({})",
+            "a folder with config.json, model.safetensors and tokenizer.json, org/name[@revision] of the Hugging Face cache, random weights in a shape (shape:{} or shape:PATH of a config.json), or a bundled model ({})",
+            shape::BUILT_IN.map(|(name, _)| name).join(", shape:"),
             known.join(", ")
         );
         Error::input("--model", name, expected)
@@ -79,9 +108,9 @@ pub async fn with_calibration(
     engine: &Engine,
     name: &str,
     text_file: Option<&str>,
-) -> Result<(Vec<(String, Bytes)>, Loaded)> {
-    let mut files = match place(name)? {
-        Some(place) => folder(&place)?,
+) -> Result<(Files, Loaded)> {
+    let mut files = match own_files(name)? {
+        Some(files) => files,
         None => {
             let files = engine.bundled(bundled(name)?).await?;
             files.into_iter().map(|(name, bytes)| (name, bytes.into())).collect()

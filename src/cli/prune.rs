@@ -11,6 +11,7 @@ use crate::models::Model;
 use crate::pace::{Pace, now_ms};
 use crate::prune::{MatrixReport, Progress, Smaller, Subject, abouts, prune, sparsity};
 use crate::session::bundle::{Entry, data_hash};
+use crate::session::shape::MARK;
 use crate::session::spec::OWN;
 use crate::session::{COMPANIONS, CalibrationText, Loaded, calibration};
 use crate::threads;
@@ -96,7 +97,7 @@ pub async fn main(args: Args) -> Result<()> {
         eprintln!();
     }
     let recipe = recipe(&args.model, &loaded, &setting, sequences.len(), &pruned.report);
-    let (edits, smaller) = (pruned.edits, pruned.smaller);
+    let (edits, smaller) = (loaded.weights.as_stored(pruned.edits), pruned.smaller);
     let output = Output {
         out: args.out.display().to_string(),
         backend: device.label(),
@@ -153,7 +154,10 @@ fn recipe(
         ("whittle.calibration_sequences", sequences.saturating_sub(1).max(1).to_string()),
         ("whittle.sparsity", format!("{:.6}", sparsity(report))),
     ];
-    pairs.map(|(key, value)| (key.to_string(), value)).into()
+    // Random weights stay marked as such.
+    let mark = loaded.weights.checkpoint().metadata().get_key_value(MARK);
+    let mark = mark.map(|(key, value)| (key.clone(), value.clone()));
+    pairs.into_iter().map(|(key, value)| (key.to_string(), value)).chain(mark).collect()
 }
 
 /// The files with a config.json of the smaller model.

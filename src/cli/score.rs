@@ -2,7 +2,7 @@
 
 use super::{BackendArg, load};
 use crate::backend::Device;
-use crate::models::{Model, NoHooks};
+use crate::models::{Model, NoHooks, check_sequence};
 use crate::session::Loaded;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -51,6 +51,10 @@ pub async fn main(args: Args) -> Result<()> {
     };
     if ids.len() < 2 {
         return Err(Error::file(&args.text, "is a single token; at least two are needed"));
+    }
+    check_sequence(&loaded.config, ids.len())?;
+    if let Some(word) = loaded.config.check_length(ids.len())? {
+        eprintln!("whittle: {word}");
     }
     let device = engine.device(args.backend.into(), &loaded).await?.device;
     let nll = score(&device, &loaded, &ids).await?;

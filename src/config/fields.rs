@@ -14,6 +14,7 @@ use crate::sniff;
 /// Largest number of elements in one tensor: 2 GiB of f32, so that a byte count fits 32-bit `usize`.
 const MAX_ELEMENTS: u64 = 1 << 29;
 
+#[derive(Default)]
 pub(super) struct Fields {
     map: Map<String, Value>,
     /// Put before a field's name in messages: "" or "rope_parameters.".
@@ -39,6 +40,16 @@ impl Fields {
 
     pub fn contains(&self, name: &str) -> bool {
         self.map.get(name).is_some_and(|v| !v.is_null())
+    }
+
+    /// Whether the file does not have the field at all; `null` is a value here.
+    pub fn is_absent(&self, name: &str) -> bool {
+        !self.map.contains_key(name)
+    }
+
+    /// Adds a field, as if the file had it.
+    pub fn put(&mut self, name: &str, value: Value) {
+        self.map.insert(name.to_string(), value);
     }
 
     pub fn take(&mut self, name: &str) -> Option<Value> {

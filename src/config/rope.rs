@@ -64,6 +64,7 @@ impl RopeScaling {
 /// What one architecture calls its rotary fields outside the nested object.
 pub(super) struct RopeNames {
     pub theta: &'static [&'static str],
+    pub default_theta: f64,
     pub partial: &'static [&'static str],
     pub default_partial: f64,
 }
@@ -95,7 +96,7 @@ pub(super) fn read(
         ));
     }
     let thetas = nested.iter().map(|o| ("rope_theta", o.theta));
-    let theta = agree(fields, thetas.collect(), names.theta)?.unwrap_or(10_000.0);
+    let theta = agree(fields, thetas.collect(), names.theta)?.unwrap_or(names.default_theta);
     let partials = nested.iter().map(|o| ("partial_rotary_factor", o.partial));
     let partial =
         agree(fields, partials.collect(), names.partial)?.unwrap_or(names.default_partial);

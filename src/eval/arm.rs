@@ -7,7 +7,7 @@ use crate::backend::{Device, Ids, Tensor};
 use crate::config::ModelConfig;
 use crate::kernels::rows::{concat_rows, copy};
 use crate::method::Setting;
-use crate::models::{Model, NoHooks, State};
+use crate::models::{Model, NoHooks, State, check_sequence};
 use crate::reduce::{LayerTrace, Reducer};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -46,8 +46,8 @@ impl Arm<'_> {
     ///
     /// Errors: a token that the vocabulary does not have, or a reduction that cannot run on this model.
     pub fn read(&self, ids: &[u32]) -> Result<Context> {
+        self.check(0, ids)?;
         let mut state = self.model.start(self.device);
-        self.check(ids)?;
         let hidden = match self.reduction {
             Some(setting) => {
                 let mut reducer = self.reducer(setting, ids)?;
@@ -68,7 +68,7 @@ impl Arm<'_> {
 
     /// What a reduction does to a context, layer by layer.
     pub async fn trace(&self, setting: &Setting, ids: &[u32]) -> Result<Vec<LayerTrace>> {
-        self.check(ids)?;
+        self.check(0, ids)?;
         let mut reducer = self.reducer(setting, ids)?;
         let mut state = self.model.start(self.device);
         self.model.forward(self.device, ids, &mut state, &mut reducer);
@@ -77,7 +77,7 @@ impl Arm<'_> {
 
     /// Adds tokens to a context, unreduced.
     pub fn extend(&self, context: &mut Context, ids: &[u32]) -> Result<()> {
-        self.check(ids)?;
+        self.check(context.state.next_position, ids)?;
         let hidden = self.model.forward(self.device, ids, &mut context.state, &mut NoHooks);
         context.last = self.last_row(&hidden);
         Ok(())
@@ -91,7 +91,7 @@ impl Arm<'_> {
 
     /// Scores `ids` after a context, which is not changed: `[ids, 2]`, see [`Model::nll`].
     pub fn nll(&self, context: &Context, ids: &[u32]) -> Result<Tensor> {
-        self.check(ids)?;
+        self.check(context.state.next_position, ids)?;
         let hidden = match ids.len() {
             1 => context.last.clone(),
             n => {
@@ -112,7 +112,9 @@ impl Arm<'_> {
         copy(self.device, hidden.row_range(hidden.rows() - 1, 1))
     }
 
-    fn check(&self, ids: &[u32]) -> Result<()> {
+    /// Whether `ids` can be read after so many tokens.
+    fn check(&self, past: usize, ids: &[u32]) -> Result<()> {
+        check_sequence(self.config, past + ids.len())?;
         let vocab = self.config.vocab_size();
         match ids.iter().find(|&&id| id as usize >= vocab) {
             Some(id) => Err(Error::input("token", id, format!("an id below vocab_size {vocab}"))),

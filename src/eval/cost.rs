@@ -61,7 +61,7 @@ pub fn on_paper(
 /// FLOPs of reading `n` tokens, with the head of so many.
 pub fn prefill(config: &ModelConfig, n: usize, heads: f64) -> f64 {
     let f = flops(config);
-    f.layer(n) * config.n_layer() as f64 + heads * f.head_per_token
+    f.dense(n) + heads * f.head_per_token
 }
 
 /// FLOPs of reading contexts of these lengths and of the head of one token after each, as a share of the dense model's.

@@ -76,7 +76,7 @@ pub(super) fn loaded((config, weights): (&ModelConfig, &Weights)) -> Vec<Matrix>
 
 fn per_token(config: &ModelConfig) -> f64 {
     let flops = flops(config);
-    flops.layer_per_token * config.n_layer() as f64 + flops.head_per_token
+    flops.per_token() + flops.head_per_token
 }
 
 const SMALLER: &str = "What is left is smaller and dense: less is read and multiplied, in reading a context as in decoding.";

@@ -61,5 +61,5 @@ pub trait Item {
 
 /// The context that stands for "no context": the begin-of-text token.
 pub fn no_context(arm: &Arm<'_>) -> Result<Context> {
-    Arm { reduction: None, ..*arm }.read(&[arm.config.bos_token_id().unwrap_or(0)])
+    Arm { reduction: None, ..*arm }.read(&[arm.config.prior_token()])
 }

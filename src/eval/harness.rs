@@ -70,11 +70,7 @@ fn alone(continuation: &str, source: &Source<'_>) -> Result<(Vec<u32>, Vec<u32>)
 }
 
 fn positions(config: &ModelConfig) -> usize {
-    match config {
-        ModelConfig::Llama(c) => c.max_seq_len,
-        ModelConfig::GptNeoX(c) => c.max_seq_len,
-        _ => POSITIONS,
-    }
+    config.common.max_seq_len.unwrap_or(POSITIONS)
 }
 
 /// Several pairs, of which the most likely one is chosen; of equally likely ones the first.

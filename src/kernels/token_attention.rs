@@ -39,6 +39,8 @@ pub struct Heads<'a> {
     pub n_head: usize,
     pub n_kv_head: usize,
     pub headdim: usize,
+    /// Of the products of queries and keys.
+    pub scale: f32,
 }
 
 #[repr(C)]
@@ -58,7 +60,7 @@ struct Params {
 
 /// Attention received by every token: `[seq_len, 1]`.
 pub fn token_attention(device: &Device, heads: &Heads<'_>, queries: Queries) -> Tensor {
-    let Heads { q, k, n_head, n_kv_head, headdim } = *heads;
+    let Heads { q, k, n_head, n_kv_head, headdim, scale } = *heads;
     assert!(n_kv_head > 0 && n_head.is_multiple_of(n_kv_head), "token_attention heads");
     assert_eq!(
         (q.cols, k.cols),
@@ -70,7 +72,6 @@ pub fn token_attention(device: &Device, heads: &Heads<'_>, queries: Queries) -> 
         Queries::Last => q.rows - 1,
         Queries::All => 0,
     };
-    let scale = 1.0 / (headdim as f32).sqrt();
     match device {
         Device::Cpu => on_cpu(heads, first_query, scale),
         Device::Gpu(gpu) => on_gpu(gpu, heads, first_query, scale),
@@ -111,7 +112,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn on_gpu(gpu: &Gpu, heads: &Heads<'_>, first_query: usize, scale: f32) -> Tensor {
-    let Heads { q, k, n_head, n_kv_head, headdim } = *heads;
+    let Heads { q, k, n_head, n_kv_head, headdim, .. } = *heads;
     let (n, queries) = (q.rows, q.rows - first_query);
     let params = Params {
         seq_len: n as u32,
@@ -157,7 +158,8 @@ pub fn cases() -> Vec<Case> {
             let (wide, narrow) = (n_head * headdim, n_kv_head * headdim);
             let qk = random(device, &mut rng, n, 2 + wide + narrow);
             let (q, k) = (qk.columns(2, wide), qk.columns(2 + wide, narrow));
-            let heads = Heads { q, k, n_head, n_kv_head, headdim };
+            let heads =
+                Heads { q, k, n_head, n_kv_head, headdim, scale: 1.0 / (headdim as f32).sqrt() };
             [Queries::Last, Queries::All].map(|s| token_attention(device, &heads, s)).into()
         }),
     };
@@ -183,7 +185,14 @@ mod tests {
             };
             if j > i { 0.0 } else { logit(j) / (0..=i).map(logit).sum::<f64>() }
         };
-        let heads = Heads { q: q.view(), k: k.view(), n_head, n_kv_head, headdim };
+        let heads = Heads {
+            q: q.view(),
+            k: k.view(),
+            n_head,
+            n_kv_head,
+            headdim,
+            scale: 1.0 / (headdim as f32).sqrt(),
+        };
         let [last, all] =
             [Queries::Last, Queries::All].map(|s| token_attention(&Device::Cpu, &heads, s));
         for j in 0..n {

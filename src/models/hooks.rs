@@ -36,7 +36,10 @@ pub struct AttentionInputs<'a> {
     pub headdim: usize,
     /// Positions in the original sequence `[tokens]`.
     pub positions: &'a Ids,
-    pub inv_freq: &'a Tensor, // [1, rotated dims / 2]
+    /// `[1, rotated dims / 2]`; absent where the layer does not rotate.
+    pub inv_freq: Option<&'a Tensor>,
+    /// What the products of queries and keys are multiplied by.
+    pub scale: f32,
 }
 
 /// What goes on to the next layer. All have the same number of rows.

@@ -1,5 +1,6 @@
 //! From a checkpoint, with edits laid over it, to matrices on a device.
 
+use super::names::{aliases, is_transposed};
 use crate::backend::{Blocks, Device, Matrix, Tensor, WeightValues};
 use crate::weights::{Checkpoint, Dtype, RawTensor};
 use crate::{Error, Result};
@@ -73,7 +74,7 @@ impl Weights {
     /// them in: what is measured is what an export holds, to the bit.
     pub fn with_edits(&self, mut edits: Edits) -> Self {
         for (name, edit) in &mut edits {
-            if let Some(dtype) = self.checkpoint.dtype(name) {
+            if let Some(dtype) = self.checkpoint.dtype(&self.found(name)) {
                 edit.values.iter_mut().for_each(|x| *x = dtype.round(*x));
             }
         }
@@ -157,13 +158,25 @@ impl Weights {
         let name = &self.stored(name);
         match self.edit(name, shape)? {
             Some(edited) => Ok(edited.to_vec()),
-            None => Ok(self.original(name, shape)?.to_f32()),
+            None => self.read(name, shape),
         }
     }
 
-    /// A tensor of the checkpoint. Errors: missing, another shape, or not finite.
-    fn original(&self, stored: &str, shape: &[usize]) -> Result<RawTensor<'_>> {
-        let raw = self.checkpoint.tensor(stored, shape)?;
+    /// The name that the checkpoint itself has for a tensor; the given one where it has none.
+    fn found<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match self.checkpoint.has(name) {
+            true => name.into(),
+            false => stored_name(name, &self.checkpoint).into(),
+        }
+    }
+
+    /// A tensor of the checkpoint, by whichever name and in whichever order it is stored. Errors: missing, another shape,
+    /// or not finite.
+    fn original(&self, name: &str, shape: &[usize]) -> Result<RawTensor<'_>> {
+        let stored = self.found(name);
+        let turned: Vec<usize> = shape.iter().rev().copied().collect();
+        let shape = if is_transposed(name) { &turned } else { shape };
+        let raw = self.checkpoint.tensor(&stored, shape)?;
         self.used.borrow_mut().insert(stored.to_string());
         match raw.first_not_finite() {
             None => Ok(raw),
@@ -172,14 +185,36 @@ impl Weights {
                     "holds {} at element {at}; expected finite values, since no figure of such a model means anything. Fetch the file again, or convert the model anew",
                     raw.to_f32()[at]
                 );
-                Err(Error::tensor(self.checkpoint.file_of(stored), stored, problem))
+                Err(Error::tensor(self.checkpoint.file_of(&stored), &*stored, problem))
             }
+        }
+    }
+
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let values = self.original(name, shape)?.to_f32();
+        match shape {
+            &[rows, cols] if is_transposed(name) => Ok(transpose(&values, cols, rows)),
+            _ => Ok(values),
         }
     }
 
     /// Names in the checkpoint that were asked for so far.
     pub fn used(&self) -> BTreeSet<String> {
         self.used.borrow().clone()
+    }
+
+    /// Edits by the names, and in the order, in which the checkpoint stores what they replace.
+    pub fn as_stored(&self, edits: Edits) -> Edits {
+        let stored = |(name, edit): (String, Edit)| {
+            let found = self.found(&name).into_owned();
+            match (is_transposed(&name), &edit.shape[..]) {
+                (true, &[rows, cols]) => {
+                    (found, Edit::new(&[cols, rows], transpose(&edit.values, rows, cols)))
+                }
+                _ => (found, edit),
+            }
+        };
+        edits.into_iter().map(stored).collect()
     }
 
     /// A `[rows, cols]` weight on the device. An edited weight keeps the checkpoint's precision.
@@ -200,10 +235,13 @@ impl Weights {
         if let Some(matrix) = self.uploaded.borrow().get(name) {
             return Ok(matrix.clone());
         }
-        let raw = self.original(name, &[rows, cols])?;
+        let (raw, transposed) = (self.original(name, &[rows, cols])?, is_transposed(name));
         let matrix = match raw.to_f16_bits() {
-            Some(bits) => device.matrix(rows, cols, WeightValues::F16(bytemuck::cast_slice(&bits))),
-            None => device.matrix(rows, cols, WeightValues::F32(&raw.to_f32())),
+            Some(bits) => {
+                let bits = if transposed { transpose(&bits, cols, rows) } else { bits };
+                device.matrix(rows, cols, WeightValues::F16(bytemuck::cast_slice(&bits)))
+            }
+            None => device.matrix(rows, cols, WeightValues::F32(&self.read(name, &[rows, cols])?)),
         };
         self.uploaded.borrow_mut().insert(name.to_string(), matrix.clone());
         Ok(matrix)
@@ -219,7 +257,7 @@ impl Weights {
     ) -> Matrix {
         let name = self.stored(name).into_owned();
         let halves: Vec<half::f16>;
-        let values = match self.checkpoint.is_f16(&name) {
+        let values = match self.checkpoint.is_f16(&self.found(&name)) {
             true => {
                 halves = values.iter().map(|&x| half::f16::from_f32(x)).collect();
                 WeightValues::F16(&halves)
@@ -257,9 +295,15 @@ impl Weights {
         wanted.then(|| self.vector(device, name, n)).transpose()
     }
 
-    /// A depthwise convolution weight `[channels, 1, k]` as `[channels, k]`.
+    /// A depthwise convolution weight `[channels, 1, k]` as `[channels, k]`; a single tap gets one of 0 before it,
+    /// because a convolution here remembers at least one input.
     pub fn conv(&self, device: &Device, name: &str, channels: usize, k: usize) -> Result<Tensor> {
-        Ok(device.tensor(channels, k, &self.values(name, &[channels, 1, k])?))
+        let values = self.values(name, &[channels, 1, k])?;
+        if k > 1 {
+            return Ok(device.tensor(channels, k, &values));
+        }
+        let padded: Vec<f32> = values.into_iter().flat_map(|tap| [0.0, tap]).collect();
+        Ok(device.tensor(channels, 2, &padded))
     }
 
     /// The output head: the first of `names` that is stored, else the embedding when they are tied.
@@ -297,9 +341,25 @@ impl Weights {
     }
 }
 
+/// The name by which a checkpoint stores a tensor; the given one where it does not.
+pub fn stored_name(name: &str, checkpoint: &Checkpoint) -> String {
+    let is_stored = |name: &String| checkpoint.has(name);
+    let mut names = std::iter::once(name.to_string()).chain(aliases(name));
+    names.find(is_stored).unwrap_or_else(|| name.to_string())
+}
+
+/// Rows become columns: `[rows, cols]` in, `[cols, rows]` out.
+fn transpose<T: Copy>(values: &[T], rows: usize, cols: usize) -> Vec<T> {
+    (0..cols).flat_map(|c| (0..rows).map(move |r| values[r * cols + c])).collect()
+}
+
 /// "model.layers.", 12, ".mlp.up_proj.weight"
 pub fn split_layer(name: &str) -> Option<(&str, usize, &str)> {
-    let start = name.find(".layers.")? + ".layers.".len();
+    let after = |word: &str| match name.find(&format!(".{word}")) {
+        Some(at) => Some(at + 1 + word.len()),
+        None => name.starts_with(word).then_some(word.len()),
+    };
+    let start = after("layers.").or_else(|| after("h."))?;
     let length = name[start..].find('.')?;
     let (front, rest) = name.split_at(start);
     let (number, back) = rest.split_at(length);

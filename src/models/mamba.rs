@@ -1,223 +1,181 @@
 //! Mamba-1 (Gu & Dao 2023, arXiv 2312.00752), as `MambaForCausalLM` computes it.
 //!
 //! Per layer: residual + out_proj( scan( silu(conv1d(u)) ) * silu(z) ), with (u, z) = in_proj(rmsnorm(x)),
-//! (dt, B, C) = x_proj(u), delta = softplus(dt_proj(dt)).
+//! (dt, B, C) = x_proj(u), delta = softplus(dt_proj(dt)). Falcon Mamba (arXiv 2410.05355) norms dt, B and C before.
 
-use super::{Hooks, LayerOutput, LayerState, MixerInputs, SsmInputs, State, Weights};
+use super::names::Names;
+use super::projection::{LinearShape, Projection};
+use super::{Hooks, Mixed, MixerOwned, SsmState, Weights};
 use crate::Result;
-use crate::backend::{Device, Ids, Matrix, Tensor};
-use crate::config::MambaConfig;
+use crate::backend::{Device, Tensor};
+use crate::config::MambaMixer;
 use crate::kernels::conv1d::conv1d_silu;
-use crate::kernels::embedding::embedding;
-use crate::kernels::matmul::matmul;
 use crate::kernels::rmsnorm::rmsnorm;
 use crate::kernels::selective_scan::{Scan, selective_scan};
 use crate::kernels::silu_gate::silu_gate;
+use crate::kernels::token_ssm::SsmInputs;
 
-pub struct Mamba {
-    config: MambaConfig,
-    embeddings: Matrix, // [vocab_size, d_model]
-    layers: Vec<Layer>,
-    norm_f: Tensor, // [1, d_model]
-    pub(super) head: Matrix,
+pub(super) const NAMES: Names = Names {
+    embedding: "backbone.embeddings",
+    norm: "backbone.norm_f",
+    layers: "backbone.layers.",
+    mixer_norm: "norm",
+    ssm: "mixer.",
+    ..Names::NONE
+};
+
+pub(super) struct Mamba {
+    config: MambaMixer,
+    in_proj: Projection,         // [2 * d_inner, d_model]
+    conv1d: Tensor,              // [d_inner, d_conv]
+    conv1d_bias: Option<Tensor>, // [1, d_inner]
+    x_proj: Projection,          // [dt_rank + 2 * d_state, d_inner]
+    dt_proj: Projection,         // [d_inner, dt_rank]
+    a: Tensor,                   // [d_inner, d_state], -exp(A_log)
+    d: Tensor,                   // [1, d_inner]
+    out_proj: Projection,        // [d_model, d_inner]
+    /// Weights of 1 for Falcon Mamba's norms of dt and of B and C: `[1, dt_rank]`, `[1, d_state]`.
+    norms: Option<[Tensor; 2]>,
 }
 
-struct Layer {
-    name: String,
-    norm: Tensor,                  // [1, d_model]
-    in_proj: Matrix,               // [2 * d_inner, d_model]
-    in_proj_bias: Option<Tensor>,  // [1, 2 * d_inner]
-    conv1d: Tensor,                // [d_inner, d_conv]
-    conv1d_bias: Option<Tensor>,   // [1, d_inner]
-    x_proj: Matrix,                // [dt_rank + 2 * d_state, d_inner]
-    dt_proj: Matrix,               // [d_inner, dt_rank]
-    dt_proj_bias: Tensor,          // [1, d_inner]
-    a: Tensor,                     // [d_inner, d_state], -exp(A_log)
-    d: Tensor,                     // [1, d_inner]
-    out_proj: Matrix,              // [d_model, d_inner]
-    out_proj_bias: Option<Tensor>, // [1, d_model]
+/// What a layer's mixer was made of, for the hooks.
+pub(super) struct Inputs {
+    u: Tensor,  // [seq_len, d_inner]
+    dt: Tensor, // [seq_len, d_inner]
+    selection: Selection,
+    d_state: usize,
 }
 
-/// (name with {} for the layer, outputs, inputs, pruned by default)
-pub(super) fn linears(c: &MambaConfig) -> Vec<(String, usize, usize, bool)> {
-    let name = |part: &str| format!("backbone.layers.{{}}.mixer.{part}.weight");
+/// The low-rank dt, B and C: each a tensor and the column where it begins.
+struct Selection {
+    dt: (Tensor, usize), // [seq_len, dt_rank]
+    b: (Tensor, usize),  // [seq_len, d_state]
+    c: (Tensor, usize),  // [seq_len, d_state]
+}
+
+impl Inputs {
+    pub fn view(&self) -> SsmInputs<'_> {
+        let (b, c) = (&self.selection.b, &self.selection.c);
+        SsmInputs {
+            x: self.u.view(),
+            dt: self.dt.view(),
+            dt_bias: None,
+            b: b.0.columns(b.1, self.d_state),
+            c: c.0.columns(c.1, self.d_state),
+            n_head: self.u.cols(),
+            headdim: 1,
+            n_groups: 1,
+            dt_limit: (0.0, f32::INFINITY),
+        }
+    }
+}
+
+/// Inputs that a convolution remembers; one of a single tap has a second of weight 0 ([`Weights::conv`]).
+pub(super) fn past(d_conv: usize) -> usize {
+    d_conv.max(2) - 1
+}
+
+pub(super) fn linears(m: &MambaMixer, prefix: &str, d_model: usize) -> Vec<LinearShape> {
+    let shape = |part, rows, cols| LinearShape::new(format!("{prefix}{part}"), rows, cols);
     vec![
-        (name("in_proj"), 2 * c.d_inner, c.common.d_model, true),
-        (name("x_proj"), c.dt_rank + 2 * c.d_state, c.d_inner, true),
+        shape("in_proj", 2 * m.d_inner, d_model),
+        shape("x_proj", m.dt_rank + 2 * m.d_state, m.d_inner),
         // dt_proj has dt_rank inputs (8 in the bundled model): nothing to win, everything to lose.
-        (name("dt_proj"), c.d_inner, c.dt_rank, false),
-        (name("out_proj"), c.common.d_model, c.d_inner, true),
+        LinearShape { by_default: false, ..shape("dt_proj", m.d_inner, m.dt_rank) },
+        shape("out_proj", d_model, m.d_inner),
     ]
 }
 
 impl Mamba {
-    pub(super) fn load(device: &Device, config: &MambaConfig, weights: &Weights) -> Result<Self> {
-        let c = &config.common;
-        let embeddings =
-            weights.matrix(device, "backbone.embeddings.weight", c.vocab_size, c.d_model)?;
-        let head = weights.head(device, c.tie_word_embeddings, &["lm_head.weight"], &embeddings)?;
-        let layers = (0..c.n_layer)
-            .map(|i| Layer::load(device, config, weights, format!("backbone.layers.{i}")))
-            .collect::<Result<_>>()?;
-        let norm_f = weights.vector(device, "backbone.norm_f.weight", c.d_model)?;
-        Ok(Self { config: config.clone(), embeddings, layers, norm_f, head })
-    }
-
-    pub(super) fn start(&self, device: &Device) -> State {
-        State { layers: vec![self.memory(device); self.layers.len()], next_position: 0 }
-    }
-
-    /// What one layer remembers before the first token.
-    pub(super) fn memory(&self, device: &Device) -> LayerState {
-        let c = &self.config;
-        LayerState::Ssm {
-            conv: device.zeros(c.d_conv - 1, c.d_inner),
-            ssm: device.zeros(c.d_inner, c.d_state),
-        }
-    }
-
-    pub(super) fn forward(
-        &self,
+    /// `prefix` stands before the names of the mixer's tensors.
+    pub fn load(
         device: &Device,
-        ids: &Ids,
-        state: &mut State,
-        hooks: &mut dyn Hooks,
-    ) -> Tensor {
-        let mut x = self.embed(device, ids);
-        for (i, memory) in state.layers.iter_mut().enumerate() {
-            x = self.layer(device, i, x, memory, hooks);
-        }
-        rmsnorm(device, &x, &self.norm_f, self.config.common.eps)
-    }
-
-    /// `[seq_len, d_model]`
-    pub(super) fn embed(&self, device: &Device, ids: &Ids) -> Tensor {
-        embedding(device, ids, &self.embeddings)
-    }
-
-    /// One layer over the rows `x` `[seq_len, d_model]`.
-    pub(super) fn layer(
-        &self,
-        device: &Device,
-        index: usize,
-        x: Tensor,
-        memory: &mut LayerState,
-        hooks: &mut dyn Hooks,
-    ) -> Tensor {
-        let LayerState::Ssm { conv, ssm } = memory else {
-            unreachable!("the state was made by this model")
-        };
-        self.layers[index].forward(&self.config, device, index, x, conv, ssm, hooks)
-    }
-
-    /// Loads the weights of one layer anew. Errors: as in `load`.
-    pub(super) fn reload(
-        &mut self,
-        device: &Device,
+        m: &MambaMixer,
+        d_model: usize,
         weights: &Weights,
-        index: usize,
-    ) -> Result<()> {
-        let name = format!("backbone.layers.{index}");
-        self.layers[index] = Layer::load(device, &self.config, weights, name)?;
-        Ok(())
-    }
-}
-
-impl Layer {
-    fn load(device: &Device, c: &MambaConfig, weights: &Weights, name: String) -> Result<Self> {
-        let d_model = c.common.d_model;
-        let mixer = |part: &str| format!("{name}.mixer.{part}");
-        let vector = |part: &str, n| weights.vector(device, &mixer(part), n);
-        let bias = |part: &str, n| weights.vector_if(c.use_bias, device, &mixer(part), n);
-        let matrix = |part: &str, rows, cols| weights.matrix(device, &mixer(part), rows, cols);
+        prefix: &str,
+    ) -> Result<Self> {
+        let name = |part: &str| format!("{prefix}{part}");
+        let load =
+            |part: &str, shape, bias| Projection::load(device, weights, name(part), shape, bias);
+        let conv_bias = |part: &str| weights.vector_if(m.use_conv_bias, device, part, m.d_inner);
         Ok(Self {
-            norm: weights.vector(device, &format!("{name}.norm.weight"), d_model)?,
-            in_proj: matrix("in_proj.weight", 2 * c.d_inner, d_model)?,
-            in_proj_bias: bias("in_proj.bias", 2 * c.d_inner)?,
-            conv1d: weights.conv(device, &mixer("conv1d.weight"), c.d_inner, c.d_conv)?,
-            conv1d_bias: weights.vector_if(
-                c.use_conv_bias,
-                device,
-                &mixer("conv1d.bias"),
-                c.d_inner,
-            )?,
-            x_proj: matrix("x_proj.weight", c.dt_rank + 2 * c.d_state, c.d_inner)?,
-            dt_proj: matrix("dt_proj.weight", c.d_inner, c.dt_rank)?,
-            dt_proj_bias: vector("dt_proj.bias", c.d_inner)?,
-            a: weights.negative_exp(device, &mixer("A_log"), &[c.d_inner, c.d_state])?,
-            d: vector("D", c.d_inner)?,
-            out_proj: matrix("out_proj.weight", d_model, c.d_inner)?,
-            out_proj_bias: bias("out_proj.bias", d_model)?,
-            name,
+            in_proj: load("in_proj", [2 * m.d_inner, d_model], m.use_bias)?,
+            conv1d: weights.conv(device, &name("conv1d.weight"), m.d_inner, m.d_conv)?,
+            conv1d_bias: conv_bias(&name("conv1d.bias"))?,
+            x_proj: load("x_proj", [m.dt_rank + 2 * m.d_state, m.d_inner], false)?,
+            dt_proj: load("dt_proj", [m.d_inner, m.dt_rank], true)?,
+            a: weights.negative_exp(device, &name("A_log"), &[m.d_inner, m.d_state])?,
+            d: weights.vector(device, &name("D"), m.d_inner)?,
+            out_proj: load("out_proj", [d_model, m.d_inner], m.use_bias)?,
+            norms: m
+                .norm_eps
+                .map(|_| [m.dt_rank, m.d_state].map(|n| device.tensor(1, n, &vec![1.0; n]))),
+            config: m.clone(),
         })
     }
 
-    #[allow(clippy::too_many_arguments)] // the two states are one idea each; a struct would only rename them
-    fn forward(
+    /// The three parts of x_proj's output, RMS-normed where the family does so.
+    fn select(&self, device: &Device, dbc: Tensor) -> Selection {
+        let m = &self.config;
+        let (b, c) = (m.dt_rank, m.dt_rank + m.d_state);
+        let (Some([of_dt, of_state]), Some(eps)) = (&self.norms, m.norm_eps) else {
+            return Selection { dt: (dbc.clone(), 0), b: (dbc.clone(), b), c: (dbc, c) };
+        };
+        let of_state = |at| rmsnorm(device, dbc.columns(at, m.d_state), of_state, eps);
+        let dt = rmsnorm(device, dbc.columns(0, m.dt_rank), of_dt, eps);
+        Selection { dt: (dt, 0), b: (of_state(b), 0), c: (of_state(c), 0) }
+    }
+
+    /// The memory before the first token.
+    pub fn start(m: &MambaMixer, device: &Device) -> SsmState {
+        SsmState {
+            conv: device.zeros(past(m.d_conv), m.d_inner),
+            ssm: device.zeros(m.d_inner, m.d_state),
+        }
+    }
+
+    pub fn out(&self) -> &Projection {
+        &self.out_proj
+    }
+
+    /// Runs the normed rows `[seq_len, d_model]` up to what out_proj multiplies. With `apart` the gate is applied
+    /// after the scan, so that the scan's own output can be shown.
+    pub fn run(
         &self,
-        c: &MambaConfig,
         device: &Device,
-        index: usize,
-        x: Tensor, // [seq_len, d_model]
-        conv: &mut Tensor,
-        ssm: &mut Tensor,
+        normed: &Tensor,
+        memory: &mut SsmState,
+        apart: bool,
         hooks: &mut dyn Hooks,
-    ) -> Tensor {
-        let weight = |part: &str| format!("{}.mixer.{part}.weight", self.name);
-        let reduces = hooks.wants_layer(index, x.rows());
-        let normed = rmsnorm(device, &x, &self.norm, c.common.eps);
-        hooks.linear_input(device, &weight("in_proj"), normed.view());
-        let uz = matmul(device, &normed, &self.in_proj, self.in_proj_bias.as_ref(), None);
-        let (u, next_conv) = conv1d_silu(
-            device,
-            uz.columns(0, c.d_inner),
-            &self.conv1d,
-            self.conv1d_bias.as_ref(),
-            conv,
-        ); // [seq_len, d_inner]
-        *conv = next_conv;
-        hooks.linear_input(device, &weight("x_proj"), u.view());
-        let dbc = matmul(device, &u, &self.x_proj, None, None); // [seq_len, dt_rank + 2 * d_state]
-        let dt_in = dbc.columns(0, c.dt_rank);
-        hooks.linear_input(device, &weight("dt_proj"), dt_in);
-        let dt = matmul(device, dt_in, &self.dt_proj, Some(&self.dt_proj_bias), None);
-        let z = uz.columns(c.d_inner, c.d_inner);
+    ) -> Mixed {
+        let m = &self.config;
+        let uz = self.in_proj.run(device, normed, hooks); // [seq_len, 2 * d_inner]
+        let bias = self.conv1d_bias.as_ref();
+        let (u, next_conv) =
+            conv1d_silu(device, uz.columns(0, m.d_inner), &self.conv1d, bias, &memory.conv);
+        memory.conv = next_conv;
+        let dbc = self.x_proj.run(device, &u, hooks);
+        let selection = self.select(device, dbc);
+        let Selection { dt, b, c } = &selection;
+        let dt = self.dt_proj.run(device, dt.0.columns(dt.1, m.dt_rank), hooks);
+        let z = uz.columns(m.d_inner, m.d_inner);
         let (y, next_ssm) = selective_scan(
             device,
             &Scan {
                 u: u.view(),
                 dt: dt.view(),
                 a: &self.a,
-                b: dbc.columns(c.dt_rank, c.d_state),
-                c: dbc.columns(c.dt_rank + c.d_state, c.d_state),
+                b: b.0.columns(b.1, m.d_state),
+                c: c.0.columns(c.1, m.d_state),
                 d: &self.d,
-                gate: (!reduces).then_some(z),
-                state: ssm,
+                gate: (!apart).then_some(z),
+                state: &memory.ssm,
             },
         ); // [seq_len, d_inner]
-        *ssm = next_ssm;
-        let gated = if reduces { silu_gate(device, &y, z) } else { y.clone() };
-        hooks.linear_input(device, &weight("out_proj"), gated.view());
-        if hooks.is_done() {
-            return x;
-        }
-        let bias = self.out_proj_bias.as_ref();
-        if !reduces {
-            return matmul(device, &gated, &self.out_proj, bias, Some(&x));
-        }
-        let hidden = matmul(device, &gated, &self.out_proj, bias, None);
-        let inputs = MixerInputs::Ssm(SsmInputs {
-            x: u.view(),
-            dt: dt.view(),
-            dt_bias: None,
-            b: dbc.columns(c.dt_rank, c.d_state),
-            c: dbc.columns(c.dt_rank + c.d_state, c.d_state),
-            n_head: c.d_inner,
-            headdim: 1,
-            n_groups: 1,
-            dt_limit: (0.0, f32::INFINITY),
-        });
-        let output = LayerOutput { layer: index, hidden: &hidden, residual: &x, mixer: &y, inputs };
-        super::reduce_or_add(device, output, hooks).0
+        memory.ssm = next_ssm;
+        let gated = if apart { silu_gate(device, &y, z) } else { y.clone() };
+        let inputs = Inputs { u, dt, selection, d_state: m.d_state };
+        Mixed { gated, y, inputs: MixerOwned::Mamba(inputs) }
     }
 }

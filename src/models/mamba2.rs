@@ -3,218 +3,141 @@
 //! Per layer: residual + out_proj( gated_rmsnorm( ssd( silu(conv1d(x, B, C)) ), z ) ), with
 //! (z, x, B, C, dt) = in_proj(rmsnorm(x)) and one scalar A a head.
 
-use super::{Hooks, LayerOutput, LayerState, MixerInputs, SsmInputs, State, Weights};
+use super::mamba::past;
+use super::projection::{LinearShape, Projection};
+use super::{Hooks, Mixed, MixerOwned, SsmState, Weights};
 use crate::Result;
-use crate::backend::{Device, Ids, Matrix, Tensor};
-use crate::config::Mamba2Config;
+use crate::backend::{Device, Tensor};
+use crate::config::Mamba2Mixer;
 use crate::kernels::conv1d::conv1d_silu;
-use crate::kernels::embedding::embedding;
 use crate::kernels::gated_rmsnorm::gated_rmsnorm;
-use crate::kernels::matmul::matmul;
-use crate::kernels::rmsnorm::rmsnorm;
 use crate::kernels::ssd::{Ssd, ssd};
+use crate::kernels::token_ssm::SsmInputs;
 
-pub struct Mamba2 {
-    config: Mamba2Config,
-    embeddings: Matrix, // [vocab_size, d_model]
-    layers: Vec<Layer>,
-    norm_f: Tensor, // [1, d_model]
-    pub(super) head: Matrix,
+pub(super) struct Mamba2 {
+    config: Mamba2Mixer,
+    eps: f32,
+    in_proj: Projection, // [d_inner + conv_dim + n_head, d_model]: z, (x, B, C), dt
+    conv1d: Tensor,      // [conv_dim, d_conv]
+    conv1d_bias: Option<Tensor>, // [1, conv_dim]
+    dt_bias: Tensor,     // [1, n_head]
+    a: Tensor,           // [1, n_head], -exp(A_log)
+    d: Tensor,           // [1, n_head]
+    norm: Tensor,        // [1, d_inner]
+    out_proj: Projection, // [d_model, d_inner]
 }
 
-struct Layer {
-    name: String,
-    norm: Tensor,                  // [1, d_model]
-    in_proj: Matrix,               // [d_inner + conv_dim + n_head, d_model]: z, (x, B, C), dt
-    in_proj_bias: Option<Tensor>,  // [1, d_in_proj]
-    conv1d: Tensor,                // [conv_dim, d_conv]
-    conv1d_bias: Option<Tensor>,   // [1, conv_dim]
-    dt_bias: Tensor,               // [1, n_head]
-    a: Tensor,                     // [1, n_head], -exp(A_log)
-    d: Tensor,                     // [1, n_head]
-    gate_norm: Tensor,             // [1, d_inner]
-    out_proj: Matrix,              // [d_model, d_inner]
-    out_proj_bias: Option<Tensor>, // [1, d_model]
+/// What a layer's mixer was made of, for the hooks.
+pub(super) struct Inputs {
+    xbc: Tensor,    // [seq_len, conv_dim]
+    zxbcdt: Tensor, // [seq_len, d_in_proj]
+    dt_bias: Tensor,
+    config: Mamba2Mixer,
 }
 
-/// (name with {} for the layer, outputs, inputs, pruned by default)
-pub(super) fn linears(c: &Mamba2Config) -> Vec<(String, usize, usize, bool)> {
-    let name = |part: &str| format!("backbone.layers.{{}}.mixer.{part}.weight");
+impl Inputs {
+    pub fn view(&self) -> SsmInputs<'_> {
+        let m = &self.config;
+        let states = m.n_groups * m.d_state;
+        SsmInputs {
+            x: self.xbc.columns(0, m.d_inner),
+            dt: self.zxbcdt.columns(m.d_inner + m.conv_dim(), m.n_head),
+            dt_bias: Some(&self.dt_bias),
+            b: self.xbc.columns(m.d_inner, states),
+            c: self.xbc.columns(m.d_inner + states, states),
+            n_head: m.n_head,
+            headdim: m.headdim,
+            n_groups: m.n_groups,
+            dt_limit: m.dt_limit,
+        }
+    }
+}
+
+pub(super) fn linears(m: &Mamba2Mixer, prefix: &str, d_model: usize) -> Vec<LinearShape> {
     vec![
-        (name("in_proj"), c.d_in_proj(), c.common.d_model, true),
-        (name("out_proj"), c.common.d_model, c.d_inner, true),
+        LinearShape::new(format!("{prefix}in_proj"), m.d_in_proj(), d_model),
+        LinearShape::new(format!("{prefix}out_proj"), d_model, m.d_inner),
     ]
 }
 
 impl Mamba2 {
-    pub(super) fn load(device: &Device, config: &Mamba2Config, weights: &Weights) -> Result<Self> {
-        let c = &config.common;
-        let embeddings =
-            weights.matrix(device, "backbone.embeddings.weight", c.vocab_size, c.d_model)?;
-        let head = weights.head(device, c.tie_word_embeddings, &["lm_head.weight"], &embeddings)?;
-        let layers = (0..c.n_layer)
-            .map(|i| Layer::load(device, config, weights, format!("backbone.layers.{i}")))
-            .collect::<Result<_>>()?;
-        let norm_f = weights.vector(device, "backbone.norm_f.weight", c.d_model)?;
-        Ok(Self { config: config.clone(), embeddings, layers, norm_f, head })
-    }
-
-    pub(super) fn start(&self, device: &Device) -> State {
-        State { layers: vec![self.memory(device); self.layers.len()], next_position: 0 }
-    }
-
-    /// What one layer remembers before the first token.
-    pub(super) fn memory(&self, device: &Device) -> LayerState {
-        let c = &self.config;
-        LayerState::Ssm {
-            conv: device.zeros(c.d_conv - 1, c.conv_dim()),
-            ssm: device.zeros(c.d_inner, c.d_state),
-        }
-    }
-
-    pub(super) fn forward(
-        &self,
+    /// `prefix` stands before the names of the mixer's tensors; `eps` is that of the gated norm.
+    pub fn load(
         device: &Device,
-        ids: &Ids,
-        state: &mut State,
-        hooks: &mut dyn Hooks,
-    ) -> Tensor {
-        let mut x = self.embed(device, ids);
-        for (i, memory) in state.layers.iter_mut().enumerate() {
-            x = self.layer(device, i, x, memory, hooks);
-        }
-        rmsnorm(device, &x, &self.norm_f, self.config.common.eps)
-    }
-
-    /// `[seq_len, d_model]`
-    pub(super) fn embed(&self, device: &Device, ids: &Ids) -> Tensor {
-        embedding(device, ids, &self.embeddings)
-    }
-
-    /// One layer over the rows `x` `[seq_len, d_model]`.
-    pub(super) fn layer(
-        &self,
-        device: &Device,
-        index: usize,
-        x: Tensor,
-        memory: &mut LayerState,
-        hooks: &mut dyn Hooks,
-    ) -> Tensor {
-        let LayerState::Ssm { conv, ssm } = memory else {
-            unreachable!("the state was made by this model")
-        };
-        self.layers[index].forward(&self.config, device, index, x, conv, ssm, hooks)
-    }
-
-    /// Loads the weights of one layer anew. Errors: as in `load`.
-    pub(super) fn reload(
-        &mut self,
-        device: &Device,
+        m: &Mamba2Mixer,
+        (d_model, eps): (usize, f32),
         weights: &Weights,
-        index: usize,
-    ) -> Result<()> {
-        let name = format!("backbone.layers.{index}");
-        self.layers[index] = Layer::load(device, &self.config, weights, name)?;
-        Ok(())
-    }
-}
-
-impl Layer {
-    fn load(device: &Device, c: &Mamba2Config, weights: &Weights, name: String) -> Result<Self> {
-        let d_model = c.common.d_model;
-        let mixer = |part: &str| format!("{name}.mixer.{part}");
-        let vector = |part: &str, n| weights.vector(device, &mixer(part), n);
-        let bias = |part: &str, n| weights.vector_if(c.use_bias, device, &mixer(part), n);
-        let matrix = |part: &str, rows, cols| weights.matrix(device, &mixer(part), rows, cols);
+        prefix: &str,
+    ) -> Result<Self> {
+        let name = |part: &str| format!("{prefix}{part}");
+        let vector = |part: &str, n| weights.vector(device, &name(part), n);
+        let load =
+            |part: &str, shape| Projection::load(device, weights, name(part), shape, m.use_bias);
+        let conv_bias = |part: &str| weights.vector_if(m.use_conv_bias, device, part, m.conv_dim());
         Ok(Self {
-            norm: weights.vector(device, &format!("{name}.norm.weight"), d_model)?,
-            in_proj: matrix("in_proj.weight", c.d_in_proj(), d_model)?,
-            in_proj_bias: bias("in_proj.bias", c.d_in_proj())?,
-            conv1d: weights.conv(device, &mixer("conv1d.weight"), c.conv_dim(), c.d_conv)?,
-            conv1d_bias: weights.vector_if(
-                c.use_conv_bias,
-                device,
-                &mixer("conv1d.bias"),
-                c.conv_dim(),
-            )?,
-            dt_bias: vector("dt_bias", c.n_head)?,
-            a: weights.negative_exp(device, &mixer("A_log"), &[c.n_head])?,
-            d: vector("D", c.n_head)?,
-            gate_norm: vector("norm.weight", c.d_inner)?,
-            out_proj: matrix("out_proj.weight", d_model, c.d_inner)?,
-            out_proj_bias: bias("out_proj.bias", d_model)?,
-            name,
+            eps,
+            in_proj: load("in_proj", [m.d_in_proj(), d_model])?,
+            conv1d: weights.conv(device, &name("conv1d.weight"), m.conv_dim(), m.d_conv)?,
+            conv1d_bias: conv_bias(&name("conv1d.bias"))?,
+            dt_bias: vector("dt_bias", m.n_head)?,
+            a: weights.negative_exp(device, &name("A_log"), &[m.n_head])?,
+            d: vector("D", m.n_head)?,
+            norm: vector("norm.weight", m.d_inner)?,
+            out_proj: load("out_proj", [d_model, m.d_inner])?,
+            config: m.clone(),
         })
     }
 
-    #[allow(clippy::too_many_arguments)] // the two states are one idea each; a struct would only rename them
-    fn forward(
+    /// The memory before the first token.
+    pub fn start(m: &Mamba2Mixer, device: &Device) -> SsmState {
+        SsmState {
+            conv: device.zeros(past(m.d_conv), m.conv_dim()),
+            ssm: device.zeros(m.d_inner, m.d_state),
+        }
+    }
+
+    pub fn out(&self) -> &Projection {
+        &self.out_proj
+    }
+
+    /// Runs the normed rows `[seq_len, d_model]` up to what out_proj multiplies.
+    pub fn run(
         &self,
-        c: &Mamba2Config,
         device: &Device,
-        index: usize,
-        x: Tensor, // [seq_len, d_model]
-        conv: &mut Tensor,
-        ssm: &mut Tensor,
+        normed: &Tensor,
+        memory: &mut SsmState,
         hooks: &mut dyn Hooks,
-    ) -> Tensor {
-        let weight = |part: &str| format!("{}.mixer.{part}.weight", self.name);
-        let reduces = hooks.wants_layer(index, x.rows());
-        let normed = rmsnorm(device, &x, &self.norm, c.common.eps);
-        hooks.linear_input(device, &weight("in_proj"), normed.view());
-        let zxbcdt = matmul(device, &normed, &self.in_proj, self.in_proj_bias.as_ref(), None);
-        let (xbc, next_conv) = conv1d_silu(
-            device,
-            zxbcdt.columns(c.d_inner, c.conv_dim()),
-            &self.conv1d,
-            self.conv1d_bias.as_ref(),
-            conv,
-        ); // [seq_len, conv_dim]
-        *conv = next_conv;
-        let states = c.n_groups * c.d_state;
+    ) -> Mixed {
+        let m = &self.config;
+        let zxbcdt = self.in_proj.run(device, normed, hooks);
+        let xbc = zxbcdt.columns(m.d_inner, m.conv_dim());
+        let bias = self.conv1d_bias.as_ref();
+        let (xbc, next_conv) = conv1d_silu(device, xbc, &self.conv1d, bias, &memory.conv);
+        memory.conv = next_conv;
+        let states = m.n_groups * m.d_state;
         let (y, next_ssm) = ssd(
             device,
             &Ssd {
-                x: xbc.columns(0, c.d_inner),
-                dt: zxbcdt.columns(c.d_inner + c.conv_dim(), c.n_head),
+                x: xbc.columns(0, m.d_inner),
+                dt: zxbcdt.columns(m.d_inner + m.conv_dim(), m.n_head),
                 dt_bias: &self.dt_bias,
                 a: &self.a,
-                b: xbc.columns(c.d_inner, states),
-                c: xbc.columns(c.d_inner + states, states),
+                b: xbc.columns(m.d_inner, states),
+                c: xbc.columns(m.d_inner + states, states),
                 d: &self.d,
-                n_head: c.n_head,
-                headdim: c.headdim,
-                n_groups: c.n_groups,
-                d_state: c.d_state,
-                dt_limit: c.dt_limit,
-                state: ssm,
+                n_head: m.n_head,
+                headdim: m.headdim,
+                n_groups: m.n_groups,
+                d_state: m.d_state,
+                dt_limit: m.dt_limit,
+                state: &memory.ssm,
             },
         ); // [seq_len, d_inner]
-        *ssm = next_ssm;
-        let z = zxbcdt.columns(0, c.d_inner);
-        let normed =
-            gated_rmsnorm(device, &y, z, &self.gate_norm, c.common.eps, c.norm_group_size());
-        hooks.linear_input(device, &weight("out_proj"), normed.view());
-        if hooks.is_done() {
-            return x;
-        }
-        let bias = self.out_proj_bias.as_ref();
-        if !reduces {
-            return matmul(device, &normed, &self.out_proj, bias, Some(&x));
-        }
-        let hidden = matmul(device, &normed, &self.out_proj, bias, None);
-        let inputs = MixerInputs::Ssm(SsmInputs {
-            x: xbc.columns(0, c.d_inner),
-            dt: zxbcdt.columns(c.d_inner + c.conv_dim(), c.n_head),
-            dt_bias: Some(&self.dt_bias),
-            b: xbc.columns(c.d_inner, states),
-            c: xbc.columns(c.d_inner + states, states),
-            n_head: c.n_head,
-            headdim: c.headdim,
-            n_groups: c.n_groups,
-            dt_limit: c.dt_limit,
-        });
-        let output = LayerOutput { layer: index, hidden: &hidden, residual: &x, mixer: &y, inputs };
-        super::reduce_or_add(device, output, hooks).0
+        memory.ssm = next_ssm;
+        let z = zxbcdt.columns(0, m.d_inner);
+        let gated = gated_rmsnorm(device, &y, z, &self.norm, self.eps, m.norm_group_size());
+        let dt_bias = self.dt_bias.clone();
+        let inputs = Inputs { xbc, zxbcdt, dt_bias, config: m.clone() };
+        Mixed { gated, y, inputs: MixerOwned::Mamba2(inputs) }
     }
 }

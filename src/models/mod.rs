@@ -1,25 +1,44 @@
-//! The four architectures behind one enum. A model runs a chunk of tokens from a saved [`State`]; prefill is a
+//! Every architecture as a stack of layers, each of its own kind. A model runs a chunk of tokens from a saved [`State`]; prefill is a
 //! long chunk, a step is a chunk of one, and both give the same numbers to float tolerance.
 //!
 //! Models name no compression method: they offer [`Hooks`].
 
-mod attend;
+mod attention;
+mod block;
+mod cost;
+mod families;
 mod finite;
+mod gpt2;
 mod gptneox;
+mod granite;
 mod hooks;
+mod linear;
 mod llama;
 mod load;
 mod mamba;
 mod mamba2;
+mod mlp;
+mod names;
+mod opt;
+mod projection;
+mod tensors;
 
+pub use cost::{Demand, Flops, LayerFlops, check_sequence, demand, flops};
 pub use hooks::{AttentionInputs, Hooks, LayerOutput, MixerInputs, NoHooks, Reduced, SsmInputs};
-pub use load::{Edit, Edits, Execution, Weights, split_layer};
+pub use linear::{Linear, linears};
+pub use load::{Edit, Edits, Execution, Weights, split_layer, stored_name};
+pub use names::{MlpNames, Names, Qkv};
+pub use tensors::{Role, TensorShape, tensors};
 
 use crate::Result;
 use crate::backend::{Device, Ids, Matrix, Tensor, View};
-use crate::config::ModelConfig;
-use crate::kernels::{add::add, lm_head_nll::lm_head_nll, matmul::matmul};
-use attend::Rows;
+use crate::config::{Kind, Mixer, ModelConfig};
+use crate::kernels::{
+    add::add, embedding::embedding, lm_head_nll::lm_head_nll, matmul::matmul, scale::scale,
+};
+use attention::Rows;
+use block::{Block, Loader, Place};
+use projection::NormLayer;
 
 /// What a model remembers of the tokens it has seen. Cloning it is a fork: cheap, and neither side sees the other.
 #[derive(Clone)]
@@ -40,10 +59,17 @@ impl State {
 
 #[derive(Clone)]
 enum LayerState {
-    /// conv: the last d_conv - 1 inputs `[d_conv - 1, channels]`; ssm: `[d_inner, d_state]`.
-    Ssm { conv: Tensor, ssm: Tensor },
+    Ssm(SsmState),
     /// Nothing before the first token.
     Kv(Option<Memory>),
+}
+
+/// What a layer with a state space has seen.
+#[derive(Clone)]
+struct SsmState {
+    /// The last d_conv - 1 inputs of the convolution `[d_conv - 1, channels]`.
+    conv: Tensor,
+    ssm: Tensor, // [d_inner, d_state]
 }
 
 /// What an attention layer has seen.
@@ -63,25 +89,31 @@ struct Kept {
     log_sizes: Option<Tensor>,
 }
 
-/// A linear layer that may be pruned.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Linear {
-    /// Checkpoint name, e.g. "backbone.layers.0.mixer.in_proj.weight".
-    pub name: String,
-    pub layer: usize,
-    /// Outputs and inputs.
-    pub rows: usize,
-    pub cols: usize,
-    /// Whether a method prunes it unless told otherwise (small projections of Mamba-1 are left alone).
-    pub by_default: bool,
+/// What a mixer gives.
+struct Mixed {
+    /// What the last projection multiplies `[seq_len, width]`.
+    gated: Tensor,
+    /// See [`LayerOutput::mixer`].
+    y: Tensor,
+    inputs: MixerOwned,
+}
+
+/// What a mixer was made of; [`MixerInputs`] are views of it.
+enum MixerOwned {
+    Mamba(mamba::Inputs),
+    Mamba2(mamba2::Inputs),
+    Attention(attention::Inputs),
 }
 
 /// A loaded model on a device.
-pub enum Model {
-    Mamba(mamba::Mamba),
-    Mamba2(mamba2::Mamba2),
-    Llama(llama::Llama),
-    GptNeoX(gptneox::GptNeoX),
+pub struct Model {
+    config: ModelConfig,
+    embedding: Matrix, // [vocab_size, d_model]
+    /// Learned positions, those before position 0 left out `[positions, d_model]`.
+    positions: Option<Matrix>,
+    layers: Vec<Block>,
+    norm: NormLayer,
+    head: Matrix, // [vocab_size, d_model]
 }
 
 impl Model {
@@ -89,22 +121,33 @@ impl Model {
     ///
     /// Errors: a tensor that is missing or has another shape than config.json says.
     pub fn load(device: &Device, config: &ModelConfig, weights: &Weights) -> Result<Model> {
-        Ok(match config {
-            ModelConfig::Mamba(c) => Model::Mamba(mamba::Mamba::load(device, c, weights)?),
-            ModelConfig::Mamba2(c) => Model::Mamba2(mamba2::Mamba2::load(device, c, weights)?),
-            ModelConfig::Llama(c) => Model::Llama(llama::Llama::load(device, c, weights)?),
-            ModelConfig::GptNeoX(c) => Model::GptNeoX(gptneox::GptNeoX::load(device, c, weights)?),
-        })
+        let (names, c) = (Names::of(config.family), &config.common);
+        let name = format!("{}.weight", names.embedding);
+        let embedding = weights.matrix(device, &name, c.vocab_size, c.d_model)?;
+        let head = weights.head(device, c.tie_word_embeddings, names.heads, &embedding)?;
+        let mut loader = Loader { device, config, weights, turns: Vec::new() };
+        let layers = (0..config.n_layer()).map(|i| loader.block(i)).collect::<Result<_>>()?;
+        let norm = NormLayer::load(device, weights, names.norm, c)?;
+        let norm = norm.scaled(device, c.multipliers.logits);
+        let positions = positions(device, config, weights)?;
+        Ok(Model { config: config.clone(), embedding, positions, layers, norm, head })
     }
 
     /// The state before the first token.
     pub fn start(&self, device: &Device) -> State {
-        match self {
-            Model::Mamba(m) => m.start(device),
-            Model::Mamba2(m) => m.start(device),
-            Model::Llama(m) => m.start(),
-            Model::GptNeoX(m) => m.start(),
+        // Layers alike share their zeros.
+        let mut made: Vec<(&Mixer, LayerState)> = Vec::new();
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for layer in &self.config.layers {
+            let known = made.iter().find(|(mixer, _)| **mixer == layer.mixer);
+            let state = match known {
+                Some((_, state)) => state.clone(),
+                None => block::start(&layer.mixer, device),
+            };
+            made.push((&layer.mixer, state.clone()));
+            layers.push(state);
         }
+        State { layers, next_position: 0 }
     }
 
     /// Runs `ids` (at least one) from `state` and moves the state on.
@@ -129,25 +172,34 @@ impl Model {
         hooks: &mut dyn Hooks,
     ) -> Tensor {
         assert!(!ids.is_empty(), "forward of no tokens");
-        let out = match self {
-            Model::Mamba(m) => m.forward(device, ids, state, hooks),
-            Model::Mamba2(m) => m.forward(device, ids, state, hooks),
-            Model::Llama(m) => m.forward(device, ids, state, hooks),
-            Model::GptNeoX(m) => m.forward(device, ids, state, hooks),
-        };
+        let mut x = self.embed_at(device, ids, state.next_position);
+        let attends = self.config.layers.iter().any(|l| l.mixer.kind() == Kind::Attention);
+        let mut rows = attends.then(|| Rows::new(state.positions(device, ids.len())));
+        for (index, (block, memory)) in self.layers.iter().zip(&mut state.layers).enumerate() {
+            let place = Place { index, rows: rows.as_ref() };
+            let (next, kept) = block.run(device, &place, x, memory, hooks);
+            x = next;
+            if let Some(kept) = kept {
+                rows = rows.map(|rows| rows.after(device, kept));
+            }
+        }
         state.next_position += ids.len();
-        out
+        self.norm.run(device, &x)
     }
 
-    /// The rows that enter the first layer `[seq_len, d_model]`.
+    /// The rows that enter the first layer `[seq_len, d_model]`, of a sequence from its first token.
     pub fn embed(&self, device: &Device, ids: &[u32]) -> Tensor {
-        let list = device.ids(ids);
-        match self {
-            Model::Mamba(m) => m.embed(device, &list),
-            Model::Mamba2(m) => m.embed(device, &list),
-            Model::Llama(m) => m.embed(device, &list),
-            Model::GptNeoX(m) => m.embed(device, &list),
-        }
+        self.embed_at(device, &device.ids(ids), 0)
+    }
+
+    fn embed_at(&self, device: &Device, ids: &Ids, first: usize) -> Tensor {
+        let x = embedding(device, ids, &self.embedding);
+        let x = scale(device, x, self.config.common.multipliers.embedding);
+        let Some(positions) = &self.positions else { return x };
+        // `ModelConfig::check_length` refuses longer sequences before they come here.
+        let last = positions.rows() - 1;
+        let at: Vec<u32> = (first..first + ids.len()).map(|p| p.min(last) as u32).collect();
+        add(device, &x, &embedding(device, &device.ids(&at), positions))
     }
 
     /// Runs one layer over a whole sequence from its first token: rows `x` `[seq_len, d_model]` in, as many out.
@@ -160,38 +212,23 @@ impl Model {
         x: Tensor,
         hooks: &mut dyn Hooks,
     ) -> Tensor {
+        let mixer = &self.config.layers[index].mixer;
         let positions: Vec<u32> = (0..x.rows() as u32).collect();
-        let mut kv = LayerState::Kv(None);
-        match self {
-            Model::Mamba(m) => m.layer(device, index, x, &mut m.memory(device), hooks),
-            Model::Mamba2(m) => m.layer(device, index, x, &mut m.memory(device), hooks),
-            Model::Llama(m) => {
-                m.layer(device, index, &Rows::new(device.ids(&positions)), x, &mut kv, hooks).0
-            }
-            Model::GptNeoX(m) => {
-                m.layer(device, index, &Rows::new(device.ids(&positions)), x, &mut kv, hooks).0
-            }
-        }
+        let rows = (mixer.kind() == Kind::Attention).then(|| Rows::new(device.ids(&positions)));
+        let place = Place { index, rows: rows.as_ref() };
+        self.layers[index].run(device, &place, x, &mut block::start(mixer, device), hooks).0
     }
 
     /// Loads the weights of one layer anew (they may be edited). Errors: as in [`Model::load`].
     pub fn reload_layer(&mut self, device: &Device, weights: &Weights, index: usize) -> Result<()> {
-        match self {
-            Model::Mamba(m) => m.reload(device, weights, index),
-            Model::Mamba2(m) => m.reload(device, weights, index),
-            Model::Llama(m) => m.reload(device, weights, index),
-            Model::GptNeoX(m) => m.reload(device, weights, index),
-        }
+        let mut loader = Loader { device, config: &self.config, weights, turns: Vec::new() };
+        self.layers[index] = loader.block(index)?;
+        Ok(())
     }
 
     /// The output head `[vocab_size, d_model]`.
     pub fn head(&self) -> &Matrix {
-        match self {
-            Model::Mamba(m) => &m.head,
-            Model::Mamba2(m) => &m.head,
-            Model::Llama(m) => &m.head,
-            Model::GptNeoX(m) => &m.head,
-        }
+        &self.head
     }
 
     /// Logits `[rows, vocab_size]` of hidden rows.
@@ -205,75 +242,15 @@ impl Model {
     }
 }
 
-/// Every linear layer inside the blocks, in the order of the forward pass.
-pub fn linears(config: &ModelConfig) -> Vec<Linear> {
-    let per_layer: Vec<(String, usize, usize, bool)> = match config {
-        ModelConfig::Mamba(c) => mamba::linears(c),
-        ModelConfig::Mamba2(c) => mamba2::linears(c),
-        ModelConfig::Llama(c) => llama::linears(c),
-        ModelConfig::GptNeoX(c) => gptneox::linears(c),
-    };
-    let in_layer = |layer: usize| {
-        let name = move |pattern: &str| pattern.replace("{}", &layer.to_string());
-        per_layer.iter().map(move |(pattern, rows, cols, by_default)| Linear {
-            name: name(pattern),
-            layer,
-            rows: *rows,
-            cols: *cols,
-            by_default: *by_default,
-        })
-    };
-    (0..config.n_layer()).flat_map(in_layer).collect()
-}
-
-/// Arithmetic of one layer and of the head, in multiply-adds times two.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Flops {
-    /// Per token in one layer, without what grows with the length.
-    pub layer_per_token: f64,
-    /// Per (query, key) pair in one layer; 0 without attention.
-    pub layer_per_pair: f64,
-    /// Per scored token.
-    pub head_per_token: f64,
-}
-
-impl Flops {
-    /// One layer over `n` tokens that attend causally.
-    pub fn layer(&self, n: usize) -> f64 {
-        let n = n as f64;
-        self.layer_per_token * n + self.layer_per_pair * n * (n + 1.0) / 2.0
+/// The learned positions of a family that has them.
+fn positions(device: &Device, config: &ModelConfig, weights: &Weights) -> Result<Option<Matrix>> {
+    let (c, names) = (&config.common, Names::of(config.family));
+    let (Some(offset), Some((n, _))) = (c.position_offset, c.hard_limit) else { return Ok(None) };
+    let name = format!("{}.weight", names.positions);
+    if offset == 0 {
+        return weights.matrix(device, &name, n, c.d_model).map(Some);
     }
-}
-
-/// FLOPs of a model (token-reduction.md, section 3; scan terms counted as 9 per state element).
-pub fn flops(config: &ModelConfig) -> Flops {
-    let linear: usize =
-        linears(config).iter().filter(|l| l.layer == 0).map(|l| 2 * l.rows * l.cols).sum();
-    let (rest, pair) = match config {
-        ModelConfig::Mamba(c) => (c.d_inner * (2 * c.d_conv + 9 * c.d_state), 0),
-        ModelConfig::Mamba2(c) => (c.conv_dim() * 2 * c.d_conv + 5 * c.d_inner * c.d_state, 0),
-        ModelConfig::Llama(c) => (0, 4 * c.n_head * c.headdim),
-        ModelConfig::GptNeoX(c) => (0, 4 * c.n_head * c.headdim),
-    };
-    Flops {
-        layer_per_token: (linear + rest) as f64,
-        layer_per_pair: pair as f64,
-        head_per_token: (2 * config.vocab_size() * config.d_model()) as f64,
-    }
-}
-
-/// Offers a layer's output to the hook; gives the stream of the next layer and the kept rows if any left.
-fn reduce_or_add(
-    device: &Device,
-    output: LayerOutput<'_>,
-    hooks: &mut dyn Hooks,
-) -> (Tensor, Option<Kept>) {
-    let (hidden, residual) = (output.hidden, output.residual);
-    match hooks.reduce(device, output) {
-        Some(r) => {
-            let kept = Kept { rows: r.keep, log_sizes: r.log_sizes };
-            (add(device, &r.hidden, &r.residual), Some(kept))
-        }
-        None => (add(device, hidden, residual), None),
-    }
+    let values = weights.values(&name, &[n + offset, c.d_model])?;
+    let shape = [n, c.d_model];
+    Ok(Some(weights.rearranged(device, &name, shape, &values[offset * c.d_model..])))
 }

@@ -42,8 +42,9 @@ pub fn on_paper(config: &ModelConfig, setting: &Setting) -> Result<Paper> {
 fn without_units(config: &ModelConfig, setting: &Setting) -> Result<ModelConfig> {
     let (unit, share) = (setting.choice("unit"), setting.number("share"));
     if unit == "layers" {
-        let n_layer = config.n_layer();
-        return Ok(config.clone().with_layers(n_layer - quota(n_layer, share)));
+        // Which stay is known only after the calibration; layers that can go are all alike.
+        let left: Vec<usize> = (quota(config.n_layer(), share)..config.n_layer()).collect();
+        return Ok(config.clone().with_layers(&left));
     }
     let units = Units::of(config, unit)?;
     Ok(units.shrink(config, units.count - units.quota(share) * units.groups).0)

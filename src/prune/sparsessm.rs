@@ -18,9 +18,9 @@ use super::pattern::{PATTERN, Pattern, SPARSITY};
 use super::report::{MatrixReport, Pruned};
 use super::scan::HostScan;
 use super::task::{Pruning, Task, Whole};
-use crate::config::{MambaConfig, ModelConfig};
+use crate::config::{MambaMixer, Mixer};
 use crate::method::{About, Knob, KnobKind, Setting};
-use crate::models::{Edit, Model};
+use crate::models::{Edit, Model, Names};
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result};
 
@@ -64,10 +64,11 @@ impl Pruning for SparseSsm {
 
 async fn prune(task: Task<'_>) -> Result<Pruned> {
     let Task { subject, sequences, setting, pace, progress, .. } = task;
-    let ModelConfig::Mamba(config) = subject.config else {
+    let Mixer::Mamba(config) = &subject.config.layers[0].mixer else {
         let expected = "a Mamba-1: a Mamba-2 has one A a head, and nothing else has any";
         return Err(Error::input("model", "another architecture", expected));
     };
+    let names = Names::of(subject.config.family);
     let (chosen, n_layer) = (setting.layers("layers"), subject.config.n_layer());
     let mut model = Model::load(subject.device, subject.config, subject.weights)?;
     let mut walk = Walk::start(subject.device, &model, Statistic::SquareSums, sequences);
@@ -81,7 +82,7 @@ async fn prune(task: Task<'_>) -> Result<Pruned> {
                 scans.push(HostScan::of(subject.device, &model, layer, rows).await?);
                 pace.breathe().await?;
             }
-            let name = format!("backbone.layers.{layer}.mixer.A_log");
+            let name = format!("{}{}A_log", names.layer(layer), names.ssm);
             let shape = [config.d_inner, config.d_state];
             let before = subject.weights.values(&name, &shape)?;
             let mask = choose(&scans, &before, config, setting, pace).await?;
@@ -119,7 +120,7 @@ fn pattern(setting: &Setting) -> Pattern {
 async fn choose(
     scans: &[HostScan],
     a_log: &[f32],
-    config: &MambaConfig,
+    config: &MambaMixer,
     setting: &Setting,
     pace: &Pace,
 ) -> Result<Vec<bool>> {

@@ -9,10 +9,10 @@
 use super::scan;
 use super::task::Subject;
 use crate::backend::{Device, Tensor};
-use crate::config::ModelConfig;
+use crate::config::Mixer;
 use crate::kernels::column_squares::column_squares;
 use crate::method::{Knob, KnobKind};
-use crate::models::{Hooks, LayerOutput, MixerInputs, Model, Reduced};
+use crate::models::{Hooks, LayerOutput, MixerInputs, Model, Names, Reduced};
 use crate::pace::Pace;
 use crate::{Error, Result};
 
@@ -36,10 +36,12 @@ pub async fn by(
     pace: &Pace,
 ) -> Result<Vec<f64>> {
     let Subject { device, config, weights, dense } = *subject;
-    let (ModelConfig::Mamba2(c), "ghost") = (config, score) else {
+    let (Mixer::Mamba2(c), "ghost") = (&config.layers[layer].mixer, score) else {
         return scores(device, dense, layer, sequences, pace).await;
     };
-    let a_log = weights.values(&format!("backbone.layers.{layer}.mixer.A_log"), &[c.n_head])?;
+    let names = Names::of(config.family);
+    let name = format!("{}{}A_log", names.layer(layer), names.ssm);
+    let a_log = weights.values(&name, &[c.n_head])?;
     let a: Vec<f64> = a_log.iter().map(|a| -f64::from(*a).exp()).collect();
     scan::ghost(device, dense, layer, &a, sequences, pace).await
 }

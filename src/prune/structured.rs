@@ -14,11 +14,11 @@ use super::report::{Change, MatrixReport, Pruned, Smaller};
 use super::shared;
 use super::states::{self, SCORE};
 use super::task::{Progress, Pruning, Subject, Task, Whole};
-use super::units::{GATE_NORM, Part, Units, quota};
+use super::units::{Part, Units, quota};
 use crate::backend::Tensor;
 use crate::config::{FAMILIES, ModelConfig};
 use crate::method::{About, Knob, KnobKind, Setting};
-use crate::models::{Edits, Linear, Model, linears};
+use crate::models::{Edits, Linear, Model, Names, linears};
 use crate::order::mark_lowest;
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result};
@@ -142,7 +142,7 @@ impl Cut<'_> {
             if goes_on && follows_pruned {
                 // The small layer on its own, as a model of one layer.
                 let only = weights.with_edits(edits.clone()).with_layers(&[layer]);
-                let model = Model::load(device, &small.clone().with_layers(1), &only)?;
+                let model = Model::load(device, &small.clone().with_layers(&[layer]), &only)?;
                 walk.run(device, &model, 0, self.pace).await?;
             } else if goes_on && !units.has_readers() {
                 walk.run(device, dense, layer, self.pace).await?;
@@ -208,7 +208,7 @@ impl Cut<'_> {
         for part in units.parts.iter().filter(|p| !p.reads) {
             let name = units.name(layer, part);
             let mut values = self.subject.weights.values(&name, &part.shape)?;
-            if let (GATE_NORM, [reader]) = (part.name, readers) {
+            if let (true, [reader]) = (part.is_gate_norm, readers) {
                 let size = values.len() / units.groups;
                 for (group, values) in values.chunks_mut(size).enumerate() {
                     let change = norm_change(values, group * size, reader, removed);
@@ -299,6 +299,10 @@ impl Cut<'_> {
     async fn layers(&self, sequences: &[Vec<u32>], progress: &mut Progress<'_>) -> Result<Pruned> {
         let Subject { device, config, dense, .. } = self.subject;
         let n_layer = config.n_layer();
+        if config.layers.iter().any(|layer| *layer != config.layers[0]) {
+            let expected = "channels: the layers of this model differ, and a number of layers does not say which stay";
+            return Err(Error::input("unit", "layers", expected));
+        }
         // Sums that nobody reads, so that every sequence is walked through.
         let mut walk = Walk::start(device, dense, Statistic::SquareSums, sequences);
         let mut scores = Vec::new();
@@ -322,8 +326,8 @@ impl Cut<'_> {
             .map(|l| MatrixReport { error: scores[l.layer], ..self.line(&l).left_with([0, 0]) })
             .collect();
         let layers: Vec<usize> = (0..n_layer).filter(|&l| !removed[l]).collect();
-        let config: ModelConfig = config.clone().with_layers(layers.len());
-        let fields = vec![("num_hidden_layers", layers.len() as f64)];
+        let config: ModelConfig = config.clone().with_layers(&layers);
+        let fields = vec![(Names::of(config.family).n_layer_field, layers.len() as f64)];
         let smaller = Some(Smaller { config, fields, layers });
         Ok(Pruned { report, smaller, ..Pruned::start(sequences, 0) })
     }

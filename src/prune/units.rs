@@ -1,17 +1,19 @@
 //! What may be cut out of every layer alike: units, the tensors they run through, and the configuration without them.
 //!
-//! | unit | mamba | mamba2 | llama | gpt_neox |
-//! |---|---|---|---|---|
-//! | channels | channels of d_inner | whole heads, equally many of every group | channels of the MLP | channels of the MLP |
-//! | heads | - | as channels | key/value heads with their queries | - |
-//! | states | - | state columns (B, C), equally many of every group | - | - |
+//! | unit | Mamba-1 layers | Mamba-2 layers | attention |
+//! |---|---|---|---|
+//! | channels, layers with an MLP | channels of the MLP | channels of the MLP | channels of the MLP |
+//! | channels, layers without | channels of d_inner | whole heads, equally many of every group | - |
+//! | heads | - | whole heads, equally many of every group | key/value heads with their queries, where stored apart |
+//! | states | - | state columns (B, C), equally many of every group | - |
 //!
+//! A unit exists where every layer of the model has it in the same size.
 //! A tensor is cut along one axis, which is made of spans: some have a slice for every unit, others stay. Readers are
 //! the matrices that multiply what the units put out; all else loses rows and nothing of what is left changes. State
 //! columns have no reader.
 
-use crate::config::{GptNeoXConfig, LlamaConfig, Mamba2Config, MambaConfig, ModelConfig};
-use crate::models::Edit;
+use crate::config::{Attention, Mamba2Mixer, MambaMixer, Mixer, Mlp, MlpKind, ModelConfig};
+use crate::models::{Edit, Names, Qkv};
 use crate::{Error, Result};
 
 use Span::{Each, Stays};
@@ -27,7 +29,9 @@ enum Span {
 /// One tensor of a layer.
 pub struct Part {
     /// Name behind that of the layer.
-    pub name: &'static str,
+    pub name: String,
+    /// The weights of Mamba-2's norm after the gate, whose mean square runs over the units.
+    pub is_gate_norm: bool,
     pub shape: Vec<usize>,
     /// 1 in a reader `[outputs, units * width]`, else 0.
     pub reads: bool,
@@ -42,8 +46,18 @@ pub struct Units {
     /// Columns of a unit in the last reader.
     pub width: usize,
     pub parts: Vec<Part>,
-    /// Before the number of the layer.
-    prefix: &'static str,
+    names: &'static Names,
+    change: Shrink,
+}
+
+/// What becomes smaller in the configuration.
+#[derive(Clone, Copy)]
+enum Shrink {
+    Inner,
+    Mamba2Heads,
+    States,
+    KvHeads,
+    Mlp,
 }
 
 /// Fields of config.json and their new values.
@@ -90,46 +104,66 @@ impl Part {
 impl Units {
     /// The units of this kind.
     ///
-    /// Errors: the architecture has none.
+    /// Errors: the architecture has none, or its layers differ.
     pub fn of(config: &ModelConfig, unit: &str) -> Result<Units> {
-        match (config, unit) {
-            (ModelConfig::Mamba(c), "channels") => Ok(mamba(c)),
-            (ModelConfig::Mamba2(c), "states") => Ok(mamba2_states(c)),
-            (ModelConfig::Mamba2(c), _) => Ok(mamba2(c)),
-            (ModelConfig::Llama(c), "heads") => Ok(llama_heads(c)),
-            (ModelConfig::Llama(c), "channels") => Ok(llama_channels(c)),
-            (ModelConfig::GptNeoX(c), "channels") => Ok(gpt_neox(c)),
-            (ModelConfig::Llama(_), _) => {
-                Err(Error::input("unit", unit, "channels, heads or layers on this architecture"))
+        let (names, first) = (Names::of(config.family), &config.layers[0]);
+        let d_model = config.d_model();
+        let alike =
+            |same: bool, units: Units| if same { Ok(units) } else { Err(none(config, unit)) };
+        let same_mixer = config.layers.iter().all(|layer| layer.mixer == first.mixer);
+        let same_mlp = config.layers.iter().all(|layer| layer.mlp == first.mlp);
+        match (unit, &first.mixer, &first.mlp) {
+            ("channels", _, Some(m)) => alike(same_mlp, mlp(m, names, d_model)),
+            ("channels", Mixer::Mamba(m), None) => alike(same_mixer, mamba(m, names, d_model)),
+            ("channels", Mixer::Mamba2(m), None) | ("heads", Mixer::Mamba2(m), _) => {
+                alike(same_mixer, mamba2(m, names, d_model))
             }
-            _ => Err(Error::input("unit", unit, "channels or layers on this architecture")),
+            ("states", Mixer::Mamba2(m), _) => alike(same_mixer, mamba2_states(m, names, d_model)),
+            ("heads", Mixer::Attention(a), _) => match names.qkv {
+                Qkv::Three(parts) if names.has_free_heads => {
+                    alike(same_mixer, kv_heads(a, parts, names, d_model))
+                }
+                _ => Err(none(config, unit)),
+            },
+            _ => Err(none(config, unit)),
         }
     }
 
-    fn new(prefix: &'static str, count: usize, width: usize) -> Units {
-        Units { count, groups: 1, width, parts: Vec::new(), prefix }
+    fn new(names: &'static Names, change: Shrink, count: usize, width: usize) -> Units {
+        Units { count, groups: 1, width, parts: Vec::new(), names, change }
     }
 
-    fn rows(&mut self, name: &'static str, spans: &[Span], rest: &[usize]) {
+    fn part(&mut self, name: String, shape: Vec<usize>, reads: bool, spans: &[Span]) {
+        let is_gate_norm = false;
+        self.parts.push(Part { name, is_gate_norm, shape, reads, spans: spans.to_vec() });
+    }
+
+    fn rows(&mut self, name: String, spans: &[Span], rest: &[usize]) {
         let mut shape = vec![self.length(spans)];
         shape.extend(rest);
-        self.parts.push(Part { name, shape, reads: false, spans: spans.to_vec() });
+        self.part(name, shape, false, spans);
     }
 
-    fn rows_if(&mut self, stored: bool, name: &'static str, spans: &[Span]) {
-        if stored {
-            self.rows(name, spans, &[]);
+    /// The rows of a linear layer with `inputs` columns.
+    fn linear(&mut self, name: &str, bias: bool, spans: &[Span], inputs: usize) {
+        self.rows(format!("{name}.weight"), spans, &[inputs]);
+        if bias {
+            self.rows(format!("{name}.bias"), spans, &[]);
         }
     }
 
-    fn reader(&mut self, name: &'static str, outputs: usize) {
-        let spans = vec![Each(self.width)];
-        self.parts.push(Part {
-            name,
-            shape: vec![outputs, self.length(&spans)],
-            reads: true,
-            spans,
-        });
+    /// The convolution of a Mamba-2.
+    fn conv(&mut self, name: String, m: &Mamba2Mixer, spans: &[Span]) {
+        self.rows(format!("{name}.weight"), spans, &[1, m.d_conv]);
+        if m.use_conv_bias {
+            self.rows(format!("{name}.bias"), spans, &[]);
+        }
+    }
+
+    fn reader(&mut self, name: &str, outputs: usize) {
+        let spans = [Each(self.width)];
+        let shape = vec![outputs, self.length(&spans)];
+        self.part(format!("{name}.weight"), shape, true, &spans);
     }
 
     fn length(&self, spans: &[Span]) -> usize {
@@ -151,7 +185,7 @@ impl Units {
 
     /// Checkpoint name of a tensor.
     pub fn name(&self, layer: usize, part: &Part) -> String {
-        format!("{}{layer}.{}", self.prefix, part.name)
+        format!("{}{}", self.names.layer(layer), part.name)
     }
 
     /// Units of every group that go for a share; one stays at least.
@@ -162,124 +196,119 @@ impl Units {
     /// The configuration with so many units left, and what changes in config.json.
     pub fn shrink(&self, config: &ModelConfig, kept: usize) -> (ModelConfig, Fields) {
         let mut config = config.clone();
-        let number = kept as f64;
-        let fields = match &mut config {
-            ModelConfig::Mamba(c) => {
-                c.d_inner = kept;
-                vec![("intermediate_size", number)]
-            }
-            ModelConfig::Mamba2(c) if !self.has_readers() => {
-                c.d_state = kept / c.n_groups;
-                vec![("state_size", c.d_state as f64)]
-            }
-            ModelConfig::Mamba2(c) => {
-                c.n_head = kept;
-                c.d_inner = kept * c.headdim;
-                vec![("num_heads", number), ("expand", expand(c.d_inner, c.common.d_model))]
-            }
-            ModelConfig::Llama(c) if self.width > 1 => {
-                c.n_head = c.n_head / c.n_kv_head * kept;
-                c.n_kv_head = kept;
-                vec![
-                    ("num_attention_heads", c.n_head as f64),
-                    ("num_key_value_heads", number),
-                    ("head_dim", c.headdim as f64),
-                ]
-            }
-            ModelConfig::Llama(c) => {
-                c.d_ff = kept;
-                vec![("intermediate_size", number)]
-            }
-            ModelConfig::GptNeoX(c) => {
-                c.d_ff = kept;
-                vec![("intermediate_size", number)]
-            }
-        };
+        let (number, d_model) = (kept as f64, config.d_model());
+        let mut fields = Vec::new();
+        for layer in &mut config.layers {
+            fields = match (self.change, &mut layer.mixer, &mut layer.mlp) {
+                (Shrink::Mlp, _, Some(m)) => {
+                    m.d_ff = kept;
+                    vec![(self.names.mlp.width_field, number)]
+                }
+                (Shrink::Inner, Mixer::Mamba(m), _) => {
+                    m.d_inner = kept;
+                    vec![("intermediate_size", number)]
+                }
+                (Shrink::States, Mixer::Mamba2(m), _) => {
+                    m.d_state = kept / m.n_groups;
+                    vec![("state_size", m.d_state as f64)]
+                }
+                (Shrink::Mamba2Heads, Mixer::Mamba2(m), _) => {
+                    m.n_head = kept;
+                    m.d_inner = kept * m.headdim;
+                    vec![("num_heads", number), ("expand", expand(m.d_inner, d_model))]
+                }
+                (Shrink::KvHeads, Mixer::Attention(a), _) => {
+                    a.n_head = a.n_head / a.n_kv_head * kept;
+                    a.n_kv_head = kept;
+                    vec![
+                        ("num_attention_heads", a.n_head as f64),
+                        ("num_key_value_heads", number),
+                        ("head_dim", a.headdim as f64),
+                    ]
+                }
+                _ => unreachable!("units are made for layers that have them"),
+            };
+        }
         (config, fields)
     }
 }
 
-fn mamba(c: &MambaConfig) -> Units {
-    let mut units = Units::new("backbone.layers.", c.d_inner, 1);
-    units.rows("mixer.in_proj.weight", &[Each(1), Each(1)], &[c.common.d_model]);
-    units.rows_if(c.use_bias, "mixer.in_proj.bias", &[Each(1), Each(1)]);
-    units.rows("mixer.conv1d.weight", &[Each(1)], &[1, c.d_conv]);
-    units.rows_if(c.use_conv_bias, "mixer.conv1d.bias", &[Each(1)]);
-    units.reader("mixer.x_proj.weight", c.dt_rank + 2 * c.d_state);
-    units.rows("mixer.dt_proj.weight", &[Each(1)], &[c.dt_rank]);
-    units.rows("mixer.dt_proj.bias", &[Each(1)], &[]);
-    units.rows("mixer.A_log", &[Each(1)], &[c.d_state]);
-    units.rows("mixer.D", &[Each(1)], &[]);
-    units.reader("mixer.out_proj.weight", c.common.d_model);
+/// Names the units that there are.
+fn none(config: &ModelConfig, unit: &str) -> Error {
+    let has = |unit: &&&str| Units::of(config, unit).is_ok();
+    let there: Vec<&str> = ["channels", "heads", "states"].iter().filter(has).copied().collect();
+    let expected = format!("{} or layers on this architecture", there.join(", "));
+    Error::input("unit", unit, expected)
+}
+
+fn mamba(m: &MambaMixer, names: &'static Names, d_model: usize) -> Units {
+    let mut units = Units::new(names, Shrink::Inner, m.d_inner, 1);
+    let name = |part: &str| format!("{}{part}", names.ssm);
+    units.linear(&name("in_proj"), m.use_bias, &[Each(1), Each(1)], d_model);
+    units.rows(name("conv1d.weight"), &[Each(1)], &[1, m.d_conv]);
+    if m.use_conv_bias {
+        units.rows(name("conv1d.bias"), &[Each(1)], &[]);
+    }
+    units.reader(&name("x_proj"), m.dt_rank + 2 * m.d_state);
+    units.linear(&name("dt_proj"), true, &[Each(1)], m.dt_rank);
+    units.rows(name("A_log"), &[Each(1)], &[m.d_state]);
+    units.rows(name("D"), &[Each(1)], &[]);
+    units.reader(&name("out_proj"), d_model);
     units
 }
 
-fn mamba2(c: &Mamba2Config) -> Units {
-    let mut units = Units::new("backbone.layers.", c.n_head, c.headdim);
-    units.groups = c.n_groups;
-    let (each, states) = (Each(c.headdim), Stays(2 * c.n_groups * c.d_state));
+fn mamba2(m: &Mamba2Mixer, names: &'static Names, d_model: usize) -> Units {
+    let mut units = Units::new(names, Shrink::Mamba2Heads, m.n_head, m.headdim);
+    units.groups = m.n_groups;
+    let name = |part: &str| format!("{}{part}", names.ssm);
+    let (each, states) = (Each(m.headdim), Stays(2 * m.n_groups * m.d_state));
     let in_proj = [each, each, states, Each(1)]; // z, (x, B and C), dt
-    units.rows("mixer.in_proj.weight", &in_proj, &[c.common.d_model]);
-    units.rows_if(c.use_bias, "mixer.in_proj.bias", &in_proj);
-    units.rows("mixer.conv1d.weight", &[each, states], &[1, c.d_conv]);
-    units.rows_if(c.use_conv_bias, "mixer.conv1d.bias", &[each, states]);
-    for name in ["mixer.dt_bias", "mixer.A_log", "mixer.D"] {
-        units.rows(name, &[Each(1)], &[]);
+    units.linear(&name("in_proj"), m.use_bias, &in_proj, d_model);
+    units.conv(name("conv1d"), m, &[each, states]);
+    for part in ["dt_bias", "A_log", "D"] {
+        units.rows(name(part), &[Each(1)], &[]);
     }
-    units.rows(GATE_NORM, &[each], &[]);
-    units.reader("mixer.out_proj.weight", c.common.d_model);
+    units.rows(name("norm.weight"), &[each], &[]);
+    units.parts.last_mut().expect("just pushed").is_gate_norm = true;
+    units.reader(&name("out_proj"), d_model);
     units
 }
 
-fn mamba2_states(c: &Mamba2Config) -> Units {
-    let mut units = Units::new("backbone.layers.", c.n_groups * c.d_state, 1);
-    units.groups = c.n_groups;
-    let in_proj = [Stays(2 * c.d_inner), Each(1), Each(1), Stays(c.n_head)]; // z and x, B, C, dt
-    let conv = [Stays(c.d_inner), Each(1), Each(1)];
-    units.rows("mixer.in_proj.weight", &in_proj, &[c.common.d_model]);
-    units.rows_if(c.use_bias, "mixer.in_proj.bias", &in_proj);
-    units.rows("mixer.conv1d.weight", &conv, &[1, c.d_conv]);
-    units.rows_if(c.use_conv_bias, "mixer.conv1d.bias", &conv);
+fn mamba2_states(m: &Mamba2Mixer, names: &'static Names, d_model: usize) -> Units {
+    let mut units = Units::new(names, Shrink::States, m.n_groups * m.d_state, 1);
+    units.groups = m.n_groups;
+    let name = |part: &str| format!("{}{part}", names.ssm);
+    let in_proj = [Stays(2 * m.d_inner), Each(1), Each(1), Stays(m.n_head)]; // z and x, B, C, dt
+    units.linear(&name("in_proj"), m.use_bias, &in_proj, d_model);
+    units.conv(name("conv1d"), m, &[Stays(m.d_inner), Each(1), Each(1)]);
     units
 }
 
-fn llama_heads(c: &LlamaConfig) -> Units {
-    let queries = c.n_head / c.n_kv_head * c.headdim;
-    let mut units = Units::new("model.layers.", c.n_kv_head, queries);
-    for (weight, bias, width) in [
-        ("self_attn.q_proj.weight", "self_attn.q_proj.bias", queries),
-        ("self_attn.k_proj.weight", "self_attn.k_proj.bias", c.headdim),
-        ("self_attn.v_proj.weight", "self_attn.v_proj.bias", c.headdim),
-    ] {
-        units.rows(weight, &[Each(width)], &[c.common.d_model]);
-        units.rows_if(c.attention_bias, bias, &[Each(width)]);
+fn kv_heads(a: &Attention, [q, k, v]: [&str; 3], names: &'static Names, d_model: usize) -> Units {
+    let queries = a.n_head / a.n_kv_head * a.headdim;
+    let mut units = Units::new(names, Shrink::KvHeads, a.n_kv_head, queries);
+    for (part, width) in [(q, queries), (k, a.headdim), (v, a.headdim)] {
+        units.linear(part, a.qkv_bias, &[Each(width)], d_model);
     }
-    units.reader("self_attn.o_proj.weight", c.common.d_model);
+    units.reader(names.o, d_model);
     units
 }
 
-fn llama_channels(c: &LlamaConfig) -> Units {
-    let mut units = Units::new("model.layers.", c.d_ff, 1);
-    for (weight, bias) in
-        [("mlp.gate_proj.weight", "mlp.gate_proj.bias"), ("mlp.up_proj.weight", "mlp.up_proj.bias")]
-    {
-        units.rows(weight, &[Each(1)], &[c.common.d_model]);
-        units.rows_if(c.mlp_bias, bias, &[Each(1)]);
+fn mlp(m: &Mlp, names: &'static Names, d_model: usize) -> Units {
+    let mut units = Units::new(names, Shrink::Mlp, m.d_ff, 1);
+    match m.kind {
+        MlpKind::SwiGlu if names.mlp.gate == names.mlp.up => {
+            units.linear(names.mlp.up, m.bias, &[Each(1), Each(1)], d_model);
+        }
+        MlpKind::SwiGlu => {
+            units.linear(names.mlp.gate, m.bias, &[Each(1)], d_model);
+            units.linear(names.mlp.up, m.bias, &[Each(1)], d_model);
+        }
+        MlpKind::Plain(_) => units.linear(names.mlp.up, m.bias, &[Each(1)], d_model),
     }
-    units.reader("mlp.down_proj.weight", c.common.d_model);
+    units.reader(names.mlp.down, d_model);
     units
 }
-
-fn gpt_neox(c: &GptNeoXConfig) -> Units {
-    let mut units = Units::new("gpt_neox.layers.", c.d_ff, 1);
-    units.rows("mlp.dense_h_to_4h.weight", &[Each(1)], &[c.common.d_model]);
-    units.rows("mlp.dense_h_to_4h.bias", &[Each(1)], &[]);
-    units.reader("mlp.dense_4h_to_h.weight", c.common.d_model);
-    units
-}
-
-/// Mamba-2's norm after the gate, whose mean square runs over the units.
-pub const GATE_NORM: &str = "mixer.norm.weight";
 
 /// Of `n`, rounded, but never all.
 pub fn quota(n: usize, share: f64) -> usize {

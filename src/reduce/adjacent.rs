@@ -51,6 +51,6 @@ impl TokenReduction for Adjacent {
     }
 
     fn flops(&self, config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
-        6.0 * (job.removable.len().div_ceil(2) * score::width(config, setting)) as f64
+        6.0 * (job.removable.len().div_ceil(2) * score::width(config, job, setting)) as f64
     }
 }

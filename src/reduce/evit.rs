@@ -55,7 +55,7 @@ impl TokenReduction for Evit {
     }
 
     fn flops(&self, config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
-        score::flops(config, job.removable.len(), setting)
+        score::flops(config, job, setting)
     }
 }
 

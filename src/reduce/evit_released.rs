@@ -45,6 +45,6 @@ impl TokenReduction for EvitReleased {
     }
 
     fn flops(&self, config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
-        score::flops(config, job.removable.len(), setting)
+        score::flops(config, job, setting)
     }
 }

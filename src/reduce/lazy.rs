@@ -20,7 +20,7 @@ static ABOUT: About = About {
     source: "LazyLLM (Fu et al. 2024, arXiv 2407.14057): attention of the last token, mean over heads, progressive. \
              Tokens do not come back.",
     knobs: &[CUT, KEEP, LAYERS, schedule_knob("progressive"), GUARD, score::knob("row")],
-    families: score::ATTENTION,
+    families: &score::ATTENTION,
 };
 
 impl TokenReduction for Lazy {
@@ -39,6 +39,6 @@ impl TokenReduction for Lazy {
     }
 
     fn flops(&self, config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
-        score::flops(config, job.removable.len(), setting)
+        score::flops(config, job, setting)
     }
 }

@@ -76,6 +76,8 @@ pub fn abouts() -> Vec<&'static About> {
 /// What one plan has to do.
 #[derive(Clone)]
 pub struct Job {
+    /// After which layer.
+    pub layer: usize,
     /// Rows that may go; the rows outside are guarded.
     pub removable: Range<usize>,
     /// How many go: at least 1, at most half of the removable rows (rounded up), which are at least 2.

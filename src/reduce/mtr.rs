@@ -33,7 +33,7 @@ static ABOUT: About = About {
             kind: KnobKind::Number { min: 0.0, max: 1.0, step: 0.1, default: 0.3 },
         },
     ],
-    families: score::SSM,
+    families: &score::SSM,
 };
 
 /// (sources, targets)
@@ -71,7 +71,7 @@ impl TokenReduction for Mtr {
 
     fn flops(&self, config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
         let (sources, targets) = sizes(job, setting);
-        let matching = 2.0 * (sources * targets * score::width(config, setting)) as f64;
-        matching + score::flops(config, job.removable.len(), setting)
+        let matching = 2.0 * (sources * targets * score::width(config, job, setting)) as f64;
+        matching + score::flops(config, job, setting)
     }
 }

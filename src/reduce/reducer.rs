@@ -159,7 +159,8 @@ impl Hooks for Reducer {
 
     fn reduce(&mut self, device: &Device, output: LayerOutput<'_>) -> Option<Reduced> {
         let kept = self.kept(output.layer)?;
-        let mut job = Schedule::job(&self.config, &self.setting, output.hidden.rows(), kept);
+        let step = (output.layer, kept);
+        let mut job = Schedule::job(&self.config, &self.setting, output.hidden.rows(), step);
         job.oracle.clone_from(&self.oracle);
         job.salt = self.salt;
         let plan = self.method.plan(device, &output, &job, &self.setting);

@@ -100,10 +100,15 @@ impl Schedule {
         rule.steps(keep, n)
     }
 
-    /// The rows that may go and how many of them do, where `tokens` become `kept`.
-    pub fn job(config: &ModelConfig, setting: &Setting, tokens: usize, kept: usize) -> Job {
+    /// The rows that may go and how many of them do, where `tokens` become `kept` after `layer`.
+    pub fn job(
+        config: &ModelConfig,
+        setting: &Setting,
+        tokens: usize,
+        (layer, kept): (usize, usize),
+    ) -> Job {
         let (head, tail) = guards(config, setting);
-        Job { removable: head..tokens - tail, remove: tokens - kept, oracle: None, salt: 0 }
+        Job { layer, removable: head..tokens - tail, remove: tokens - kept, oracle: None, salt: 0 }
     }
 }
 
@@ -116,11 +121,11 @@ pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
         let expected = format!("a model of type {} for {}", about.families.join(", "), about.id);
         return Err(Error::input("reduce", config.family(), expected));
     }
-    score::check(config, setting)?;
     let n_layer = config.n_layer();
     if let Some(layer) = setting.layers("layers").iter().find(|&&layer| layer >= n_layer) {
         return Err(Error::input("layers", layer, format!("layers 0 to {}", n_layer - 1)));
     }
+    score::check(config, setting, &anchors(config, setting))?;
     let keep = setting.number("keep");
     if keep > 0.0 && keep < MIN_KEEP {
         let expected = format!("0 (solve from cut) or {MIN_KEEP} to 1");
@@ -136,7 +141,7 @@ pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
 
 /// The largest cut that a setting's layers can save in this model, in hundredths, where it asks for more.
 pub fn too_much(config: &ModelConfig, setting: &Setting) -> Option<f64> {
-    let reach = (Rule::new(config, setting).reach(config.n_layer()) * 100.0).floor() / 100.0;
+    let reach = (Rule::new(config, setting).reach(config) * 100.0).floor() / 100.0;
     Some(reach).filter(|&reach| setting.number("keep") == 0.0 && setting.number("cut") > reach)
 }
 
@@ -154,11 +159,10 @@ pub fn savings(config: &ModelConfig, setting: &Setting, n: usize) -> Result<Savi
     let steps = Schedule::resolve(config, setting, n);
     let lengths = lengths(config.n_layer(), &steps, n);
     let f = flops(config);
-    let dense = f.layer(n) * config.n_layer() as f64;
-    let reduced: f64 = lengths.iter().map(|&n| f.layer(n)).sum();
+    let (dense, reduced) = (f.dense(n), f.over(&lengths));
     let method = METHODS.iter().find(|method| method.about().id == setting.about.id);
     let overhead = steps.iter().map(|&(layer, kept)| {
-        let job = Schedule::job(config, setting, lengths[layer], kept);
+        let job = Schedule::job(config, setting, lengths[layer], (layer, kept));
         method.map_or(0.0, |method| method.flops(config, &job, setting))
     });
     let reduced_total = reduced + f.head_per_token + overhead.sum::<f64>();
@@ -188,7 +192,10 @@ pub(super) fn lengths(n_layer: usize, steps: &[(usize, usize)], n: usize) -> Vec
 
 fn anchors(config: &ModelConfig, setting: &Setting) -> Vec<usize> {
     match setting.layers("layers") {
-        [] => spaced(config.n_layer()),
+        [] => {
+            let suitable = score::suitable(config, setting);
+            spaced(suitable.len()).into_iter().map(|place| suitable[place]).collect()
+        }
         layers => layers.to_vec(),
     }
 }
@@ -203,15 +210,17 @@ fn spaced(n_layer: usize) -> Vec<usize> {
     (start..=end).step_by(step).take(MAX_ANCHORS).collect()
 }
 
+/// Keys at the end that always stay where layers attend.
+const ATTENTION_TAIL: usize = 4;
+
 /// Rows at the two ends that never go: the first token and the last d_conv, as many in a transformer. Without guards
 /// only the last, whose output predicts what follows.
 fn guards(config: &ModelConfig, setting: &Setting) -> (usize, usize) {
-    match (setting.choice("guard"), config) {
-        ("off", _) => (0, 1),
-        (_, ModelConfig::Mamba(c)) => (1, c.d_conv),
-        (_, ModelConfig::Mamba2(c)) => (1, c.d_conv),
-        (_, ModelConfig::Llama(_) | ModelConfig::GptNeoX(_)) => (1, 4),
+    if setting.choice("guard") == "off" {
+        return (0, 1);
     }
+    let tails = config.layers.iter().map(|layer| layer.mixer.d_conv().unwrap_or(ATTENTION_TAIL));
+    (1, tails.max().unwrap_or(1))
 }
 
 /// Everything but the ratio that decides the lengths.
@@ -268,10 +277,10 @@ impl Rule {
     /// The largest ratio that saves at least `cut`, or the smallest ratio where no ratio does.
     fn solve(&self, config: &ModelConfig, cut: f64, n: usize) -> f64 {
         let f = flops(config);
-        let dense = f.layer(n) * config.n_layer() as f64;
+        let dense = f.dense(n);
         let enough = |keep: f64| {
             let lengths = lengths(config.n_layer(), &self.steps(keep, n), n);
-            saved(lengths.iter().map(|&n| f.layer(n)).sum(), dense) >= cut
+            saved(f.over(&lengths), dense) >= cut
         };
         if enough(1.0) {
             return 1.0;
@@ -290,11 +299,16 @@ impl Rule {
     }
 
     /// The largest share that the anchors can save in a long sequence of per-token work.
-    fn reach(&self, n_layer: usize) -> f64 {
+    fn reach(&self, config: &ModelConfig) -> f64 {
         let entering = |layer: usize| -> f64 {
             let before = self.anchors.iter().enumerate().filter(|&(_, &anchor)| anchor < layer);
             before.map(|(i, _)| self.ratio(MIN_KEEP, i)).product()
         };
-        1.0 - (0..n_layer).map(entering).sum::<f64>() / n_layer as f64
+        let layers = flops(config).layers;
+        // Shares of the largest, so that in a model of equal layers each counts exactly 1.
+        let largest = layers.iter().map(|l| l.per_token).fold(0.0, f64::max);
+        let weights: Vec<f64> = layers.iter().map(|l| l.per_token / largest).collect();
+        let left = weights.iter().enumerate().map(|(layer, weight)| weight * entering(layer));
+        1.0 - left.sum::<f64>() / weights.iter().sum::<f64>()
     }
 }

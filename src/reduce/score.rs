@@ -6,8 +6,9 @@
 use super::Job;
 use crate::Rng;
 use crate::backend::{Device, Tensor, View};
-use crate::config::{FAMILIES, ModelConfig};
+use crate::config::{FAMILIES, Kind, Mixer, ModelConfig};
 use crate::kernels::rotary::rotary;
+use crate::kernels::rows::copy;
 use crate::kernels::token_attention::{Heads, Queries, token_attention};
 use crate::kernels::token_pairs::token_pairs;
 use crate::kernels::token_score::{Score, token_score};
@@ -16,10 +17,8 @@ use crate::method::{Knob, KnobKind, Setting};
 use crate::models::{AttentionInputs, LayerOutput, MixerInputs};
 use crate::{Error, Result};
 
-/// Families with a selective state space.
-pub(super) const SSM: &[&str] = &["mamba", "mamba2"];
-/// Families with attention.
-pub(super) const ATTENTION: &[&str] = &["llama", "gpt_neox"];
+/// Families with layers that have a selective state space, and those with layers that attend.
+pub(super) use crate::config::{WITH_ATTENTION as ATTENTION, WITH_STATE_SPACE as SSM};
 
 /// The score knob with a method's own default.
 pub(super) const fn knob(default: &'static str) -> Knob {
@@ -90,15 +89,15 @@ pub(super) fn is_proportional(setting: &Setting) -> bool {
     has(setting, PROPORTIONAL.id) && setting.choice(PROPORTIONAL.id) == "on"
 }
 
-/// Families that have what the chosen score is made of.
-fn families(setting: &Setting) -> &'static [&'static str] {
+/// The kind of layer that the chosen score is made of, and the knob that asks for it.
+fn kind(setting: &Setting) -> Option<(Kind, &'static str)> {
     if is_proportional(setting) {
-        return ATTENTION;
+        return Some((Kind::Attention, PROPORTIONAL.id));
     }
     match has(setting, "score").then(|| setting.choice("score")) {
-        Some("delta" | "implicit") => SSM,
-        Some("row" | "column") => ATTENTION,
-        _ => &FAMILIES,
+        Some("delta" | "implicit") => Some((Kind::StateSpace, "score")),
+        Some("row" | "column") => Some((Kind::Attention, "score")),
+        _ => None,
     }
 }
 
@@ -107,15 +106,40 @@ pub fn runs_on(family: &str, setting: &Setting) -> bool {
     setting.about.families.contains(&family) && families(setting).contains(&family)
 }
 
-/// Whether a model has what the chosen score is made of. Errors name the families that have it.
-pub(super) fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
-    let families = families(setting);
-    if families.contains(&config.family()) {
-        return Ok(());
+fn families(setting: &Setting) -> &'static [&'static str] {
+    match kind(setting) {
+        Some((Kind::StateSpace, _)) => &SSM,
+        Some((Kind::Attention, _)) => &ATTENTION,
+        None => &FAMILIES,
     }
-    let id = if is_proportional(setting) { PROPORTIONAL.id } else { "score" };
-    let found = format!("{} with a model of type {}", setting.choice(id), config.family());
-    Err(Error::input(id, found, format!("a model of type {}", families.join(" or "))))
+}
+
+/// The layers after which a setting could take tokens away: all, or those that have what its score is made of.
+pub(super) fn suitable(config: &ModelConfig, setting: &Setting) -> Vec<usize> {
+    let wanted = kind(setting).filter(|(_, knob)| *knob == "score").map(|(kind, _)| kind);
+    let layers = config.layers.iter().enumerate();
+    let fits = layers.filter(|(_, layer)| wanted.is_none_or(|kind| layer.mixer.kind() == kind));
+    fits.map(|(index, _)| index).collect()
+}
+
+/// Whether a model has what the chosen score is made of, in each of the layers `at`. Errors name the families that
+/// have it, or the layer that has not.
+pub(super) fn check(config: &ModelConfig, setting: &Setting, at: &[usize]) -> Result<()> {
+    let Some((wanted, id)) = kind(setting) else { return Ok(()) };
+    if !config.layers.iter().any(|layer| layer.mixer.kind() == wanted) {
+        let found = format!("{} with a model of type {}", setting.choice(id), config.family());
+        let expected = format!("a model of type {}", families(setting).join(" or "));
+        return Err(Error::input(id, found, expected));
+    }
+    let suitable = suitable(config, setting);
+    match at.iter().find(|layer| !suitable.contains(layer)) {
+        None => Ok(()),
+        Some(layer) => {
+            let found = format!("{} after layer {layer}", setting.choice(id));
+            let list: Vec<String> = suitable.iter().map(usize::to_string).collect();
+            Err(Error::input(id, found, format!("layers with it: {}", list.join(", "))))
+        }
+    }
 }
 
 /// Whether a setting asks for the marks of a task's filler tokens.
@@ -175,27 +199,22 @@ pub(super) fn features<'a>(output: &LayerOutput<'a>, setting: &Setting) -> View<
     }
 }
 
-/// Columns of [`features`].
-pub(super) fn width(config: &ModelConfig, setting: &Setting) -> usize {
-    match (setting.choice("features"), config) {
-        ("hidden", _) => config.d_model(),
-        ("keys", ModelConfig::Mamba(c)) => c.d_state,
-        ("keys", ModelConfig::Mamba2(c)) => c.n_groups * c.d_state,
-        ("keys", ModelConfig::Llama(c)) => c.n_kv_head * c.headdim,
-        (_, ModelConfig::Mamba(c)) => c.d_inner,
-        (_, ModelConfig::Mamba2(c)) => c.d_inner,
-        (_, ModelConfig::Llama(c)) => c.n_head * c.headdim,
-        (_, ModelConfig::GptNeoX(c)) => c.n_head * c.headdim,
+/// Columns of [`features`] after the layer of a job.
+pub(super) fn width(config: &ModelConfig, job: &Job, setting: &Setting) -> usize {
+    let mixer = &config.layers[job.layer].mixer;
+    match setting.choice("features") {
+        "hidden" => config.d_model(),
+        "keys" => mixer.key_width(),
+        _ => mixer.width(),
     }
 }
 
 /// Arithmetic of the scores that grow with the square of the length, or walk every channel more than once.
-pub(super) fn flops(config: &ModelConfig, tokens: usize, setting: &Setting) -> f64 {
-    let n = tokens as f64;
-    let attention = match config {
-        ModelConfig::Llama(c) => (c.n_head * c.headdim) as f64,
-        ModelConfig::GptNeoX(c) => (c.n_head * c.headdim) as f64,
-        ModelConfig::Mamba(_) | ModelConfig::Mamba2(_) => 0.0,
+pub(super) fn flops(config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
+    let n = job.removable.len() as f64;
+    let attention = match &config.layers[job.layer].mixer {
+        Mixer::Attention(a) => (a.n_head * a.headdim) as f64,
+        Mixer::Mamba(_) | Mixer::Mamba2(_) => 0.0,
     };
     match setting.choice("score") {
         // The GPU forms every logit twice.
@@ -207,12 +226,15 @@ pub(super) fn flops(config: &ModelConfig, tokens: usize, setting: &Setting) -> f
 
 /// Attention over the rotated queries and keys.
 fn received(device: &Device, a: &AttentionInputs<'_>, queries: Queries) -> Tensor {
-    let rotate = |x| rotary(device, x, a.positions, a.inv_freq, a.headdim);
+    let rotate = |x| match a.inv_freq {
+        Some(inv_freq) => rotary(device, x, a.positions, inv_freq, a.headdim),
+        None => copy(device, x),
+    };
     let (q, k) = (rotate(a.q), rotate(a.k));
-    let AttentionInputs { n_head, n_kv_head, headdim, .. } = *a;
+    let AttentionInputs { n_head, n_kv_head, headdim, scale, .. } = *a;
     token_attention(
         device,
-        &Heads { q: q.view(), k: k.view(), n_head, n_kv_head, headdim },
+        &Heads { q: q.view(), k: k.view(), n_head, n_kv_head, headdim, scale },
         queries,
     )
 }

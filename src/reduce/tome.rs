@@ -55,6 +55,6 @@ impl TokenReduction for Tome {
 
     fn flops(&self, config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
         let (n_a, n_b) = (job.removable.len().div_ceil(2), job.removable.len() / 2);
-        2.0 * (n_a * n_b * score::width(config, setting)) as f64
+        2.0 * (n_a * n_b * score::width(config, job, setting)) as f64
     }
 }

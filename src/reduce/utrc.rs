@@ -80,7 +80,7 @@ impl TokenReduction for Utrc {
     /// The products of every a with every b; scores and unit rows are linear in the length and left out.
     fn flops(&self, config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
         let (n_a, n_b) = (job.removable.len().div_ceil(2), job.removable.len() / 2);
-        let matching = 2.0 * (n_a * n_b * score::width(config, setting)) as f64;
-        matching + score::flops(config, job.removable.len(), setting)
+        let matching = 2.0 * (n_a * n_b * score::width(config, job, setting)) as f64;
+        matching + score::flops(config, job, setting)
     }
 }

@@ -14,6 +14,7 @@ mod point;
 pub mod protocol;
 mod run;
 mod series;
+pub mod shape;
 pub mod spec;
 pub mod sweep;
 mod trace;

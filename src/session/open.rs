@@ -4,10 +4,11 @@
 
 use super::bundle::sha256_hex;
 use super::protocol::ModelView;
+use super::shape;
 use super::spec::OWN;
 use crate::backend::Device;
 use crate::config::ModelConfig;
-use crate::models::{Model, Weights};
+use crate::models::{Model, Names, Weights, stored_name};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Bytes, Checkpoint};
 use crate::{Error, Result};
@@ -28,16 +29,6 @@ pub const COMPANIONS: [&str; 8] = [
     "tokenizer.model",
     "LICENSE",
 ];
-
-/// Names of the embedding and of the output head in the checkpoints of all families.
-const EMBEDDINGS: [&str; 5] = [
-    "backbone.embeddings.weight",
-    "gpt_neox.embed_in.weight",
-    "model.decoder.embed_tokens.weight",
-    "model.embed_tokens.weight",
-    "transformer.wte.weight",
-];
-const HEADS: [&str; 2] = ["lm_head.weight", "embed_out.weight"];
 
 /// A model as its files describe it, not yet on a device.
 pub struct Loaded {
@@ -152,11 +143,10 @@ pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
     let weight_files: Vec<(String, Bytes)> =
         files.into_iter().filter(|(name, _)| is_weights(name)).collect();
     let mut checkpoint = Checkpoint::open(weight_files)?;
-    if config.common().tie_word_embeddings {
-        let embedding = EMBEDDINGS.iter().find(|name| belongs(name, &config));
-        for (embedding, head) in embedding.into_iter().flat_map(|e| HEADS.map(|head| (e, head))) {
-            checkpoint.tie(embedding, head);
-        }
+    if config.common.tie_word_embeddings {
+        let names = Names::of(config.family);
+        let embedding = stored_name(&format!("{}.weight", names.embedding), &checkpoint);
+        names.heads.iter().for_each(|head| checkpoint.tie(&embedding, head));
     }
     let checkpoint = Rc::new(checkpoint);
     let weights = Weights::new(checkpoint.clone());
@@ -167,7 +157,10 @@ pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
     let shapes = used.iter().filter_map(|name| checkpoint.shape(name));
     let view = ModelView {
         id: OWN.into(),
-        label: format!("Your own {} model", config.family()),
+        label: match checkpoint.metadata().get(shape::MARK) {
+            Some(mark) => mark.clone(),
+            None => format!("Your own {} model", config.family()),
+        },
         family: config.family().into(),
         parameters: shapes.map(elements).sum(),
         bytes: checkpoint.total_bytes(),
@@ -177,18 +170,6 @@ pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
         notes,
     };
     Ok(Loaded { view, config, tokenizer, weights, calibration })
-}
-
-/// Whether the embedding of a family has this name.
-fn belongs(embedding: &str, config: &ModelConfig) -> bool {
-    let front = match config.family() {
-        "mamba" | "mamba2" | "falcon_mamba" => "backbone.",
-        "gpt_neox" => "gpt_neox.",
-        "gpt2" => "transformer.",
-        "opt" => "model.decoder.",
-        _ => "model.embed",
-    };
-    embedding.starts_with(front)
 }
 
 /// Files that a checkpoint is opened from.

@@ -1,7 +1,10 @@
 //! config.json: published spellings are read, and what would change the result is refused by name.
 
 use serde_json::{Value, json};
-use whittle::config::{Activation, ModelConfig, RopeScaling};
+use whittle::config::{
+    Activation, Attention, FAMILIES, Mamba2Mixer, MambaMixer, Mixer, Mlp, MlpKind, ModelConfig,
+    Rope, RopeScaling,
+};
 use whittle::error::Error;
 
 fn parse(config: &Value) -> Result<ModelConfig, Error> {
@@ -47,11 +50,37 @@ fn neox() -> Value {
         "rotary_pct": 0.25, "rotary_emb_base": 2000, "layer_norm_eps": 1e-5})
 }
 
-fn llama_of(config: Value) -> whittle::config::LlamaConfig {
-    match parse(&config) {
-        Ok(ModelConfig::Llama(llama)) => llama,
-        other => panic!("expected a Llama, got {other:?}"),
+fn read(config: &Value) -> ModelConfig {
+    parse(config).unwrap_or_else(|e| panic!("{config}: {e}"))
+}
+
+fn mamba_of(config: &ModelConfig) -> &MambaMixer {
+    match &config.layers[0].mixer {
+        Mixer::Mamba(mixer) => mixer,
+        other => panic!("expected a Mamba, got {other:?}"),
     }
+}
+
+fn mamba2_of(config: &ModelConfig) -> &Mamba2Mixer {
+    match &config.layers[0].mixer {
+        Mixer::Mamba2(mixer) => mixer,
+        other => panic!("expected a Mamba-2, got {other:?}"),
+    }
+}
+
+fn attention_of(config: &ModelConfig) -> &Attention {
+    match &config.layers[0].mixer {
+        Mixer::Attention(attention) => attention,
+        other => panic!("expected attention, got {other:?}"),
+    }
+}
+
+fn rope_of(config: &ModelConfig) -> &Rope {
+    attention_of(config).rope.as_ref().expect("a rotation")
+}
+
+fn mlp_of(config: &ModelConfig) -> &Mlp {
+    config.layers[0].mlp.as_ref().expect("an MLP")
 }
 
 fn close(found: &[f32], expected: &[f64]) {
@@ -64,10 +93,11 @@ fn close(found: &[f32], expected: &[f64]) {
 
 #[test]
 fn mamba_sizes_are_read_and_leftovers_of_the_original_are_harmless() {
-    let Ok(ModelConfig::Mamba(config)) = parse(&mamba()) else { panic!("not read") };
-    let sizes = (config.d_inner, config.d_state, config.d_conv, config.dt_rank);
-    assert_eq!(sizes, (1536, 16, 4, 48));
-    assert!(config.common.tie_word_embeddings && config.use_conv_bias && !config.use_bias);
+    let config = read(&mamba());
+    let mixer = mamba_of(&config);
+    assert_eq!((mixer.d_inner, mixer.d_state, mixer.d_conv, mixer.dt_rank), (1536, 16, 4, 48));
+    assert_eq!((config.n_layer(), config.layers[0].mlp.is_none()), (24, true));
+    assert!(config.common.tie_word_embeddings && mixer.use_conv_bias && !mixer.use_bias);
     assert_eq!(config.common.ignored, Vec::<String>::new());
 }
 
@@ -77,8 +107,7 @@ fn an_automatic_dt_rank_is_a_sixteenth_of_d_model_rounded_up() {
         mamba(),
         json!({"hidden_size": 50, "intermediate_size": 100, "time_step_rank": "auto"}),
     );
-    let Ok(ModelConfig::Mamba(config)) = parse(&config) else { panic!("not read") };
-    assert_eq!(config.dt_rank, 4);
+    assert_eq!(mamba_of(&read(&config)).dt_rank, 4);
 }
 
 #[test]
@@ -87,8 +116,7 @@ fn every_published_spelling_of_infinity_is_read() {
         [json!({"__float__": "Infinity"}), json!("inf"), json!("Infinity"), json!(1e300)];
     for high in spellings {
         let config = with(mamba2(), json!({"time_step_limit": [0.0, high.clone()]}));
-        let Ok(ModelConfig::Mamba2(config)) = parse(&config) else { panic!("{high} not read") };
-        assert_eq!(config.dt_limit, (0.0, f32::INFINITY), "{high}");
+        assert_eq!(mamba2_of(&read(&config)).dt_limit, (0.0, f32::INFINITY), "{high}");
     }
 }
 
@@ -100,26 +128,27 @@ fn the_bare_infinity_that_python_writes_is_read() {
     )
     .to_string()
     .replace("\"HERE\"", "Infinity");
-    let Ok(ModelConfig::Mamba2(config)) = ModelConfig::parse(text.as_bytes()) else {
-        panic!("{text} not read")
-    };
-    assert_eq!(config.dt_limit, (0.01, f32::INFINITY));
+    let config = ModelConfig::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"));
+    assert_eq!(mamba2_of(&config).dt_limit, (0.01, f32::INFINITY));
 }
 
 #[test]
 fn mamba2_derived_sizes_follow_from_heads_and_groups() {
-    let Ok(ModelConfig::Mamba2(config)) = parse(&mamba2()) else { panic!("not read") };
+    let config = read(&mamba2());
+    let mixer = mamba2_of(&config);
     // 256 channels, and B and C of 32 for each of 2 groups; 8 dt.
-    assert_eq!((config.conv_dim(), config.d_in_proj(), config.norm_group_size()), (384, 648, 128));
+    assert_eq!((mixer.conv_dim(), mixer.d_in_proj(), mixer.norm_group_size()), (384, 648, 128));
     assert!(!config.common.tie_word_embeddings);
 }
 
 #[test]
 fn llama_with_the_fields_of_transformers_4_is_read() {
-    let config = llama_of(llama());
-    assert_eq!((config.n_head, config.n_kv_head, config.headdim, config.d_ff), (9, 3, 64, 1536));
-    assert_eq!((config.rope.dim, config.rope.theta), (64, 100_000.0));
-    assert_eq!(config.rope.scaling, RopeScaling::Default);
+    let config = read(&llama());
+    let attention = attention_of(&config);
+    assert_eq!((attention.n_head, attention.n_kv_head, attention.headdim), (9, 3, 64));
+    assert_eq!((mlp_of(&config).d_ff, mlp_of(&config).kind), (1536, MlpKind::SwiGlu));
+    assert_eq!((rope_of(&config).dim, rope_of(&config).theta), (64, 100_000.0));
+    assert_eq!(rope_of(&config).scaling, RopeScaling::Default);
     assert_eq!(config.common.eos_token_ids, [0, 2]);
     assert_eq!(config.common.ignored, Vec::<String>::new());
 }
@@ -135,14 +164,16 @@ fn both_spellings_of_llama3_scaling_give_the_frequencies_of_transformers() {
     let new = json!({"head_dim": 24, "rope_theta": null,
         "rope_parameters": with(scaling, json!({"rope_type": "llama3", "rope_theta": 500000.0}))});
     for spelling in [old, new] {
-        close(&llama_of(with(llama(), spelling)).rope.inv_freq(), &expected);
+        let config = read(&with(llama(), spelling));
+        close(&rope_of(&config).inv_freq(), &expected);
     }
 }
 
 #[test]
 fn linear_scaling_gives_the_frequencies_of_transformers() {
     let config = json!({"head_dim": 16, "rope_theta": 10000.0, "rope_scaling": {"type": "linear", "factor": 4.0}});
-    close(&llama_of(with(llama(), config)).rope.inv_freq(), &LINEAR_INV_FREQ);
+    let config = read(&with(llama(), config));
+    close(&rope_of(&config).inv_freq(), &LINEAR_INV_FREQ);
 }
 
 #[test]
@@ -150,17 +181,18 @@ fn gpt_neox_rotates_a_part_of_each_head_in_both_spellings() {
     let new = json!({"rotary_pct": null, "rotary_emb_base": null,
         "rope_parameters": {"partial_rotary_factor": 0.25, "rope_theta": 2000, "rope_type": "default"}});
     for config in [neox(), with(neox(), new)] {
-        let Ok(ModelConfig::GptNeoX(config)) = parse(&config) else { panic!("not read") };
-        assert_eq!((config.headdim, config.rope.dim), (40, 10));
-        assert!(config.use_parallel_residual && config.attention_bias);
-        assert_eq!(config.activation, Activation::Gelu);
-        close(&config.rope.inv_freq(), &NEOX_INV_FREQ);
+        let config = read(&config);
+        let attention = attention_of(&config);
+        assert_eq!((attention.headdim, rope_of(&config).dim), (40, 10));
+        assert!(config.common.is_parallel && attention.qkv_bias && attention.o_bias);
+        assert_eq!(mlp_of(&config).kind, MlpKind::Plain(Activation::Gelu));
+        close(&rope_of(&config).inv_freq(), &NEOX_INV_FREQ);
     }
 }
 
 #[test]
 fn unknown_fields_are_listed_and_not_refused() {
-    let config = llama_of(with(
+    let config = read(&with(
         llama(),
         json!({"zeta": 1, "alpha": 2,
         "rope_parameters": {"rope_type": "default", "rope_theta": 100000, "beta": 3}}),
@@ -212,7 +244,9 @@ fn a_field_that_would_change_the_result_is_refused_by_name() {
         (llama(), json!({"rope_theta": "big"}), "rope_theta"),
         (llama(), json!({"architectures": ["LlamaForSequenceClassification"]}), "architectures"),
         (llama(), json!({"rope_interleaved": true}), "rope_interleaved"),
-        (neox(), json!({"hidden_act": "relu"}), "hidden_act"),
+        (neox(), json!({"hidden_act": "silu"}), "hidden_act"),
+        (llama(), json!({"head_dim": 512}), "head_dim"),
+        (neox(), json!({"num_attention_heads": 1, "hidden_size": 512}), "num_attention_heads"),
         (neox(), json!({"rotary_pct": 0.125}), "rotary_pct"),
         (neox(), json!({"rotary_pct": 1.5}), "rotary_pct"),
         (neox(), json!({"num_attention_heads": 7}), "num_attention_heads"),
@@ -228,11 +262,8 @@ fn a_field_that_would_change_the_result_is_refused_by_name() {
 
 #[test]
 fn a_stated_width_of_mamba_wins_over_expand_as_in_transformers() {
-    let Ok(ModelConfig::Mamba(config)) = parse(&with(mamba(), json!({"intermediate_size": 1535})))
-    else {
-        panic!("a Mamba configuration");
-    };
-    assert_eq!(config.d_inner, 1535);
+    let config = read(&with(mamba(), json!({"intermediate_size": 1535})));
+    assert_eq!(mamba_of(&config).d_inner, 1535);
 }
 
 #[test]
@@ -244,18 +275,116 @@ fn a_missing_size_is_named() {
 }
 
 #[test]
-fn an_unknown_model_type_is_named_beside_the_four_supported() {
-    let message = parse(&json!({"model_type": "gpt2"})).expect_err("refused").to_string();
-    for word in ["\"gpt2\"", "mamba", "mamba2", "llama", "gpt_neox"] {
+fn an_unknown_model_type_is_named_beside_those_supported() {
+    let message = parse(&json!({"model_type": "rwkv7"})).expect_err("refused").to_string();
+    for word in ["\"rwkv7\""].iter().chain(&FAMILIES) {
         assert!(message.contains(word), "{message}");
     }
 }
 
+/// state-spaces/mamba-130m and mamba2-130m as their files are.
+fn original(layer: Option<&str>) -> Value {
+    let ssm = layer.map_or(json!({}), |layer| json!({"layer": layer}));
+    json!({"d_model": 768, "d_intermediate": 0, "n_layer": 24, "vocab_size": 50277, "ssm_cfg": ssm,
+        "attn_layer_idx": [], "attn_cfg": {}, "rms_norm": true, "residual_in_fp32": true,
+        "fused_add_norm": true, "pad_vocab_size_multiple": if layer.is_some() { 16 } else { 8 },
+        "tie_embeddings": true})
+}
+
 #[test]
-fn an_original_mamba_ssm_file_is_sent_to_its_conversion() {
-    let original = json!({"d_model": 768, "n_layer": 24, "ssm_cfg": {"layer": "Mamba2"}});
-    let message = parse(&original).expect_err("refused").to_string();
-    assert!(message.contains("mamba_ssm") && message.contains("-hf"), "{message}");
+fn an_original_file_means_what_its_conversion_says() {
+    let config = read(&original(None));
+    let converted = read(&with(mamba(), json!({"bos_token_id": 0, "eos_token_id": 0})));
+    assert_eq!(config, converted);
+    let config = read(&original(Some("Mamba2")));
+    assert_eq!((config.family(), config.vocab_size(), config.n_layer()), ("mamba2", 50_288, 24));
+    let mixer = mamba2_of(&config);
+    let sizes = (mixer.d_inner, mixer.n_head, mixer.headdim, mixer.n_groups, mixer.d_state);
+    assert_eq!(sizes, (1536, 24, 64, 1, 128));
+    assert!(config.common.tie_word_embeddings && config.common.ignored.is_empty());
+}
+
+#[test]
+fn what_an_original_file_may_hold_and_is_not_implemented_is_refused_by_name() {
+    let cases = [
+        (json!({"attn_layer_idx": [3]}), "attn_layer_idx"),
+        (json!({"d_intermediate": 512}), "d_intermediate"),
+        (json!({"rms_norm": false}), "rms_norm"),
+        (json!({"ssm_cfg": {"layer": "Mamba3"}}), "ssm_cfg.layer"),
+        (json!({"ssm_cfg": {"D_has_hdim": true}}), "ssm_cfg.D_has_hdim"),
+        (json!({"ssm_cfg": {"surprise": 1}}), "ssm_cfg.surprise"),
+        (json!({"ssm_cfg": {"layer": "Mamba2", "headdim": 7}}), "head_dim"),
+    ];
+    for (change, field) in cases {
+        match parse(&with(original(None), change.clone())) {
+            Err(Error::Config { field: named, .. }) => assert_eq!(named, field, "{change}"),
+            other => panic!("{change}: expected an error about {field}, got {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn absent_tokens_are_those_of_the_class_and_null_is_none() {
+    // transformers 5.23: Llama 1 and 2, GPT-NeoX 0 and 2, Mamba 0 and 0, Mamba-2 0 and 2.
+    for (config, bos, eos) in [
+        (with(llama(), json!({})), 0, vec![0, 2]),
+        (neox(), 0, vec![2]),
+        (mamba(), 0, vec![0]),
+        (mamba2(), 0, vec![2]),
+    ] {
+        let config = read(&config);
+        assert_eq!((config.bos_token_id(), config.eos_token_ids()), (Some(bos), &eos[..]));
+    }
+    let none = read(&with(mamba(), json!({"bos_token_id": null, "eos_token_id": null})));
+    assert_eq!((none.bos_token_id(), none.eos_token_ids()), (None, &[][..]));
+    let only_end = read(&with(mamba(), json!({"bos_token_id": null, "eos_token_id": 5})));
+    assert_eq!((only_end.prior_token(), none.prior_token()), (5, 0), "no context");
+}
+
+#[test]
+fn published_files_of_the_other_families_are_read() {
+    let qwen = read(
+        &json!({"architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643,
+        "eos_token_id": 151643, "hidden_act": "silu", "hidden_size": 896, "initializer_range": 0.02,
+        "intermediate_size": 4864, "max_position_embeddings": 32768, "max_window_layers": 24, "model_type": "qwen2",
+        "num_attention_heads": 14, "num_hidden_layers": 24, "num_key_value_heads": 2, "rms_norm_eps": 1e-06,
+        "rope_theta": 1000000.0, "sliding_window": 32768, "tie_word_embeddings": true, "torch_dtype": "bfloat16",
+        "transformers_version": "4.40.1", "use_cache": true, "use_mrope": false, "use_sliding_window": false,
+        "vocab_size": 151936}),
+    );
+    let attention = attention_of(&qwen);
+    assert_eq!((attention.n_kv_head, attention.headdim), (2, 64));
+    assert_eq!((attention.qkv_bias, attention.o_bias, attention.has_qk_norm), (true, false, false));
+    assert_eq!((qwen.common.hard_limit, qwen.common.ignored.len()), (None, 0));
+    let falcon = read(
+        &json!({"architectures": ["FalconMambaForCausalLM"], "bos_token_id": 0, "conv_kernel": 4,
+        "eos_token_id": 11, "expand": 16, "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.1,
+        "intermediate_size": 8192, "layer_norm_epsilon": 1e-05, "model_type": "falcon_mamba", "num_hidden_layers": 64,
+        "pad_token_id": 11, "state_size": 16, "tie_word_embeddings": false, "time_step_rank": 256,
+        "torch_dtype": "bfloat16", "use_bias": false, "use_conv_bias": true, "vocab_size": 65024}),
+    );
+    assert_eq!((mamba_of(&falcon).d_inner, mamba_of(&falcon).norm_eps), (8192, Some(1e-6)));
+    let gpt2 = read(
+        &json!({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 768, "n_layer": 12,
+        "n_head": 12, "n_positions": 1024, "n_ctx": 1024, "vocab_size": 50257, "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5, "bos_token_id": 50256, "eos_token_id": 50256}),
+    );
+    assert_eq!((mlp_of(&gpt2).d_ff, gpt2.common.hard_limit), (3072, Some((1024, "n_positions"))));
+}
+
+#[test]
+fn a_sequence_beyond_what_can_be_computed_is_refused_and_beyond_training_gets_a_word() {
+    let config = read(&llama());
+    assert_eq!(config.check_length(8192), Ok(None));
+    let word = config.check_length(8193).unwrap().expect("a word of caution");
+    assert!(word.contains("8192"), "{word}");
+    let mistral = with(
+        llama(),
+        json!({"model_type": "mistral", "architectures": ["MistralForCausalLM"],
+        "sliding_window": 4096, "rope_interleaved": null, "is_llama_config": null}),
+    );
+    let error = read(&mistral).check_length(4097).unwrap_err().to_string();
+    assert!(error.contains("sliding_window") && error.contains("4096"), "{error}");
 }
 
 #[test]

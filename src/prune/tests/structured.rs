@@ -3,7 +3,7 @@
 use super::model::{MODELS, load, sequences};
 use super::*;
 use crate::backend::Device;
-use crate::config::ModelConfig;
+use crate::config::{Mixer, ModelConfig};
 use crate::kernels::largest_difference;
 use crate::kernels::rows::copy;
 use crate::models::{Edit, Edits, Hooks, LayerOutput, Model, NoHooks, Reduced, Weights, linears};
@@ -155,7 +155,7 @@ fn units_that_nobody_reads_go_first_and_without_a_trace() {
 fn state_columns_that_nothing_is_written_to_go_first_and_without_a_trace() {
     for name in ["mamba2-f32-groups", "mamba2-bf16-limit"] {
         let mut loaded = load(name);
-        let ModelConfig::Mamba2(c) = loaded.config.clone() else { panic!("{name}") };
+        let Mixer::Mamba2(c) = loaded.config.layers[0].mixer.clone() else { panic!("{name}") };
         let units = Units::of(&loaded.config, "states").unwrap();
         let mut zeroed = Edits::new();
         for layer in 0..loaded.config.n_layer() {
@@ -180,7 +180,7 @@ fn state_columns_that_nothing_is_written_to_go_first_and_without_a_trace() {
         zeroed.extend(std::mem::take(&mut pruned.edits));
         pruned.edits = zeroed;
         let (config, model) = small(&loaded.weights, &pruned);
-        let ModelConfig::Mamba2(after) = config else { panic!("{name}") };
+        let Mixer::Mamba2(after) = &config.layers[0].mixer else { panic!("{name}") };
         assert_eq!(after.d_state, c.d_state - c.d_state / 2, "{name}");
         let ids = &sequences(1, 30, loaded.config.vocab_size())[0];
         let d = largest_difference(&run(&model, &[ids]), &run(&loaded.model, &[ids]));
@@ -209,7 +209,7 @@ fn ghost_is_the_output_error_of_really_dropping_the_column() {
     let device = Device::Cpu;
     for name in ["mamba2-f32-groups", "mamba2-bf16-limit"] {
         let loaded = load(name);
-        let ModelConfig::Mamba2(c) = loaded.config.clone() else { panic!("{name}") };
+        let Mixer::Mamba2(c) = loaded.config.layers[0].mixer.clone() else { panic!("{name}") };
         let rows = loaded.model.embed(&device, &sequences(1, 40, loaded.config.vocab_size())[0]);
         let a_log = loaded.weights.values("backbone.layers.0.mixer.A_log", &[c.n_head]).unwrap();
         let a: Vec<f64> = a_log.iter().map(|a| -f64::from(*a).exp()).collect();

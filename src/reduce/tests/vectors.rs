@@ -1,7 +1,7 @@
 //! Small cases V1 to V10 whose answers were worked out by hand, on every device that opens.
 
 use crate::backend::{Device, Tensor, gpu_for_tests};
-use crate::config::ModelConfig;
+use crate::config::{Kind, ModelConfig};
 use crate::method::Setting;
 use crate::models::{AttentionInputs, Hooks, LayerOutput, MixerInputs, SsmInputs};
 use crate::reduce::reducer::apply;
@@ -65,7 +65,8 @@ pub(super) fn with_output<R>(
             n_kv_head: 1,
             headdim: d,
             positions: &positions,
-            inv_freq: &inv_freq,
+            inv_freq: Some(&inv_freq),
+            scale: 1.0,
         }),
     };
     f(LayerOutput { layer, hidden: x, residual: x, mixer: x, inputs })
@@ -80,7 +81,7 @@ pub(super) fn plan_of(
 ) -> Plan {
     let setting = setting(spec);
     let method = METHODS.iter().find(|m| m.about().id == setting.about.id).unwrap();
-    let job = Job { removable: 0..mixer.rows(), remove, oracle: None, salt: 0 };
+    let job = Job { layer: 0, removable: 0..mixer.rows(), remove, oracle: None, salt: 0 };
     with_output(device, mixer, 0, true, |output| {
         method.plan(device, &LayerOutput { hidden, ..output }, &job, &setting)
     })
@@ -90,7 +91,7 @@ pub(super) fn plan_of(
 pub(super) fn plan(device: &Device, x: &Tensor, remove: usize, spec: &str) -> Plan {
     let setting = setting(spec);
     let method = METHODS.iter().find(|m| m.about().id == setting.about.id).unwrap();
-    let job = Job { removable: 0..x.rows(), remove, oracle: None, salt: 0 };
+    let job = Job { layer: 0, removable: 0..x.rows(), remove, oracle: None, salt: 0 };
     with_output(device, x, 0, true, |output| method.plan(device, &output, &job, &setting))
 }
 
@@ -299,7 +300,7 @@ pub(super) fn run(device: &Device, config: &ModelConfig, spec: &str, n: usize) -
             continue;
         }
         let x = device.tensor(rows, d, &rng.normals(rows * d, 1.0));
-        let is_ssm = !matches!(config, ModelConfig::Llama(_));
+        let is_ssm = config.layers[layer].mixer.kind() == Kind::StateSpace;
         let reduced =
             with_output(device, &x, layer, is_ssm, |output| reducer.reduce(device, output))
                 .unwrap();
