@@ -7,6 +7,7 @@ use super::open::{CalibrationText, Loaded, open};
 use super::spec::{Backend, OWN};
 use crate::backend::Device;
 use crate::eval::{DATA, PrunedModel};
+use crate::kernels::largest_difference;
 use crate::models::{Model, NoHooks, Weights};
 use crate::pace::now_ms;
 use crate::prune::Calibration;
@@ -194,12 +195,15 @@ impl Engine {
     }
 
     async fn measure(&mut self, gpu: &Device, loaded: &Loaded) -> Result<(String, bool, String)> {
-        let cpu_ms = probe_ms(&Device::Cpu, loaded).await?;
-        let (takes_gpu, why) = match probe_ms(gpu, loaded).await {
-            Ok(ms) => (
-                ms < cpu_ms,
-                format!("128 tokens took {ms:.1} ms on the GPU, {cpu_ms:.1} ms on the CPU"),
-            ),
+        let (cpu_ms, expected) = probe(&Device::Cpu, loaded).await?;
+        let (takes_gpu, why) = match probe(gpu, loaded).await {
+            Ok((ms, found)) => match disagreement(&expected, &found) {
+                Some(problem) => (false, problem),
+                None => (
+                    ms < cpu_ms,
+                    format!("128 tokens took {ms:.1} ms on the GPU, {cpu_ms:.1} ms on the CPU"),
+                ),
+            },
             Err(e) => (false, format!("the GPU failed its probe: {e}")),
         };
         let result = (loaded.view.sha256.clone(), takes_gpu, why);
@@ -240,20 +244,56 @@ fn without_gpu(why: &str) -> String {
     )
 }
 
-async fn probe_ms(device: &Device, loaded: &Loaded) -> Result<f64> {
+/// Milliseconds of reading 128 tokens the second time, and the hidden rows that came out.
+async fn probe(device: &Device, loaded: &Loaded) -> Result<(f64, Vec<f32>)> {
     let model = Model::load(device, &loaded.config, &loaded.weights.for_new_device())?;
     let ids: Vec<u32> = (0..128).map(|i| i % loaded.config.vocab_size() as u32).collect();
-    let mut ms = f64::INFINITY;
+    let (mut ms, mut rows) = (f64::INFINITY, Vec::new());
     for _ in 0..2 {
         let start = now_ms();
-        model.forward(device, &ids, &mut model.start(device), &mut NoHooks);
-        device.finish().await?;
+        let hidden = model.forward(device, &ids, &mut model.start(device), &mut NoHooks);
+        rows = device.read(&hidden).await?;
         ms = now_ms() - start;
     }
-    Ok(ms)
+    Ok((ms, rows))
+}
+
+/// Largest difference of a normed hidden value, whose size is about 1, between two right computations in another order:
+/// ten times what the tests against transformers see, a tenth of what a wrong kernel gives.
+const ACCEPTED: f32 = 0.02;
+
+/// Why the GPU is not to be trusted with this model, if it is not: a driver that computes something else says nothing.
+fn disagreement(cpu: &[f32], gpu: &[f32]) -> Option<String> {
+    let largest = largest_difference(gpu, cpu);
+    if largest <= ACCEPTED {
+        return None;
+    }
+    let what = match largest.is_finite() {
+        true => format!("values differ by up to {largest:.2}"),
+        false => "some of its values are not numbers".into(),
+    };
+    Some(format!(
+        "the GPU computes something else than the CPU with this model ({what}), so it is not used"
+    ))
 }
 
 /// First 12 hex digits of some text's hash, for cache keys.
 pub(super) fn short_hash(text: &str) -> String {
     sha256_hex(text.as_bytes())[..12].to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_that_computes_something_else_is_not_used_and_the_reason_is_a_sentence() {
+        let cpu = [1.0, -2.0, 0.5];
+        assert_eq!(disagreement(&cpu, &[1.001, -2.001, 0.5]), None);
+        let wrong = disagreement(&cpu, &[1.0, -2.0, 0.9]).expect("0.4 is too much");
+        assert!(wrong.contains("differ by up to 0.40") && wrong.contains("not used"), "{wrong}");
+        let nan = disagreement(&cpu, &[1.0, f32::NAN, 0.5]).expect("not a number");
+        assert!(nan.contains("not numbers"), "{nan}");
+        assert!(disagreement(&cpu, &cpu[..2]).is_some());
+    }
 }

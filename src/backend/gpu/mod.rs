@@ -107,11 +107,24 @@ impl Gpu {
 
     /// A buffer of `bytes` bytes with unspecified contents, from the pool.
     pub fn alloc(&self, bytes: usize) -> Buffer {
+        self.check_size(bytes);
         self.pool.take(&self.device, bytes)
+    }
+
+    /// Notes for the next read that something is larger than what a shader can bind: the driver's own words for it, which
+    /// follow, name neither.
+    fn check_size(&self, bytes: usize) {
+        let most = self.device.limits().max_storage_buffer_binding_size;
+        if bytes as u64 > most as u64
+            && let Ok(mut slot) = self.uncaptured.lock()
+        {
+            slot.get_or_insert_with(|| too_large(bytes as u64, most as u64));
+        }
     }
 
     /// A new buffer with these contents.
     pub fn upload(&self, bytes: &[u8]) -> Buffer {
+        self.check_size(bytes.len());
         let buffer = self.pool.take_unused(&self.device, bytes.len());
         // write_buffer wants multiples of four; every caller sends u32, f32 or padded f16 rows.
         assert_eq!(bytes.len() % 4, 0, "upload of {} bytes", bytes.len());
@@ -251,8 +264,9 @@ impl Gpu {
                 first.get_or_insert(error.to_string());
             }
         }
+        // What was noted outside the scopes came before what it led to.
         if let Some(message) = self.uncaptured.lock().ok().and_then(|mut u| u.take()) {
-            first.get_or_insert(message);
+            first = Some(message);
         }
         if self.lost_reason().is_some() || first.is_some() {
             return Err(self.failure(first.unwrap_or_default()));
@@ -280,5 +294,47 @@ impl Gpu {
             Some(reason) => Error::Gpu(format!("the device was lost ({reason})")),
             None => Error::Gpu(what),
         }
+    }
+}
+
+fn too_large(bytes: u64, most: u64) -> String {
+    let mb = |n: u64| n as f64 / 1e6;
+    format!(
+        "a tensor of {:.1} MB is more than the {:.1} MB that this GPU binds at once (maxStorageBufferBindingSize)",
+        mb(bytes),
+        mb(most)
+    )
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use crate::backend::{Device, gpu_for_tests};
+    use crate::kernels::add::add;
+
+    #[test]
+    fn a_tensor_over_the_binding_limit_is_an_error_that_names_both_sizes() {
+        let Some(device) = gpu_for_tests() else { return };
+        let Device::Gpu(gpu) = &device else { unreachable!("it is a GPU") };
+        let most = gpu.device.limits().max_storage_buffer_binding_size as usize;
+        if most > 1 << 28 {
+            return println!("skipped: this adapter binds {most} bytes, too many for a test");
+        }
+        let cols = most / 4 + 1024;
+        let x = crate::backend::Tensor::on_gpu(1, cols, gpu.alloc(cols * 4));
+        let y = add(&device, x.columns(0, 4), x.columns(4, 4));
+        let problem = pollster::block_on(device.read(&y)).unwrap_err().to_string();
+        assert!(problem.contains("binds at once") && problem.contains("MB"), "{problem}");
+        // The device goes on.
+        let one = device.tensor(1, 1, &[1.0]);
+        let two = pollster::block_on(device.read(&add(&device, &one, &one))).unwrap();
+        assert_eq!(two, [2.0]);
+    }
+
+    #[test]
+    fn a_device_with_recorded_work_is_dropped_without_a_panic() {
+        let Some(device) = gpu_for_tests() else { return };
+        let one = device.tensor(1, 1, &[1.0]);
+        drop(add(&device, &one, &one));
+        drop((one, device));
     }
 }

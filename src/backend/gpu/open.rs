@@ -9,24 +9,16 @@ impl Gpu {
     /// Opens the strongest adapter. Errors: none there, or it refused a device.
     pub async fn open() -> Result<Gpu> {
         let instance = wgpu::Instance::new(instance_descriptor());
-        let adapter = instance
-            .request_adapter(&wgpu::RequestAdapterOptions {
-                power_preference: wgpu::PowerPreference::HighPerformance,
-                ..Default::default()
-            })
-            .await
-            .map_err(|e| Error::Gpu(format!("no adapter ({e})")))?;
+        let adapter = adapter(&instance).await?;
         let info = named(adapter.get_info()).await;
         // The adapter's own limits: the defaults (128 MiB bindings) are too small for a 50k-word embedding.
-        let (device, queue) = adapter
-            .request_device(&wgpu::DeviceDescriptor {
-                label: Some("whittle"),
-                required_limits: adapter.limits(),
-                required_features: adapter.features() & wanted_features(),
-                ..Default::default()
-            })
-            .await
-            .map_err(|e| Error::Gpu(format!("{} gave no device ({e})", label(&info))))?;
+        let opened = match device_with(&adapter, adapter.limits()).await {
+            Ok(opened) => Ok(opened),
+            // Some adapters refuse what they report; an adapter that was asked once may be used up.
+            Err(_) => device_with(&self::adapter(&instance).await?, wgpu::Limits::default()).await,
+        };
+        let refused = |e| Error::Gpu(format!("{} gave no device ({e})", label(&info)));
+        let (device, queue) = opened.map_err(refused)?;
         Ok(Self::with_device(device, queue, info))
     }
 
@@ -66,6 +58,29 @@ impl Gpu {
             dispatches: Cell::new(0),
         }
     }
+}
+
+/// The strongest adapter.
+async fn adapter(instance: &wgpu::Instance) -> Result<wgpu::Adapter> {
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
+    let adapter = instance.request_adapter(&options).await;
+    adapter.map_err(|e| Error::Gpu(format!("no adapter ({e})")))
+}
+
+async fn device_with(
+    adapter: &wgpu::Adapter,
+    limits: wgpu::Limits,
+) -> std::result::Result<(wgpu::Device, wgpu::Queue), wgpu::RequestDeviceError> {
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("whittle"),
+        required_limits: limits,
+        required_features: adapter.features() & wanted_features(),
+        ..Default::default()
+    };
+    adapter.request_device(&descriptor).await
 }
 
 #[cfg(target_arch = "wasm32")]
