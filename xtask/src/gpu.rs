@@ -9,6 +9,8 @@ use std::process::Command;
 use crate::command::{Result, answer, cargo, output, run};
 
 const DOCUMENT: &str = "docs/gpu.md";
+/// From this line on the page is written by hand.
+const BY_HAND: &str = "## What the tables say";
 /// Ignored by git and holds the archive alone; a machine with a card is sent this folder.
 const FOLDER: &str = ".gpu";
 const STAGING: &str = "target/gpu/pack";
@@ -168,7 +170,14 @@ fn page(results: &Path) -> Result<()> {
     let programs = measurements()?;
     let program = programs.iter().find(|(name, _)| *name == "gpu").map(|(_, path)| path);
     let program = program.ok_or("cargo built no bench named gpu")?;
-    run(Command::new(program).args(["page", DOCUMENT]).arg(results))
+    let before = fs::read_to_string(DOCUMENT).unwrap_or_default();
+    run(Command::new(program).args(["page", DOCUMENT]).arg(results))?;
+    // What a person wrote about the tables stays, to be read again.
+    let Some(at) = before.find(BY_HAND) else { return Ok(()) };
+    let tables =
+        fs::read_to_string(DOCUMENT).map_err(|problem| format!("{DOCUMENT}: {problem}"))?;
+    let page = format!("{}\n\n{}", tables.trim_end(), &before[at..]);
+    fs::write(DOCUMENT, page).map_err(|problem| format!("{DOCUMENT}: {problem}"))
 }
 
 #[cfg(test)]
