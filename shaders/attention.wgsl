@@ -13,7 +13,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;       // partial: [seq_len * n_head, splits, headdim + 2]
 @group(0) @binding(2) var<storage, read> k: array<vec4f>;     // [n_past + seq_len, n_kv_head * head4]
 @group(0) @binding(3) var<storage, read> v: array<vec4f>;     // as k
-@group(0) @binding(3) var<storage, read> v1: array<f32>;      // the same values one by one
 @group(0) @binding(4) var<storage, read> bias: array<f32>;    // [n_past + seq_len] where p.biased is 1
 @group(0) @binding(5) var<storage, read_write> y: array<f32>; // [seq_len, n_head * headdim], or partial
 
@@ -41,16 +40,13 @@ fn fold(acc: vec4f, c: u32, first: u32, w: Weights) -> vec4f {
 }
 
 // Writes what there is of vec4 `c` of the tile that starts at vec4 `first`.
-fn put(value: vec4f, c: u32, first: u32, y0: u32) {
-    if c >= TILE4 { return; }
-    let i = (first + c) * 4u;
-    if i < p.headdim { y[y0 + i] = value.x; }
-    if i + 1u < p.headdim { y[y0 + i + 1u] = value.y; }
-    if i + 2u < p.headdim { y[y0 + i + 2u] = value.z; }
-    if i + 3u < p.headdim { y[y0 + i + 3u] = value.w; }
+fn put(acc: vec4f, c: u32, first: u32, r: Result) {
+    if c < TILE4 { finish(acc, r.largest, r.sum, r.row, r.split, (first + c) * 4u); }
 }
 
-// Many queries: a lane per (query, head, tile), 8 keys at a time. Lanes of a workgroup share a key head.
+struct Result { largest: f32, sum: f32, row: u32, split: u32 }
+
+// Many queries: a lane per (query, head, tile, split of the keys), 8 keys at a time. Lanes of a workgroup share a key head.
 @compute @workgroup_size(64)
 fn queries(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) wg: vec3u) {
     if id.x >= p.seq_len * p.group { return; }
@@ -66,9 +62,12 @@ fn queries(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) wg: 
     var acc: array<vec4f, 16>;
     var largest = MASKED;
     var sum = 0.0;
-    for (var j = 0u; j < keys; j += 8u) {
-        let lo = min(vec4u(j, j + 1u, j + 2u, j + 3u), vec4u(keys - 1u));
-        let hi = min(vec4u(j + 4u, j + 5u, j + 6u, j + 7u), vec4u(keys - 1u));
+    // Equal splits of all keys; one behind what this query sees is empty, and weighs nothing.
+    let size = (p.n_past + p.seq_len + p.splits - 1u) / p.splits;
+    let end = min(keys, (wg.z + 1u) * size);
+    for (var j = wg.z * size; j < end; j += 8u) {
+        let lo = min(vec4u(j, j + 1u, j + 2u, j + 3u), vec4u(end - 1u));
+        let hi = min(vec4u(j + 4u, j + 5u, j + 6u, j + 7u), vec4u(end - 1u));
         let kl = k_head + lo * p.k_stride;
         let kh = k_head + hi * p.k_stride;
         var a = vec4f();
@@ -78,7 +77,7 @@ fn queries(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) wg: 
             a += vec4f(dot(qd, k[kl.x + d]), dot(qd, k[kl.y + d]), dot(qd, k[kl.z + d]), dot(qd, k[kl.w + d]));
             b += vec4f(dot(qd, k[kh.x + d]), dot(qd, k[kh.y + d]), dot(qd, k[kh.z + d]), dot(qd, k[kh.w + d]));
         }
-        let left = keys - j;
+        let left = end - j;
         a = select(vec4f(MASKED), a * p.scale + biases(lo), vec4u(0u, 1u, 2u, 3u) < vec4u(left));
         b = select(vec4f(MASKED), b * p.scale + biases(hi), vec4u(4u, 5u, 6u, 7u) < vec4u(left));
         let m4 = max(a, b);
@@ -106,76 +105,101 @@ fn queries(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) wg: 
         acc[14] = fold(acc[14], 14u, first, w);
         acc[15] = fold(acc[15], 15u, first, w);
     }
-    let y0 = (t * p.n_head + head) * p.headdim;
-    put(acc[0] / sum, 0u, first, y0);
-    put(acc[1] / sum, 1u, first, y0);
-    put(acc[2] / sum, 2u, first, y0);
-    put(acc[3] / sum, 3u, first, y0);
-    put(acc[4] / sum, 4u, first, y0);
-    put(acc[5] / sum, 5u, first, y0);
-    put(acc[6] / sum, 6u, first, y0);
-    put(acc[7] / sum, 7u, first, y0);
-    put(acc[8] / sum, 8u, first, y0);
-    put(acc[9] / sum, 9u, first, y0);
-    put(acc[10] / sum, 10u, first, y0);
-    put(acc[11] / sum, 11u, first, y0);
-    put(acc[12] / sum, 12u, first, y0);
-    put(acc[13] / sum, 13u, first, y0);
-    put(acc[14] / sum, 14u, first, y0);
-    put(acc[15] / sum, 15u, first, y0);
+    let r = Result(largest, sum, t * p.n_head + head, wg.z);
+    put(acc[0], 0u, first, r);
+    put(acc[1], 1u, first, r);
+    put(acc[2], 2u, first, r);
+    put(acc[3], 3u, first, r);
+    put(acc[4], 4u, first, r);
+    put(acc[5], 5u, first, r);
+    put(acc[6], 6u, first, r);
+    put(acc[7], 7u, first, r);
+    put(acc[8], 8u, first, r);
+    put(acc[9], 9u, first, r);
+    put(acc[10], 10u, first, r);
+    put(acc[11], 11u, first, r);
+    put(acc[12], 12u, first, r);
+    put(acc[13], 13u, first, r);
+    put(acc[14], 14u, first, r);
+    put(acc[15], 15u, first, r);
 }
 
-var<workgroup> lane_max: array<f32, 64>;
+var<workgroup> shared_values: array<f32, 256>;
+var<workgroup> tops: array<f32, 16>;
 var<workgroup> weight: array<f32, 256>;
+var<workgroup> parts: array<vec4f, 256>;
 
-// Few queries: a workgroup per (query, head) and 256 keys; first a lane per key, then a lane per dimension.
-@compute @workgroup_size(64)
-fn keys(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {
-    let lane = local.x;
+// Few queries: a workgroup per (query, head) and 256 keys. First a lane per key; then the lanes that hold one vec4 of
+// the output share the keys and add up what they found.
+@compute @workgroup_size(256)
+fn keys(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
     let t = wg.x / p.n_head;
     let head = wg.x - t * p.n_head;
     let kv = head / p.group;
     let q0 = p.q_offset + t * p.q_stride + head * p.head4;
     let start = wg.y * 256u;
     let total = p.n_past + t + 1u;
-    let key = start + lane + vec4u(0u, 64u, 128u, 192u);
-    let seen = key < vec4u(total);
-    let at = p.k_offset + kv * p.head4 + min(key, vec4u(total - 1u)) * p.k_stride;
-    var s = vec4f();
-    for (var d = 0u; d < p.head4; d++) {
-        let qd = q[q0 + d];
-        s += vec4f(dot(qd, k[at.x + d]), dot(qd, k[at.y + d]), dot(qd, k[at.z + d]), dot(qd, k[at.w + d]));
+    let key = min(start + lane, total - 1u);
+    let seen = start + lane < total;
+    let at = p.k_offset + kv * p.head4 + key * p.k_stride;
+    var s = 0.0;
+    for (var d = 0u; d < p.head4; d++) { s += dot(q[q0 + d], k[at + d]); }
+    s *= p.scale;
+    if p.biased != 0u { s += bias[key]; }
+    shared_values[lane] = select(MASKED, s, seen);
+    workgroupBarrier();
+    if lane < 16u {
+        var top = MASKED;
+        for (var i = 0u; i < 16u; i++) { top = max(top, shared_values[lane * 16u + i]); }
+        tops[lane] = top;
     }
-    s = select(vec4f(MASKED), s * p.scale + biases(min(key, vec4u(total - 1u))), seen);
-    lane_max[lane] = max(max(s.x, s.y), max(s.z, s.w));
     workgroupBarrier();
     var m = MASKED;
-    for (var i = 0u; i < 64u; i++) { m = max(m, lane_max[i]); }
+    for (var i = 0u; i < 16u; i++) { m = max(m, tops[i]); }
     // A split may lie behind what an early query of the chunk sees: then every weight is 0.
-    let e = select(vec4f(), exp(s - m), seen);
-    for (var i = 0u; i < 4u; i++) { weight[lane + 64u * i] = e[i]; }
+    weight[lane] = select(0.0, exp(s - m), seen);
     workgroupBarrier();
-    let count = clamp(total, start, start + 256u) - start;
-    for (var d = lane; d < p.headdim; d += 64u) {
-        var from_value = (p.v_offset + kv * p.head4 + start * p.v_stride) * 4u + d;
-        var acc = 0.0;
+    if lane < 16u {
         var sum = 0.0;
-        for (var j = 0u; j < count; j++) {
-            acc += weight[j] * v1[from_value];
-            sum += weight[j];
-            from_value += p.v_stride * 4u;
-        }
-        if p.splits == 1u {
-            y[wg.x * p.headdim + d] = acc / sum;
-        } else {
-            let to = (wg.x * p.splits + wg.y) * (p.headdim + 2u);
-            y[to + d] = acc;
-            if d == 0u {
-                y[to + p.headdim] = m;
-                y[to + p.headdim + 1u] = sum;
-            }
+        for (var i = 0u; i < 16u; i++) { sum += weight[lane * 16u + i]; }
+        tops[lane] = sum;
+    }
+    let count = clamp(total, start, start + 256u) - start;
+    let shares = 256u / p.head4;
+    let d = lane % p.head4;
+    var acc = vec4f();
+    if lane < shares * p.head4 {
+        let first = p.v_offset + kv * p.head4 + d;
+        for (var j = lane / p.head4; j < count; j += shares) {
+            acc += weight[j] * v[first + (start + j) * p.v_stride];
         }
     }
+    parts[lane] = acc;
+    workgroupBarrier();
+    if lane >= p.head4 { return; }
+    for (var i = 1u; i < shares; i++) { acc += parts[i * p.head4 + lane]; }
+    var sum = 0.0;
+    for (var i = 0u; i < 16u; i++) { sum += tops[i]; }
+    finish(acc, m, sum, wg.x, wg.y, 4u * lane);
+}
+
+// Writes four values of the output from dimension `i` on; of the partial result where the keys are split.
+fn finish(acc: vec4f, largest: f32, sum: f32, row: u32, split: u32, i: u32) {
+    var to = row * p.headdim;
+    var value = acc;
+    if p.splits == 1u {
+        value = acc / sum;
+    } else {
+        to = (row * p.splits + split) * (p.headdim + 2u);
+        if i == 0u {
+            y[to + p.headdim] = largest;
+            y[to + p.headdim + 1u] = sum;
+        }
+    }
+    if i < p.headdim { y[to + i] = value.x; }
+    if i + 1u < p.headdim { y[to + i + 1u] = value.y; }
+    if i + 2u < p.headdim { y[to + i + 2u] = value.z; }
+    if i + 3u < p.headdim { y[to + i + 3u] = value.w; }
 }
 
 // Heads of x padded with zeros to whole vec4s; q_offset and q_stride count elements here.
@@ -197,10 +221,15 @@ fn pad(
 
 // y = the splits' sums weighed by exp(their maximum - the maximum). A lane per (query, head, dimension).
 @compute @workgroup_size(64)
-fn merge(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= p.seq_len * p.n_head * p.headdim { return; }
-    let row = id.x / p.headdim;
-    let d = id.x - row * p.headdim;
+fn merge(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let id = (group.y * groups.x + group.x) * 64u + lane;
+    if id >= p.seq_len * p.n_head * p.headdim { return; }
+    let row = id / p.headdim;
+    let d = id - row * p.headdim;
     let width = p.headdim + 2u;
     let start = row * p.splits * width;
     var m = MASKED;
@@ -213,5 +242,5 @@ fn merge(@builtin(global_invocation_id) id: vec3u) {
         acc += w * x[from_split + d];
         sum += w * x[from_split + p.headdim + 1u];
     }
-    y[id.x] = acc / sum;
+    y[id] = acc / sum;
 }

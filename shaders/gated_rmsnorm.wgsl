@@ -48,3 +48,36 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) n: vec3u,
         out[t * p.cols + j] = gated(t, j) * scale * weight[j];
     }
 }
+
+var<workgroup> sums: array<f32, 256>;
+var<workgroup> tops: array<f32, 16>;
+
+// For real GPUs: 256 lanes a group, so that a decoded token does not wait for sixteen lanes to walk it.
+@compute @workgroup_size(256)
+fn wide(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) n: vec3u,
+        @builtin(local_invocation_index) lane: u32) {
+    let parts = p.cols / p.size;
+    // The last group stands for groups that are not there.
+    let item = min(group.y * n.x + group.x, p.rows * parts - 1u);
+    let t = item / parts;
+    let start = (item % parts) * p.size;
+    var sum = 0.0;
+    for (var j = lane; j < p.size; j += 256u) {
+        let v = gated(t, start + j);
+        sum += v * v;
+    }
+    sums[lane] = sum;
+    workgroupBarrier();
+    if lane < 16u {
+        sum = 0.0;
+        for (var i = 0u; i < 16u; i++) { sum += sums[lane * 16u + i]; }
+        tops[lane] = sum;
+    }
+    workgroupBarrier();
+    var total = 0.0;
+    for (var i = 0u; i < 16u; i++) { total += tops[i]; }
+    let scale = 1.0 / sqrt(total / f32(p.size) + p.eps);
+    for (var j = start + lane; j < start + p.size; j += 256u) {
+        out[t * p.cols + j] = gated(t, j) * scale * weight[j];
+    }
+}

@@ -1,4 +1,4 @@
-// y = x Wᵀ + bias + residual for at most four rows; see src/kernels/matmul.rs. Every weight is read once.
+// y = x Wᵀ + bias + residual for four rows a workgroup; see src/kernels/matmul.rs. Every weight is read once.
 
 override ROWS: u32 = 4u;  // rows of x; a constant, so that what is not there costs nothing
 override LANES: u32 = 8u; // neighbours that share a row of W in the form for real GPUs
@@ -42,23 +42,25 @@ fn shared_rows(
     @builtin(workgroup_id) group: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
+    // Four rows of x a workgroup: more of them are a dimension of the launch.
+    let r = group.y * 4u;
     let lane = local % LANES;
     let o = group.x * (64u / LANES) + local / LANES;
     let start = w_row(o);
     var s = vec4f(0.0);
     for (var k = lane * 8u; k < p.depth; k += LANES * 8u) {
         let w = eight(start + k);
-        s.x += eight_of_x(0u, k, w);
-        if ROWS > 1u { s.y += eight_of_x(1u, k, w); }
-        if ROWS > 2u { s.z += eight_of_x(2u, k, w); }
-        if ROWS > 3u { s.w += eight_of_x(3u, k, w); }
+        s.x += eight_of_x(r, k, w);
+        if ROWS > 1u { s.y += eight_of_x(r + 1u, k, w); }
+        if ROWS > 2u { s.z += eight_of_x(r + 2u, k, w); }
+        if ROWS > 3u { s.w += eight_of_x(r + 3u, k, w); }
     }
     partial[local] = s;
     workgroupBarrier();
     if lane != 0u { return; }
     for (var i = 1u; i < LANES; i++) { s += partial[local + i]; }
-    put(0u, o, s.x);
-    if ROWS > 1u { put(1u, o, s.y); }
-    if ROWS > 2u { put(2u, o, s.z); }
-    if ROWS > 3u { put(3u, o, s.w); }
+    put(r, o, s.x);
+    if ROWS > 1u { put(r + 1u, o, s.y); }
+    if ROWS > 2u { put(r + 2u, o, s.z); }
+    if ROWS > 3u { put(r + 3u, o, s.w); }
 }

@@ -35,3 +35,37 @@ fn main(
         y[row * p.cols + j] = x[start + j] * scale * weight[j];
     }
 }
+
+var<workgroup> sums: array<f32, 256>;
+var<workgroup> tops: array<f32, 16>;
+
+// For real GPUs: 256 lanes a row, so that a decoded token does not wait for sixteen lanes to walk it.
+@compute @workgroup_size(256)
+fn wide(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    // The last row stands for rows that are not there.
+    let row = min(group.y * groups.x + group.x, p.rows - 1u);
+    let start = p.x_offset + row * p.x_stride;
+    var sum = 0.0;
+    for (var j = lane; j < p.cols; j += 256u) {
+        let v = x[start + j];
+        sum += v * v;
+    }
+    sums[lane] = sum;
+    workgroupBarrier();
+    if lane < 16u {
+        sum = 0.0;
+        for (var i = 0u; i < 16u; i++) { sum += sums[lane * 16u + i]; }
+        tops[lane] = sum;
+    }
+    workgroupBarrier();
+    var total = 0.0;
+    for (var i = 0u; i < 16u; i++) { total += tops[i]; }
+    let scale = 1.0 / sqrt(total / f32(p.cols) + p.eps);
+    for (var j = lane; j < p.cols; j += 256u) {
+        y[row * p.cols + j] = x[start + j] * scale * weight[j];
+    }
+}

@@ -90,8 +90,9 @@ impl Matrix {
             _ => values,
         };
         let enough = |share: f64| zeros >= share * floats.len() as f64;
-        let format = if matches!(device, Device::Gpu(gpu) if gpu.is_software()) {
-            // Neither form was faster there.
+        let format = if matches!(device, Device::Gpu(_)) {
+            // Neither form was faster, on a software adapter or on an H100 (docs/gpu.md): unpacking costs more than the
+            // bytes it saves.
             None
         } else if fits_two_of_four(self.cols, &floats) {
             Some(Format::TwoOfFour)
@@ -172,13 +173,11 @@ impl Matrix {
 }
 
 /// Least share of zeros from which the bitmask is faster than the dense form of equal precision: docs/pruning.md, Sparse
-/// execution. `None` where it is not, because unpacking costs more than reading. No real GPU was at hand: that one is
-/// an estimate from bytes.
+/// execution. `None` where it is not, because unpacking costs more than reading.
 fn break_even(device: &Device, values: WeightValues<'_>) -> Option<f64> {
     match (device, values) {
         (Device::Cpu, WeightValues::F32(_)) if reads_halves() => Some(0.6),
-        (Device::Cpu, _) => None,
-        (Device::Gpu(_), _) => Some(0.6),
+        _ => None,
     }
 }
 

@@ -5,8 +5,9 @@
 //! key head g = h / (n_head / n_kv_head). Source: Vaswani et al. 2017, equation 1; Ainslie et al. 2023 (grouped
 //! queries); Milakov & Gimelshein 2018, algorithm 3 (online softmax): no `[seq_len, keys]` matrix is ever stored.
 //!
-//! On the GPU a prefill gives one lane to each query of each head. A decode step has too few queries for that:
-//! a workgroup takes one query of one head and 256 keys, and a second launch merges the partial results.
+//! On the GPU a prefill gives one lane to each query of each head, several where that is too few lanes for a GPU, each
+//! with a part of the keys. A decode step has too few queries for that: a workgroup takes one query of one head and 256
+//! keys. In both a second launch merges what was found for parts of the keys.
 //! Shaders read vec4s, so that a headdim or a view that is not a multiple of 4 is first copied into padded heads.
 
 mod cpu;
@@ -28,6 +29,9 @@ static SHADER: Shader = Shader {
 const MAX_HEADDIM: usize = 256;
 /// Keys a workgroup takes in the form for few queries.
 const SPLIT: usize = 256;
+/// Lanes that keep a GPU busy, and the most bytes of partial results that are spent on having so many.
+const BUSY: usize = 1 << 18;
+const MOST_PARTIAL: usize = 96 << 20;
 /// From this many queries on, a lane per query is the better use of a GPU.
 const MANY_QUERIES: usize = 16;
 /// vec4s of output a lane can hold: `acc` in the shader.
@@ -122,7 +126,15 @@ fn launch(gpu: &Gpu, input: &Attention<'_>) -> Buffer {
     let seq_len = input.q.rows;
     let head4 = input.headdim.div_ceil(4);
     let tiles = head4.div_ceil(MAX_TILE4);
-    let splits = input.k.rows.div_ceil(SPLIT);
+    let rows = seq_len * input.n_head;
+    let most = input.k.rows.div_ceil(SPLIT);
+    let splits = match seq_len >= MANY_QUERIES {
+        true => most
+            .min(BUSY / (rows * tiles))
+            .min(MOST_PARTIAL / (rows * (input.headdim + 2) * 4))
+            .max(1),
+        false => most,
+    };
     let params = Params {
         seq_len: seq_len as u32,
         n_past: input.n_past as u32,
@@ -144,24 +156,24 @@ fn launch(gpu: &Gpu, input: &Attention<'_>) -> Buffer {
     let [q, k, v] = [input.q, input.k, input.v].map(|x| x.tensor.gpu());
     // Without a bias the keys stand in for the buffer that is not read.
     let reads = [q, k, v, input.bias.map_or(k, |bias| bias.gpu())];
-    let rows = seq_len * input.n_head;
     let y = gpu.alloc(rows * input.headdim * 4);
-    if seq_len >= MANY_QUERIES {
-        let lanes = groups(seq_len * input.n_head / input.n_kv_head, 64);
-        let at = [lanes, (input.n_kv_head * tiles) as u32, 1];
-        record(gpu, "queries", head4.div_ceil(tiles), &params, reads, &y, at);
-        return y;
-    }
-    let at = [rows as u32, splits as u32, 1];
+    let (entry, tile4, at) = match seq_len >= MANY_QUERIES {
+        true => {
+            let lanes = groups(seq_len * input.n_head / input.n_kv_head, 64);
+            let at = [lanes, (input.n_kv_head * tiles) as u32, splits as u32];
+            ("queries", head4.div_ceil(tiles), at)
+        }
+        false => ("keys", 1, [rows as u32, splits as u32, 1]),
+    };
     if splits == 1 {
-        record(gpu, "keys", 1, &params, reads, &y, at);
+        record(gpu, entry, tile4, &params, reads, &y, at);
         return y;
     }
     let partial = gpu.alloc(rows * splits * (input.headdim + 2) * 4);
-    record(gpu, "keys", 1, &params, reads, &partial, at);
-    let lanes = groups(rows * input.headdim, 64);
+    record(gpu, entry, tile4, &params, reads, &partial, at);
     let reads = [&partial, reads[1], reads[2], reads[3]];
-    record(gpu, "merge", 1, &params, reads, &y, [lanes, 1, 1]);
+    let lanes = groups(rows * input.headdim, 64) as usize;
+    record(gpu, "merge", 1, &params, reads, &y, spread(lanes));
     y
 }
 
@@ -244,6 +256,9 @@ pub fn cases() -> Vec<Case> {
         (65, 70, 2, 2, 64, 0),
         (37, 5, 3, 1, 13, 1),
         (20, 0, 1, 1, 256, 0),
+        (40, 500, 3, 1, 64, 0),
+        (33, 300, 2, 1, 100, 4),
+        (70, 700, 2, 2, 13, 1),
     ];
     let case = |(seq_len, n_past, n_head, n_kv_head, headdim, inset)| {
         let shape = Shape { seq_len, n_past, n_head, n_kv_head, headdim, inset };

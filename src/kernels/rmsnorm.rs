@@ -2,7 +2,7 @@
 //!
 //! Shapes: x `[seq_len, d]`, w `[1, d]`, y `[seq_len, d]`. Source: Zhang & Sennrich 2019, equation 4.
 
-use super::{Case, groups, random};
+use super::{Case, groups, random, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
@@ -31,7 +31,38 @@ pub fn rmsnorm<'a>(device: &Device, x: impl Into<View<'a>>, weight: &Tensor, eps
     assert_eq!(weight.cols(), x.cols, "rmsnorm weight");
     match device {
         Device::Cpu => Tensor::on_cpu(x.rows, x.cols, on_cpu(x, weight.cpu(), eps)),
-        Device::Gpu(gpu) => on_gpu(gpu, x, weight, eps),
+        Device::Gpu(gpu) => on_gpu(gpu, x, weight, eps, Form::of(gpu)),
+    }
+}
+
+/// How the GPU computes a norm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// 16 lanes a row: software adapters punish barriers and idle lanes.
+    Narrow,
+    /// 256 lanes a row.
+    Wide,
+}
+
+impl Form {
+    pub fn of(gpu: &Gpu) -> Form {
+        if gpu.is_software() { Form::Narrow } else { Form::Wide }
+    }
+
+    /// The entry point of the shader.
+    pub fn entry(self) -> &'static str {
+        match self {
+            Form::Narrow => "main",
+            Form::Wide => "wide",
+        }
+    }
+
+    /// Workgroups for so many rows or groups.
+    pub fn groups(self, items: usize) -> [u32; 3] {
+        match self {
+            Form::Narrow => spread(items.div_ceil(4)),
+            Form::Wide => spread(items),
+        }
     }
 }
 
@@ -46,7 +77,7 @@ fn on_cpu(x: View<'_>, weight: &[f32], eps: f32) -> Vec<f32> {
     y
 }
 
-fn on_gpu(gpu: &Gpu, x: View<'_>, weight: &Tensor, eps: f32) -> Tensor {
+fn on_gpu(gpu: &Gpu, x: View<'_>, weight: &Tensor, eps: f32, form: Form) -> Tensor {
     let y = gpu.alloc(x.rows * x.cols * 4);
     let params = Params {
         rows: x.rows as u32,
@@ -57,20 +88,23 @@ fn on_gpu(gpu: &Gpu, x: View<'_>, weight: &Tensor, eps: f32) -> Tensor {
     };
     gpu.dispatch(&Dispatch {
         shader: &SHADER,
-        entry: "main",
+        entry: form.entry(),
         constants: &[],
         params: bytemuck::bytes_of(&params),
         reads: &[x.tensor.gpu(), weight.gpu()],
         writes: &[&y],
-        groups: [groups(x.rows, 4), 1, 1],
+        groups: match form {
+            Form::Narrow => [groups(x.rows, 4), 1, 1],
+            Form::Wide => form.groups(x.rows),
+        },
     });
     Tensor::on_gpu(x.rows, x.cols, y)
 }
 
 /// Sizes 1, around the tile of 16 lanes, and one that divides nothing; one case on a view.
 pub fn cases() -> Vec<Case> {
-    let sizes = [(1, 1), (3, 15), (4, 16), (5, 17), (7, 130)];
-    let why = "sums of up to 130 squares in another order";
+    let sizes = [(1, 1), (3, 15), (4, 16), (5, 17), (7, 130), (3, 257)];
+    let why = "sums of up to 257 squares in another order";
     let mut cases: Vec<Case> = sizes
         .into_iter()
         .map(|(rows, cols)| Case {
@@ -81,7 +115,11 @@ pub fn cases() -> Vec<Case> {
                 let mut rng = Rng::new(1);
                 let x = random(device, &mut rng, rows, cols);
                 let w = random(device, &mut rng, 1, cols);
-                vec![rmsnorm(device, &x, &w, 1e-5)]
+                let form = |form| match device {
+                    Device::Gpu(gpu) => on_gpu(gpu, x.view(), &w, 1e-5, form),
+                    Device::Cpu => rmsnorm(device, &x, &w, 1e-5),
+                };
+                vec![form(Form::Narrow), form(Form::Wide)]
             }),
         })
         .collect();
