@@ -115,10 +115,10 @@ impl Gpu {
     /// follow, name neither.
     fn check_size(&self, bytes: usize) {
         let most = self.device.limits().max_storage_buffer_binding_size;
-        if bytes as u64 > most as u64
+        if bytes as u64 > most
             && let Ok(mut slot) = self.uncaptured.lock()
         {
-            slot.get_or_insert_with(|| too_large(bytes as u64, most as u64));
+            slot.get_or_insert_with(|| too_large(bytes as u64, most));
         }
     }
 
