@@ -68,6 +68,14 @@ impl Tensor {
         }
     }
 
+    /// With more rows at the end. Memory that nobody else holds is extended where it lies; only on the CPU device.
+    pub fn extended<'a>(self, rows: impl Iterator<Item = &'a [f32]>) -> Tensor {
+        let Data::Cpu(values) = self.data else { panic!("a GPU tensor was extended on the CPU") };
+        let mut values = Rc::unwrap_or_clone(values);
+        rows.for_each(|row| values.extend_from_slice(row));
+        Tensor::on_cpu(values.len() / self.cols.max(1), self.cols, values)
+    }
+
     /// Whether both are the same memory, for callers that would otherwise compute the same thing twice.
     pub fn is_same(&self, other: &Tensor) -> bool {
         match (&self.data, &other.data) {

@@ -54,6 +54,19 @@ pub fn concat_rows<'a>(device: &Device, a: impl Into<View<'a>>, b: impl Into<Vie
     }
 }
 
+/// [`concat_rows`] for a tensor that grows: on the CPU, memory that nobody else holds is kept and extended, so that
+/// adding a row costs a row and not a copy of all. A tensor that is shared is copied, and stays as it is.
+pub fn append_rows<'a>(device: &Device, a: Tensor, b: impl Into<View<'a>>) -> Tensor {
+    let b = b.into();
+    match device {
+        Device::Cpu => {
+            assert_eq!(a.cols(), b.cols, "append_rows of two widths");
+            a.extended((0..b.rows).map(|t| b.cpu_row(t)))
+        }
+        Device::Gpu(_) => concat_rows(device, &a, b),
+    }
+}
+
 /// Rows `index[0], index[1], ...` of `x` `[n, d]`: `[index.len(), d]`. Every index is below n, `index` not empty.
 pub fn gather_rows<'a>(device: &Device, x: impl Into<View<'a>>, index: &Ids) -> Tensor {
     let x = x.into();
@@ -187,6 +200,30 @@ mod tests {
         assert_eq!(picked.cpu(), [20.0, 21.0, 0.0, 1.0, 20.0, 21.0]);
         assert_eq!(gather_ids(&device, &device.ids(&[5, 6, 9]), &index).cpu(), [9, 5, 9]);
         assert_eq!(copy(&device, x.columns(2, 1)).cpu(), [2.0, 12.0, 22.0]);
+    }
+
+    fn b3(device: &Device) -> Tensor {
+        device.tensor(1, 3, &[7.0; 3])
+    }
+
+    #[test]
+    fn a_tensor_grows_in_place_and_a_fork_of_it_stays_as_it_was() {
+        let device = Device::Cpu;
+        let row = b3(&device);
+        let mut grown = device.tensor(1, 3, &[1.0, 2.0, 3.0]);
+        let mut moves = 0;
+        for _ in 0..1000 {
+            let before = grown.cpu().as_ptr();
+            grown = append_rows(&device, grown, &row);
+            moves += usize::from(before != grown.cpu().as_ptr());
+        }
+        // Twice the memory each time it is full: 1, 2, 4 .. 1024 rows.
+        assert!(moves <= 12, "moved {moves} times");
+        let fork = grown.clone();
+        let grown = append_rows(&device, grown, &device.tensor(1, 3, &[9.0; 3]));
+        assert_eq!((fork.rows(), grown.rows()), (1001, 1002));
+        assert_eq!(fork.cpu(), &grown.cpu()[..3003]);
+        assert_eq!(&grown.cpu()[3003..], [9.0; 3]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::config;
 use crate::kernels::attention::attention;
 use crate::kernels::rmsnorm::rmsnorm;
 use crate::kernels::rotary::rotary;
-use crate::kernels::rows::{concat_rows, copy, gather_ids};
+use crate::kernels::rows::{append_rows, concat_rows, copy, gather_ids};
 
 pub(super) struct Attention {
     config: config::Attention,
@@ -184,7 +184,7 @@ impl Attention {
         let n_past = memory.as_ref().map_or(0, |old| old.keys.rows());
         let log_sizes = log_sizes(device, memory.as_ref(), rows, k.rows());
         let (keys, values) = match memory.take() {
-            Some(old) => (concat_rows(device, &old.keys, &k), concat_rows(device, &old.values, v)),
+            Some(old) => (append_rows(device, old.keys, &k), append_rows(device, old.values, v)),
             None => (k, copy(device, v)),
         };
         let y = attention(
