@@ -22,7 +22,6 @@ pub mod reduce;
 mod rng;
 pub mod session;
 mod sniff;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod threads;
 pub mod tokenizer;
 #[cfg(target_arch = "wasm32")]

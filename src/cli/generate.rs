@@ -26,11 +26,15 @@ pub struct Args {
     /// Leave out what the tokenizer puts before a text.
     #[arg(long)]
     no_bos: bool,
+    /// Threads on the CPU; the text is the same with any number. [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
     #[arg(long, value_enum, default_value = "auto")]
     backend: BackendArg,
 }
 
 pub async fn main(args: Args) -> Result<()> {
+    crate::threads::set(args.threads)?;
     if !(0.0..=5.0).contains(&args.temperature) {
         return Err(Error::input("--temperature", args.temperature, "a number from 0 to 5"));
     }

@@ -53,6 +53,7 @@ enum BackendArg {
 pub fn main() -> u8 {
     quiet_vulkan();
     end_with_the_reader();
+    crate::threads::keep_freed_memory();
     let args = Args::parse();
     let done = pollster::block_on(async {
         match args.command {

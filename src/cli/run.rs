@@ -43,6 +43,9 @@ pub struct Args {
     seed: Option<u64>,
     #[arg(long, value_enum)]
     backend: Option<BackendArg>,
+    /// Threads on the CPU; the figures are the same with any number, and speeds are those of one. [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
     /// A link copied from the page; the other options change it.
     #[arg(long)]
     link: Option<String>,
@@ -52,6 +55,7 @@ pub struct Args {
 }
 
 pub async fn main(args: Args) -> Result<()> {
+    crate::threads::set(args.threads)?;
     let mut engine = load::engine();
     if let Some(file) = &args.data {
         open_data(file, &mut engine)?;

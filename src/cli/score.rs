@@ -23,6 +23,9 @@ pub struct Args {
     no_bos: bool,
     #[arg(long, value_enum, default_value = "auto")]
     backend: BackendArg,
+    /// Threads on the CPU; the result is the same with any number. [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
     /// Print ids and every value as JSON.
     #[arg(long)]
     json: bool,
@@ -42,6 +45,7 @@ struct Output<'a> {
 }
 
 pub async fn main(args: Args) -> Result<()> {
+    crate::threads::set(args.threads)?;
     let text = load::text(&args.text)?;
     let mut engine = load::engine();
     let (_, loaded) = load::model(&mut engine, &args.model).await?;

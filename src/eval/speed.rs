@@ -10,7 +10,7 @@ use super::arm::{Arm, Context};
 use super::generate::choose;
 use crate::order::sort_f64;
 use crate::pace::{Pace, now_ms};
-use crate::{Result, Rng};
+use crate::{Result, Rng, threads};
 use serde::Serialize;
 
 /// Speed of the two, measured in turns in one process.
@@ -159,6 +159,7 @@ async fn read_for(arm: &Arm<'_>, context: &[u32], least_ms: f64) -> Result<f64> 
 
 /// Prefills, then decodes, each for at least [`VISIT_MS`].
 async fn visit(arm: &Arm<'_>, prompt: &[u32], tokens: usize, round: &mut Round) -> Result<()> {
+    let _one_thread = threads::alone();
     let start = now_ms();
     let mut context = loop {
         let context = arm.read(prompt)?;
