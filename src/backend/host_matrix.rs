@@ -1,9 +1,9 @@
-//! A weight matrix in memory, laid out once for the CPU kernel that will read it.
+//! A weight matrix in memory, in the precision of its checkpoint, laid out once for the CPU kernel that will read it.
 //!
 //! [`Layout::Rows`] is plain row-major: the native GEMM crate packs for itself. [`Layout::Panels`] is for our own
 //! wasm kernel: panels of [`PANEL`] output rows, each stored input by input, so that one step of the inner loop
-//! reads eight neighbours. The last panel is padded with zero rows. [`Layout::Halves`] is row-major f16, for
-//! checkpoints in f16 on x86-64 with F16C: half the bytes of a decoded token, the same values.
+//! reads eight neighbours. The last panel is padded with zero rows. f16 is widened in registers, or in blocks that stay
+//! in the cache: half the memory and half the bytes of a decoded token, the same values.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -18,11 +18,16 @@ pub enum Layout {
     Rows,
     /// `[ceil(rows / PANEL), cols, PANEL]`
     Panels,
-    /// `[rows, cols]`, f16
-    Halves,
 }
 
-/// Whether the CPU kernels read f16 about as fast as f32; elsewhere f16 weights are widened once.
+/// Values in the order of their layout.
+#[derive(Debug, Clone)]
+pub enum Stored {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+}
+
+/// Whether the machine widens f16 and multiplies it eight lanes at a time, which the packed kernels are written for.
 pub fn reads_halves() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx2")
@@ -32,38 +37,39 @@ pub fn reads_halves() -> bool {
     false
 }
 
+impl Stored {
+    fn len(&self) -> usize {
+        match self {
+            Stored::F32(values) => values.len(),
+            Stored::F16(values) => values.len(),
+        }
+    }
+}
+
 /// Values `[rows, cols]` in memory.
 pub struct HostMatrix {
     rows: usize,
     cols: usize,
     layout: Layout,
-    values: Vec<f32>,
-    /// Of [`Layout::Halves`], instead of `values`.
-    halves: Vec<f16>,
+    values: Stored,
 }
 
 impl HostMatrix {
     /// Takes row-major values and lays them out for this machine's kernel.
-    pub fn new(rows: usize, cols: usize, values: Vec<f32>) -> Self {
+    pub fn new(rows: usize, cols: usize, values: Stored) -> Self {
         let layout = if cfg!(target_arch = "wasm32") { Layout::Panels } else { Layout::Rows };
         Self::with_layout(rows, cols, values, layout)
     }
 
     /// Takes row-major values and lays them out as told (tests and measurements run both layouts anywhere).
-    pub fn with_layout(rows: usize, cols: usize, values: Vec<f32>, layout: Layout) -> Self {
+    pub fn with_layout(rows: usize, cols: usize, values: Stored, layout: Layout) -> Self {
         assert_eq!(values.len(), rows * cols, "matrix [{rows}, {cols}]");
-        let values = match layout {
-            Layout::Rows => values,
-            Layout::Panels => pack(rows, cols, &values),
-            Layout::Halves => panic!("f16 is not made from f32"),
+        let values = match (layout, values) {
+            (Layout::Rows, values) => values,
+            (Layout::Panels, Stored::F32(v)) => Stored::F32(pack(rows, cols, &v)),
+            (Layout::Panels, Stored::F16(v)) => Stored::F16(pack(rows, cols, &v)),
         };
-        Self { rows, cols, layout, values, halves: Vec::new() }
-    }
-
-    /// Takes row-major f16.
-    pub fn of_halves(rows: usize, cols: usize, halves: Vec<f16>) -> Self {
-        assert_eq!(halves.len(), rows * cols, "matrix [{rows}, {cols}]");
-        Self { rows, cols, layout: Layout::Halves, values: Vec::new(), halves }
+        Self { rows, cols, layout, values }
     }
 
     pub fn rows(&self) -> usize {
@@ -79,33 +85,35 @@ impl HostMatrix {
     }
 
     /// The stored values in the order of [`HostMatrix::layout`].
-    pub fn stored(&self) -> &[f32] {
+    pub fn stored(&self) -> &Stored {
         &self.values
-    }
-
-    /// The stored values of [`Layout::Halves`], row-major.
-    pub fn halves(&self) -> &[f16] {
-        &self.halves
     }
 
     /// Bytes of the stored values.
     pub fn bytes(&self) -> usize {
-        self.values.len() * 4 + self.halves.len() * 2
+        match &self.values {
+            Stored::F32(values) => values.len() * 4,
+            Stored::F16(values) => values.len() * 2,
+        }
     }
 
     /// Copies row `r` to `to` `[cols]`.
     pub fn copy_row(&self, r: usize, to: &mut [f32]) {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         assert_eq!(to.len(), self.cols, "a row of a matrix");
-        match self.layout {
-            Layout::Rows => to.copy_from_slice(&self.values[r * self.cols..(r + 1) * self.cols]),
-            Layout::Panels => {
-                let panel = &self.values[r / PANEL * PANEL * self.cols..];
-                for (to, lanes) in to.iter_mut().zip(panel.chunks_exact(PANEL)) {
-                    *to = lanes[r % PANEL];
-                }
+        let row = r * self.cols..(r + 1) * self.cols;
+        let panel = r / PANEL * PANEL * self.cols;
+        match (self.layout, &self.values) {
+            (Layout::Rows, Stored::F32(values)) => to.copy_from_slice(&values[row]),
+            (Layout::Rows, Stored::F16(values)) => widen(&values[row], to),
+            (Layout::Panels, Stored::F32(values)) => {
+                let lanes = values[panel..].chunks_exact(PANEL).map(|lanes| lanes[r % PANEL]);
+                to.iter_mut().zip(lanes).for_each(|(to, v)| *to = v);
             }
-            Layout::Halves => widen(&self.halves[r * self.cols..(r + 1) * self.cols], to),
+            (Layout::Panels, Stored::F16(values)) => {
+                let lanes = values[panel..].chunks_exact(PANEL).map(|lanes| lanes[r % PANEL]);
+                to.iter_mut().zip(lanes).for_each(|(to, v)| *to = v.to_f32());
+            }
         }
     }
 
@@ -131,8 +139,9 @@ pub fn widen(from: &[f16], to: &mut [f32]) {
     from.convert_to_f32_slice(to);
 }
 
-fn pack(rows: usize, cols: usize, values: &[f32]) -> Vec<f32> {
-    let mut packed = vec![0.0; rows.next_multiple_of(PANEL) * cols];
+/// Row-major values in panels; the default value is zero.
+fn pack<T: Copy + Default>(rows: usize, cols: usize, values: &[T]) -> Vec<T> {
+    let mut packed = vec![T::default(); rows.next_multiple_of(PANEL) * cols];
     if cols == 0 {
         return packed;
     }
@@ -150,15 +159,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_come_back_from_panels() {
+    fn rows_come_back_from_both_layouts_in_both_precisions() {
         for (rows, cols) in [(1, 1), (7, 3), (8, 5), (9, 4), (17, 11)] {
             let values: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
-            let packed = HostMatrix::with_layout(rows, cols, values.clone(), Layout::Panels);
-            assert_eq!(packed.to_rows(), values, "{rows}x{cols}");
-            assert_eq!(packed.row_f32(rows - 1), values[(rows - 1) * cols..], "{rows}x{cols}");
-            let halves = values.iter().map(|&x| f16::from_f32(x)).collect();
             // Whole numbers below 2048 are exact in f16.
-            assert_eq!(HostMatrix::of_halves(rows, cols, halves).to_rows(), values);
+            let halves = Stored::F16(values.iter().map(|&x| f16::from_f32(x)).collect());
+            for stored in [Stored::F32(values.clone()), halves] {
+                for layout in [Layout::Rows, Layout::Panels] {
+                    let matrix = HostMatrix::with_layout(rows, cols, stored.clone(), layout);
+                    assert_eq!(matrix.to_rows(), values, "{layout:?} {rows}x{cols}");
+                    assert_eq!(matrix.row_f32(rows - 1), values[(rows - 1) * cols..]);
+                }
+            }
         }
     }
 }

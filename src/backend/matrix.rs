@@ -6,8 +6,9 @@
 use super::Device;
 use super::blocks::{Blocks, PackedBlocks};
 use super::gpu::Buffer;
-use super::host_matrix::{HostMatrix, reads_halves};
+use super::host_matrix::{HostMatrix, Stored, reads_halves};
 use super::packed::{Format, Packed, fits_two_of_four};
+use super::precision::Precision;
 use half::f16;
 use std::rc::Rc;
 
@@ -32,8 +33,7 @@ pub struct Matrix {
 #[derive(Clone)]
 pub enum MatrixData {
     Cpu(Rc<HostMatrix>),
-    GpuF32(Buffer),
-    GpuF16(Buffer),
+    Gpu(Precision, Buffer),
 }
 
 impl WeightValues<'_> {
@@ -61,19 +61,15 @@ impl Matrix {
     ) -> Self {
         assert_eq!(values.len(), rows * cols, "matrix [{rows}, {cols}]");
         let data = match (device, values) {
-            (Device::Cpu, WeightValues::F16(v)) if reads_halves() => {
-                MatrixData::Cpu(Rc::new(HostMatrix::of_halves(rows, cols, v.to_vec())))
-            }
-            (Device::Cpu, values) => {
-                MatrixData::Cpu(Rc::new(HostMatrix::new(rows, cols, values.to_f32())))
-            }
+            (Device::Cpu, WeightValues::F16(v)) => host(rows, cols, Stored::F16(v.to_vec())),
+            (Device::Cpu, WeightValues::F32(v)) => host(rows, cols, Stored::F32(v.to_vec())),
             (Device::Gpu(gpu), WeightValues::F32(v)) => {
                 let padded = pad_rows(v, rows, cols, 0.0);
-                MatrixData::GpuF32(gpu.upload(bytemuck::cast_slice(&padded)))
+                MatrixData::Gpu(Precision::F32, gpu.upload(bytemuck::cast_slice(&padded)))
             }
             (Device::Gpu(gpu), WeightValues::F16(v)) => {
                 let padded = pad_rows(v, rows, cols, f16::ZERO);
-                MatrixData::GpuF16(gpu.upload(bytemuck::cast_slice(&padded)))
+                MatrixData::Gpu(Precision::F16, gpu.upload(bytemuck::cast_slice(&padded)))
             }
         };
         Self { rows, cols, data, packed: None, blocks: None }
@@ -84,7 +80,7 @@ impl Matrix {
     pub fn pack(self, device: &Device, values: WeightValues<'_>) -> Self {
         let floats = values.to_f32();
         let zeros = floats.iter().filter(|x| x.to_bits() == 0).count() as f64;
-        // The stored precision is that of the dense form.
+        // The packed kernels of wasm read f32 alone.
         let values = match (device, values) {
             (Device::Cpu, WeightValues::F16(_)) if !reads_halves() => WeightValues::F32(&floats),
             _ => values,
@@ -142,7 +138,13 @@ impl Matrix {
 
     /// f32 values that a kernel wrote, rows padded with zeros to [`Matrix::row_stride`].
     pub fn on_gpu(rows: usize, cols: usize, padded: Buffer) -> Self {
-        Self { rows, cols, data: MatrixData::GpuF32(padded), packed: None, blocks: None }
+        Self {
+            rows,
+            cols,
+            data: MatrixData::Gpu(Precision::F32, padded),
+            packed: None,
+            blocks: None,
+        }
     }
 
     pub fn rows(&self) -> usize {
@@ -166,8 +168,7 @@ impl Matrix {
     pub fn bytes(&self) -> usize {
         match &self.data {
             MatrixData::Cpu(host) => host.bytes(),
-            MatrixData::GpuF32(_) => self.rows * self.row_stride() * 4,
-            MatrixData::GpuF16(_) => self.rows * self.row_stride() * 2,
+            MatrixData::Gpu(precision, _) => self.rows * self.row_stride() * precision.bytes(),
         }
     }
 }
@@ -179,6 +180,10 @@ fn break_even(device: &Device, values: WeightValues<'_>) -> Option<f64> {
         (Device::Cpu, WeightValues::F32(_)) if reads_halves() => Some(0.6),
         _ => None,
     }
+}
+
+fn host(rows: usize, cols: usize, values: Stored) -> MatrixData {
+    MatrixData::Cpu(Rc::new(HostMatrix::new(rows, cols, values)))
 }
 
 fn pad_rows<T: Copy>(values: &[T], rows: usize, cols: usize, zero: T) -> Vec<T> {

@@ -1,7 +1,7 @@
 //! Where numbers live and who computes on them: the CPU or one GPU.
 //!
 //! A [`Device`] makes three things: [`Tensor`] (f32 activations, `[rows, cols]`), [`Ids`] (u32 indices)
-//! and [`Matrix`] (weights, `[out, in]`, f32 or f16). Kernels (`crate::kernels`) are plain functions that take
+//! and [`Matrix`] (weights, `[out, in]`, in a [`Precision`]). Kernels (`crate::kernels`) are plain functions that take
 //! views and give new tensors; nothing is changed in place, so a saved state is a clone of a reference count.
 //! Work on the GPU is only recorded; it runs at the next [`Device::read`].
 
@@ -10,12 +10,14 @@ pub mod gpu;
 mod host_matrix;
 mod matrix;
 mod packed;
+mod precision;
 mod tensor;
 
 pub use blocks::{Bits, Blocks, CHUNK, PackedBlocks};
-pub use host_matrix::{HostMatrix, Layout, PANEL, reads_halves, widen};
+pub use host_matrix::{HostMatrix, Layout, PANEL, Stored, reads_halves, widen};
 pub use matrix::{Matrix, MatrixData, WeightValues};
-pub use packed::{Format, Packed, Precision, fits_two_of_four};
+pub use packed::{Format, Packed, fits_two_of_four};
+pub use precision::Precision;
 pub use tensor::{Ids, Tensor, View};
 
 use crate::Result;
@@ -80,7 +82,7 @@ impl Device {
         }
     }
 
-    /// Copies a weight matrix `[rows = outputs, cols = inputs]` to the device; f16 stays f16 on the GPU.
+    /// Copies a weight matrix `[rows = outputs, cols = inputs]` to the device, in the precision that it has.
     pub fn matrix(&self, rows: usize, cols: usize, values: WeightValues<'_>) -> Matrix {
         Matrix::upload(self, rows, cols, values)
     }

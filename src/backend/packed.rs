@@ -12,7 +12,7 @@
 //!
 //! The values start on eight words after the indices, so that shaders read them as vectors.
 
-use super::{Device, Ids, WeightValues};
+use super::{Device, Ids, Precision, WeightValues};
 use half::f16;
 
 /// How zeros are left out.
@@ -20,13 +20,6 @@ use half::f16;
 pub enum Format {
     TwoOfFour,
     Bitmask,
-}
-
-/// Bits of a stored value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Precision {
-    F16,
-    F32,
 }
 
 /// A packed matrix on a device. Cloning shares the memory.

@@ -207,7 +207,7 @@ impl<'a> Job<'a> {
         let dispatch = Dispatch {
             shader: &MATVEC,
             entry: "",
-            constants: &[packed::precision_constant(w), vectors, ("ROWS", rows as f64)],
+            constants: &[w.precision.constant(), vectors, ("ROWS", rows as f64)],
             params: bytemuck::bytes_of(&params),
             reads: &[
                 w.words().gpu(),
@@ -232,8 +232,7 @@ pub(super) fn reads_vectors(x: View<'_>) -> bool {
 /// The buffer of a matrix on the GPU and the constant that tells the shader its type.
 pub(super) fn weight_constants(w: &Matrix) -> (&Buffer, (&'static str, f64)) {
     match w.data() {
-        MatrixData::GpuF32(buffer) => (buffer, ("F16", 0.0)),
-        MatrixData::GpuF16(buffer) => (buffer, ("F16", 1.0)),
+        MatrixData::Gpu(precision, buffer) => (buffer, precision.constant()),
         MatrixData::Cpu(_) => panic!("CPU weights were given to a GPU kernel"),
     }
 }

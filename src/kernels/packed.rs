@@ -149,11 +149,6 @@ pub(super) fn first_value(w: &Packed) -> usize {
     }
 }
 
-/// The constant that tells the shader the type of the values.
-pub(super) fn precision_constant(w: &Packed) -> (&'static str, f64) {
-    ("F16", f64::from(u8::from(w.precision == Precision::F16)))
-}
-
 /// Both formats, precisions and forms, at sizes 1, around a pair of rows, a chunk and a workgroup, and at one that
 /// divides nothing; without, with few and with many zeros in a row; an empty matrix row.
 pub fn cases() -> Vec<Case> {
