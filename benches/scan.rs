@@ -30,7 +30,7 @@ mod native {
     use whittle::kernels::selective_scan::{self, selective_scan, selective_scan_barrier};
     use whittle::kernels::silu_gate::silu_gate;
     use whittle::kernels::ssd::{self, Form, Sizes, ssd_with};
-    use whittle::kernels::{math, random};
+    use whittle::kernels::{math, random, simd};
 
     /// The shape the issue names.
     const SCAN: (usize, usize, usize) = (256, 768, 16);
@@ -71,7 +71,7 @@ mod native {
         let mut out = vec![0.0; x.len()];
         let mut other = out.clone();
         let mut ours =
-            || math::widest(|| out.iter_mut().zip(&x).for_each(|(o, x)| *o = math::exp(*x)));
+            || simd::widest(|| out.iter_mut().zip(&x).for_each(|(o, x)| *o = math::exp(*x)));
         let mut libm = || other.iter_mut().zip(&x).for_each(|(o, x)| *o = x.exp());
         let [a, b] = least_ms(20, [&mut ours, &mut libm]);
         report("cpu", "exp, polynomial", a, x.len());

@@ -4,6 +4,7 @@
 //! the state `[k - 1, channels]`: the last k - 1 raw inputs, oldest first; zeros at the start of a text.
 //! Source: Gu & Dao 2023, section 3.4 and figure 3; the last tap meets the current token.
 
+use super::simd::widest;
 use super::{Case, groups, math, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -46,7 +47,7 @@ pub fn conv1d_silu<'a>(
     assert_eq!((state.rows(), state.cols()), (taps - 1, x.cols), "conv1d state");
     assert!(bias.is_none_or(|b| b.cols() == x.cols), "conv1d bias");
     match device {
-        Device::Cpu => math::widest(|| on_cpu(x, weight, bias, state)),
+        Device::Cpu => widest(|| on_cpu(x, weight, bias, state)),
         Device::Gpu(gpu) => on_gpu(gpu, x, weight, bias, state),
     }
 }

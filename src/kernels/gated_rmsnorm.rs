@@ -5,6 +5,7 @@
 //! Mamba2 (5.23): the gate comes before the norm, and the norm is over d_inner / n_groups columns, not the row.
 
 use super::rmsnorm::Form;
+use super::simd::widest;
 use super::{Case, math, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -46,7 +47,7 @@ pub fn gated_rmsnorm<'a>(
     assert!(group_size > 0 && y.cols.is_multiple_of(group_size), "group_size {group_size}");
     match device {
         Device::Cpu => {
-            let out = math::widest(|| on_cpu(y, z, weight.cpu(), eps, group_size));
+            let out = widest(|| on_cpu(y, z, weight.cpu(), eps, group_size));
             Tensor::on_cpu(y.rows, y.cols, out)
         }
         Device::Gpu(gpu) => on_gpu(gpu, [y, z], weight, eps, group_size, Form::of(gpu)),

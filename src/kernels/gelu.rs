@@ -8,7 +8,8 @@
 //! (Abramowitz & Stegun 7.1.26, |error| <= 1.5e-7), taken as erfc in the negative tail, where 1 + erf would cancel.
 //! (1 + tanh(w)) / 2 is taken as the sigmoid of 2 w for the same reason.
 
-use super::math::{exp, widest};
+use super::math::exp;
+use super::simd::widest;
 use super::{Case, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};

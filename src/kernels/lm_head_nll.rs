@@ -11,6 +11,7 @@ use super::cpu_gemm::{self, Rows};
 use super::embedding::random_matrix;
 use super::math::exp;
 use super::matmul::{reads_vectors, weight_constants};
+use super::simd::widest;
 use super::{Case, groups, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -163,7 +164,7 @@ fn on_cpu(h: Rows<'_>, table: &HostMatrix, targets: &[u32]) -> Vec<f32> {
             cpu_gemm::accumulate(h.slice(rows.clone()), table, outs.clone(), tile);
             let tokens = states.iter_mut().zip(tile.chunks_exact(outs.len()));
             for ((state, z), &target) in tokens.zip(&targets[rows.clone()]) {
-                state.fold(z, from);
+                widest(|| state.fold(z, from));
                 if let Some(&z) = (target as usize).checked_sub(from).and_then(|i| z.get(i)) {
                     state.target = z;
                 }
@@ -179,6 +180,7 @@ fn on_cpu(h: Rows<'_>, table: &HostMatrix, targets: &[u32]) -> Vec<f32> {
 
 impl State {
     /// Takes in the logits of the outputs from `from`.
+    #[inline(always)]
     fn fold(&mut self, z: &[f32], from: usize) {
         let top = largest(z);
         if top > self.top {
@@ -190,6 +192,7 @@ impl State {
     }
 }
 
+#[inline(always)]
 fn largest(z: &[f32]) -> f32 {
     let (eights, rest) = z.as_chunks::<8>();
     let mut lanes = [f32::NEG_INFINITY; 8];
@@ -202,6 +205,7 @@ fn largest(z: &[f32]) -> f32 {
 }
 
 /// sum_i exp(z[i] - top), in eight lanes.
+#[inline(always)]
 fn sum_of_exps(z: &[f32], top: f32) -> f32 {
     let (eights, rest) = z.as_chunks::<8>();
     let mut lanes = [0.0f32; 8];

@@ -6,9 +6,7 @@
 //! a small result keeps its relative precision. No fused multiply-add: wasm has none, and so every machine
 //! gives the same numbers. NaN stays NaN. exp2 is held at the ends of its range, exp at the upper one.
 
-mod lanes;
-
-pub use lanes::Lanes;
+use super::simd::Vector;
 
 /// 1.5 * 2^23: adding it rounds to the nearest integer and leaves that integer in the low bits.
 const ROUND: f32 = 12_582_912.0;
@@ -29,18 +27,18 @@ pub fn exp2(x: f32) -> f32 {
     scale(low + r2 * (middle + r2 * high), shifted)
 }
 
-/// [`exp2`] of four values, none above 127: the same operations in the same order, so the same bits.
+/// [`exp2`] of a vector of values, none above 127: the same operations in the same order, so the same bits.
 #[inline(always)]
-pub fn exp2_lanes(x: Lanes) -> Lanes {
+pub fn exp2_lanes<V: Vector>(x: V) -> V {
     let x = x.at_least(-126.0);
-    let round = Lanes::splat(ROUND);
+    let round = V::splat(ROUND);
     let shifted = x.plus(round);
     let r = x.minus(shifted.minus(round));
     let r2 = r.times(r);
-    let term = |a: f32, b: f32| Lanes::splat(a).plus(r.times(Lanes::splat(b)));
-    let low = term(1.0, std::f32::consts::LN_2);
-    let middle = term(0.240_226_46, 0.055_503_286);
-    let high = term(0.009_618_489, 0.001_339_993_2).plus(r2.times(Lanes::splat(0.000_153_458_12)));
+    let low = V::splat(1.0).plus(r.times(V::splat(std::f32::consts::LN_2)));
+    let middle = V::splat(0.240_226_46).plus(r.times(V::splat(0.055_503_286)));
+    let high = V::splat(0.009_618_489).plus(r.times(V::splat(0.001_339_993_2)));
+    let high = high.plus(r2.times(V::splat(0.000_153_458_12)));
     low.plus(r2.times(middle.plus(r2.times(high)))).scaled(shifted)
 }
 
@@ -90,25 +88,10 @@ fn scale(p: f32, shifted: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
-/// Runs `body` compiled for the widest vectors of this machine (AVX2 natively where it is there). `body` must be
-/// made of `#[inline(always)]` functions, else it is compiled for the baseline all the same.
-#[inline(always)]
-pub fn widest<R>(body: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") {
-        #[target_feature(enable = "avx2")]
-        unsafe fn with_avx2<R>(body: impl FnOnce() -> R) -> R {
-            body()
-        }
-        // SAFETY: the processor has AVX2, as was just asked.
-        return unsafe { with_avx2(body) };
-    }
-    body()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::simd::{self, Kernel as _};
 
     /// Largest relative error of `ours` against f64 over `steps` points of [from, to].
     fn error(ours: fn(f32) -> f32, truth: fn(f64) -> f64, from: f32, to: f32) -> f64 {
@@ -130,18 +113,32 @@ mod tests {
         assert_eq!((exp(0.0), exp2(0.0)), (1.0, 1.0));
     }
 
+    struct Exp2<'a>(&'a [f32; 16]);
+
+    impl simd::Kernel for Exp2<'_> {
+        type Output = [f32; 16];
+        #[inline(always)]
+        fn run<V: Vector>(self) -> [f32; 16] {
+            let mut found = [0.0; 16];
+            for i in (0..16).step_by(V::LANES) {
+                // SAFETY: i + LANES <= 16.
+                unsafe {
+                    exp2_lanes(V::load(self.0.as_ptr().add(i))).store(found.as_mut_ptr().add(i));
+                }
+            }
+            found
+        }
+    }
+
     #[test]
-    fn four_at_once_give_the_bits_of_one() {
+    fn a_vector_at_once_gives_the_bits_of_one_value() {
         let mut rng = crate::Rng::new(1);
         for _ in 0..10_000 {
-            let x: [f32; 4] = std::array::from_fn(|_| -200.0 * rng.uniform());
-            let mut found = [0.0; 4];
-            exp2_lanes(Lanes::load(&x)).store(&mut found);
-            assert_eq!(found, x.map(exp2));
+            let x: [f32; 16] = std::array::from_fn(|_| -200.0 * rng.uniform());
+            assert_eq!(simd::run(Exp2(&x)), x.map(exp2));
+            assert_eq!(Exp2(&x).run::<simd::F32x4>(), x.map(exp2));
         }
-        let mut found = [0.0; 4];
-        exp2_lanes(Lanes::splat(f32::NAN)).store(&mut found);
-        assert!(found.iter().all(|v| v.is_nan()));
+        assert!(simd::run(Exp2(&[f32::NAN; 16])).iter().all(|v| v.is_nan()));
     }
 
     #[test]

@@ -9,8 +9,9 @@
 //! real GPU four lanes a channel; the CPU form in the L1 cache, `WIDTH` channels side by side as SIMD lanes.
 //! Materialising exp(delta A) for all tokens would move 17 times the memory. One token has a shader of its own.
 
-use super::math::Lanes;
-use super::{Case, groups, math, random, spread};
+mod cpu;
+
+use super::{Case, groups, random, simd, spread};
 use crate::Rng;
 use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
@@ -47,11 +48,8 @@ static BARRIER: Shader = Shader {
     writes: 2,
 };
 
-/// Vectors of four channels that the CPU form computes side by side, so that their sums stay in registers.
-const VECTORS: usize = 4;
 /// States that the lanes of a channel hold in the form for real GPUs.
 const TILES_STATES: usize = 16;
-const WIDTH: usize = 4 * VECTORS;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -142,7 +140,7 @@ impl Scan<'_> {
 pub fn selective_scan(device: &Device, input: &Scan<'_>) -> (Tensor, Tensor) {
     input.check();
     match device {
-        Device::Cpu => math::widest(|| on_cpu(input)),
+        Device::Cpu => simd::run(input),
         Device::Gpu(gpu) if fits_step(gpu, input) => step(gpu, input),
         // A lane a channel leaves most of a real GPU idle; a program on a CPU pays dearly for barriers.
         Device::Gpu(gpu) if !gpu.is_software() && input.a.cols() <= TILES_STATES => {
@@ -170,98 +168,6 @@ pub fn selective_scan_barrier(gpu: &Gpu, input: &Scan<'_>) -> (Tensor, Tensor) {
     let lanes = input.a.cols().next_power_of_two();
     assert!(lanes <= 256, "selective_scan_barrier: d_state over 256");
     on_gpu(gpu, input, &BARRIER, &[("LANES", lanes as f64)], input.u.cols as u32)
-}
-
-#[inline(always)]
-fn on_cpu(input: &Scan<'_>) -> (Tensor, Tensor) {
-    let (len, d_inner, d_state) = (input.u.rows, input.u.cols, input.a.cols());
-    let mut delta = Vec::with_capacity(len * d_inner);
-    for t in 0..len {
-        delta.extend(input.dt.cpu_row(t).iter().map(|&dt| math::softplus(dt)));
-    }
-    let mut y = vec![0.0; len * d_inner];
-    let mut state = vec![0.0; d_inner * d_state];
-    let mut a = vec![[[0.0; 4]; VECTORS]; d_state];
-    let (mut h, mut decays) = (a.clone(), a.clone());
-    for first in (0..d_inner).step_by(WIDTH) {
-        let width = WIDTH.min(d_inner - first);
-        for i in 0..width {
-            for n in 0..d_state {
-                let at = (first + i) * d_state + n;
-                a[n][i / 4][i % 4] = input.a.cpu()[at] * std::f32::consts::LOG2_E;
-                h[n][i / 4][i % 4] = input.state.cpu()[at];
-            }
-        }
-        scan_block(input, first..first + width, &delta, &a, &mut h, &mut decays, &mut y);
-        for i in 0..width {
-            for n in 0..d_state {
-                state[(first + i) * d_state + n] = h[n][i / 4][i % 4];
-            }
-        }
-    }
-    for (t, y) in y.chunks_exact_mut(d_inner).enumerate() {
-        let skipped = input.d.cpu().iter().zip(input.u.cpu_row(t));
-        y.iter_mut().zip(skipped).for_each(|(y, (d, u))| *y += d * u);
-        if let Some(z) = &input.gate {
-            y.iter_mut().zip(z.cpu_row(t)).for_each(|(y, &z)| *y *= math::silu(z));
-        }
-    }
-    (Tensor::on_cpu(len, d_inner, y), Tensor::on_cpu(d_inner, d_state, state))
-}
-
-/// Some channels side by side: one value of each.
-type Block = [[f32; 4]; VECTORS];
-
-/// C.h for all tokens of the channels `part`; lanes past its end compute on leftovers that nobody reads.
-#[inline(always)]
-fn scan_block(
-    input: &Scan<'_>,
-    part: std::ops::Range<usize>,
-    delta: &[f32],
-    a: &[Block],
-    h: &mut [Block],
-    decays: &mut [Block],
-    y: &mut [f32],
-) {
-    let d_inner = input.u.cols;
-    let load = |row: &[f32]| -> [Lanes; VECTORS] {
-        let mut block = [[0.0; 4]; VECTORS];
-        let flat = block.as_flattened_mut();
-        match <&[f32; WIDTH]>::try_from(&row[part.clone()]) {
-            Ok(whole) => flat.copy_from_slice(whole),
-            Err(_) => flat[..part.len()].copy_from_slice(&row[part.clone()]),
-        }
-        block.map(|lanes| Lanes::load(&lanes))
-    };
-    for t in 0..input.u.rows {
-        let u = load(input.u.cpu_row(t));
-        let delta = load(&delta[t * d_inner..(t + 1) * d_inner]);
-        let drive: [Lanes; VECTORS] = std::array::from_fn(|i| delta[i].times(u[i]));
-        // In a loop of its own: the constants of the polynomial and the sums together are more than the registers hold.
-        for (decay, a) in decays.iter_mut().zip(a) {
-            for i in 0..VECTORS {
-                math::exp2_lanes(delta[i].times(Lanes::load(&a[i]))).store(&mut decay[i]);
-            }
-        }
-        let mut sum = [Lanes::splat(0.0); VECTORS];
-        let inputs = input.b.cpu_row(t).iter().zip(input.c.cpu_row(t));
-        for ((decay, h), (&b, &c)) in decays.iter().zip(h.iter_mut()).zip(inputs) {
-            let (b, c) = (Lanes::splat(b), Lanes::splat(c));
-            for i in 0..VECTORS {
-                let kept = Lanes::load(&decay[i]).times(Lanes::load(&h[i]));
-                let next = kept.plus(drive[i].times(b));
-                next.store(&mut h[i]);
-                sum[i] = sum[i].plus(next.times(c));
-            }
-        }
-        let mut block = [[0.0; 4]; VECTORS];
-        sum.iter().zip(&mut block).for_each(|(sum, to)| sum.store(to));
-        let row = &mut y[t * d_inner..][part.clone()];
-        match <&mut [f32; WIDTH]>::try_from(&mut *row) {
-            Ok(whole) => whole.copy_from_slice(block.as_flattened()),
-            Err(_) => row.copy_from_slice(&block.as_flattened()[..part.len()]),
-        }
-    }
 }
 
 /// Whether this is one token whose B and C are parts of one tensor, as the models make them, and the adapter binds as

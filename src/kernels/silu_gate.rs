@@ -3,6 +3,7 @@
 //! Shapes: y, z, out `[seq_len, d]`. Source: the gate of a Mamba block (Gu & Dao 2023, section 3.4) and of a
 //! gated MLP (Shazeer 2020).
 
+use super::simd::widest;
 use super::{Case, math, random, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -32,7 +33,7 @@ pub fn silu_gate<'a>(device: &Device, y: impl Into<View<'a>>, z: impl Into<View<
     let (y, z) = (y.into(), z.into());
     assert_eq!((y.rows, y.cols), (z.rows, z.cols), "silu_gate shapes");
     match device {
-        Device::Cpu => Tensor::on_cpu(y.rows, y.cols, math::widest(|| on_cpu(y, z))),
+        Device::Cpu => Tensor::on_cpu(y.rows, y.cols, widest(|| on_cpu(y, z))),
         Device::Gpu(gpu) => on_gpu(gpu, y, z),
     }
 }

@@ -14,7 +14,7 @@
 mod cpu;
 mod gpu;
 
-use super::{Case, math, random};
+use super::{Case, random};
 use crate::Rng;
 use crate::backend::{Device, Tensor, View};
 
@@ -85,8 +85,8 @@ pub fn ssd(device: &Device, input: &Ssd<'_>) -> (Tensor, Tensor) {
 pub fn ssd_with(device: &Device, input: &Ssd<'_>, form: Form) -> (Tensor, Tensor) {
     input.check();
     match (device, form) {
-        (Device::Cpu, Form::Sequential) => math::widest(|| cpu::sequential(input)),
-        (Device::Cpu, Form::Chunked) => math::widest(|| cpu::chunked(input)),
+        (Device::Cpu, Form::Sequential) => cpu::sequential(input),
+        (Device::Cpu, Form::Chunked) => cpu::chunked(input),
         (Device::Gpu(gpu), form) => gpu::on_gpu(gpu, input, form),
     }
 }

@@ -3,7 +3,8 @@
 //! Shapes: gate, up, y `[seq_len, d_ff]`. Source: Shazeer 2020, equation 5. The shader takes the sigmoid with the
 //! exponent -|g|, so that nothing overflows; `math::exp` holds its result at the end of the range instead.
 
-use super::math::{silu, widest};
+use super::math::silu;
+use super::simd::widest;
 use super::{Case, random, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};

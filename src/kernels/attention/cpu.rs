@@ -1,293 +1,332 @@
 //! Attention on the CPU, in two forms that compute the same.
 //!
-//! Many rows (a row is one query of one head): per key head, K and V are packed into tiles once; four rows at a
-//! time meet a block of [`KEYS`] keys with the online softmax, and both products run through one micro-kernel
-//! whose accumulators stay in registers. Few rows (a decode step): packing would cost as much as the product, so
-//! K and V are read where they lie.
+//! Many rows (a row is one query of one head): per key head, K is transposed and V copied in blocks of [`KEYS`] keys;
+//! [`ROWS`] rows at a time meet a block with the online softmax, and both products are tiles of matrix products.
+//! Few rows (a decode step): K and V are read where they lie, once for all query heads that share them.
 
 use super::Attention;
+use crate::kernels::cpu_gemm::Rows;
 use crate::kernels::math::exp;
+use crate::kernels::simd::{self, Kernel, Vector};
+use crate::kernels::tiles::{Sizes, Strides, add_product};
+use crate::threads;
 
-/// Rows one micro-kernel holds, and columns in its vectors.
-const ROWS: usize = 4;
-const LANES: usize = 8;
+/// Rows that meet a block of keys together.
+const ROWS: usize = 16;
 /// Keys of a block: K and V of one block (16 KiB at headdim 64) stay in the first cache while rows pass by.
 const KEYS: usize = 32;
-/// Groups of [`ROWS`] rows that meet a block of keys one after the other.
-const GROUPS: usize = 4;
-/// Below this many rows a key head, packing does not pay.
+/// Rows of one piece of work, which one thread does.
+const PIECE: usize = 8 * ROWS;
+/// Below this many rows a key head, copying K and V does not pay.
 const FEW_ROWS: usize = 8;
-
-type Tile = [[f32; LANES]; ROWS];
 
 /// The output, `[seq_len, n_head * headdim]`.
 pub fn attention(input: &Attention<'_>) -> Vec<f32> {
+    let call = Call::new(input);
+    let few = call.rows() < FEW_ROWS;
+    let heads = in_order(0..input.n_kv_head, |kv_head| {
+        let head = Head { call: &call, kv_head };
+        if few { head.read_in_place() } else { head.copied() }
+    });
     let mut y = vec![0.0; input.q.rows * input.n_head * input.headdim];
-    for kv_head in 0..input.n_kv_head {
-        let head = Head { input, kv_head, group: input.n_head / input.n_kv_head };
-        head.run(&mut y);
+    if few {
+        for (kv_head, rows) in heads.iter().enumerate() {
+            Head { call: &call, kv_head }.place(0, rows, &mut y);
+        }
+        return y;
+    }
+    let pieces = call.rows().div_ceil(PIECE);
+    // The last pieces see the most keys: they go first, so that no thread is left with a long one at the end.
+    let pieces = (0..pieces * input.n_kv_head).rev();
+    let n_kv_head = input.n_kv_head;
+    let piece = move |i: usize| (i % n_kv_head, i / n_kv_head * PIECE);
+    let results = threads::share(pieces, |i| {
+        let (kv_head, first) = piece(i);
+        (i, Head { call: &call, kv_head }.piece(&heads[kv_head], first))
+    });
+    for (i, rows) in results {
+        let (kv_head, first) = piece(i);
+        Head { call: &call, kv_head }.place(first, &rows, &mut y);
     }
     y
 }
 
+/// The result of every item, in their order.
+fn in_order(
+    items: std::ops::Range<usize>,
+    work: impl Fn(usize) -> Vec<f32> + Sync,
+) -> Vec<Vec<f32>> {
+    let mut results = vec![Vec::new(); items.len()];
+    for (i, result) in threads::share(items, |i| (i, work(i))) {
+        results[i] = result;
+    }
+    results
+}
+
+/// The inputs as plain memory, which threads may share.
+struct Call<'a> {
+    q: Rows<'a>,
+    k: Rows<'a>,
+    v: Rows<'a>,
+    /// Empty, or one value a key.
+    bias: &'a [f32],
+    /// Query heads of a key head.
+    group: usize,
+    headdim: usize,
+    n_past: usize,
+    scale: f32,
+}
+
+impl<'a> Call<'a> {
+    fn new(input: &Attention<'a>) -> Self {
+        let [q, k, v] = [input.q, input.k, input.v].map(Rows::of);
+        let bias = input.bias.map_or(&[][..], |bias| bias.cpu());
+        let group = input.n_head / input.n_kv_head;
+        let Attention { headdim, n_past, scale, .. } = *input;
+        Self { q, k, v, bias, group, headdim, n_past, scale }
+    }
+
+    /// Rows of one key head.
+    fn rows(&self) -> usize {
+        self.q.rows * self.group
+    }
+}
+
 /// One key head with the query heads that share it; row r is query r / group of head r % group.
 struct Head<'a> {
-    input: &'a Attention<'a>,
+    call: &'a Call<'a>,
     kv_head: usize,
-    group: usize,
 }
 
 impl<'a> Head<'a> {
-    fn rows(&self) -> usize {
-        self.input.q.rows * self.group
-    }
-
     /// Keys that row `r` sees.
+    #[inline(always)]
     fn seen(&self, r: usize) -> usize {
-        self.input.n_past + r / self.group + 1
+        self.call.n_past + r / self.call.group + 1
     }
 
     /// Where row `r` starts in a row of q or y.
+    #[inline(always)]
     fn column(&self, r: usize) -> usize {
-        (self.kv_head * self.group + r % self.group) * self.input.headdim
+        (self.kv_head * self.call.group + r % self.call.group) * self.call.headdim
     }
 
+    #[inline(always)]
     fn query(&self, r: usize) -> &'a [f32] {
-        let start = self.column(r);
-        &self.input.q.cpu_row(r / self.group)[start..start + self.input.headdim]
+        let start = r / self.call.group * self.call.q.stride + self.column(r);
+        &self.call.q.values[start..start + self.call.headdim]
     }
 
-    fn bias(&self) -> &'a [f32] {
-        self.input.bias.map_or(&[], |bias| bias.cpu())
+    /// Keys or values of this head from key `j` on, rows a stride apart.
+    #[inline(always)]
+    fn from(&self, rows: Rows<'a>, j: usize) -> &'a [f32] {
+        &rows.values[j * rows.stride + self.kv_head * self.call.headdim..]
     }
 
-    fn key(&self, j: usize) -> &'a [f32] {
-        let start = self.kv_head * self.input.headdim;
-        &self.input.k.cpu_row(j)[start..start + self.input.headdim]
+    /// Copies the results of the rows from `first` on to where they belong in `y`.
+    fn place(&self, first: usize, rows: &[f32], y: &mut [f32]) {
+        let headdim = self.call.headdim;
+        for (i, row) in rows.chunks_exact(headdim).enumerate() {
+            let start = (first + i) / self.call.group * self.call.q.cols + self.column(first + i);
+            y[start..start + headdim].copy_from_slice(row);
+        }
     }
 
-    fn value(&self, j: usize) -> &'a [f32] {
-        let start = self.kv_head * self.input.headdim;
-        &self.input.v.cpu_row(j)[start..start + self.input.headdim]
+    /// For few rows: their results, `[rows, headdim]`.
+    fn read_in_place(&self) -> Vec<f32> {
+        let mut y = vec![0.0; self.call.rows() * self.call.headdim];
+        simd::run(InPlace { head: self, y: &mut y });
+        y
     }
 
-    fn output<'y>(&self, r: usize, y: &'y mut [f32]) -> &'y mut [f32] {
-        let headdim = self.input.headdim;
-        let start = r / self.group * self.input.n_head * headdim + self.column(r);
-        &mut y[start..start + headdim]
-    }
-
-    /// Compiled twice on x86-64. `math::widest` would not do: a closure of this size is not inlined into it.
-    fn run(&self, y: &mut [f32]) {
-        #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") {
-            #[target_feature(enable = "avx2")]
-            fn with_avx2(head: &Head<'_>, y: &mut [f32]) {
-                head.run_baseline(y);
+    /// K transposed, then V, block after block: `[headdim, KEYS]`, `[KEYS, headdim]`; behind the last key stand zeros.
+    fn copied(&self) -> Vec<f32> {
+        let (n, headdim) = (self.call.k.rows, self.call.headdim);
+        let half = KEYS * headdim;
+        let mut blocks = vec![0.0; n.div_ceil(KEYS) * 2 * half];
+        for (b, block) in blocks.chunks_exact_mut(2 * half).enumerate() {
+            let (keys, values) = block.split_at_mut(half);
+            for i in 0..KEYS.min(n - b * KEYS) {
+                let key = &self.from(self.call.k, b * KEYS + i)[..headdim];
+                keys[i..].iter_mut().step_by(KEYS).zip(key).for_each(|(to, from)| *to = *from);
+                let value = &self.from(self.call.v, b * KEYS + i)[..headdim];
+                values[i * headdim..(i + 1) * headdim].copy_from_slice(value);
             }
-            // SAFETY: the processor has AVX2, as was just asked.
-            return unsafe { with_avx2(self, y) };
         }
-        self.run_baseline(y);
+        blocks
     }
 
-    #[inline(always)]
-    fn run_baseline(&self, y: &mut [f32]) {
-        if self.rows() < FEW_ROWS {
-            self.row_by_row(y);
-        } else {
-            self.blocked(y);
+    /// Results of up to [`PIECE`] rows from `first` on, `[rows, headdim]`.
+    fn piece(&self, blocks: &[f32], first: usize) -> Vec<f32> {
+        let rows = PIECE.min(self.call.rows() - first);
+        let mut y = vec![0.0; rows * self.call.headdim];
+        for (i, y) in y.chunks_mut(ROWS * self.call.headdim).enumerate() {
+            simd::run(Blocked { head: self, first: first + i * ROWS, blocks, y });
         }
+        y
     }
+}
+
+/// Few rows over keys and values where they lie. y: zeros, `[rows, headdim]`.
+struct InPlace<'a> {
+    head: &'a Head<'a>,
+    y: &'a mut [f32],
+}
+
+impl Kernel for InPlace<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn row_by_row(&self, y: &mut [f32]) {
-        let mut weights = Vec::new();
-        for r in 0..self.rows() {
-            let q = self.query(r);
-            weights.clear();
-            weights.extend((0..self.seen(r)).map(|j| dot(q, self.key(j)) * self.input.scale));
-            weights.iter_mut().zip(self.bias()).for_each(|(s, bias)| *s += bias);
-            let largest = weights.iter().fold(f32::NEG_INFINITY, |m, &s| larger(m, s));
-            weights.iter_mut().for_each(|s| *s = exp(*s - largest));
-            let sum: f32 = weights.iter().sum();
-            let out = self.output(r, y);
-            for (j, w) in weights.iter().enumerate() {
-                out.iter_mut().zip(self.value(j)).for_each(|(o, v)| *o += w * v);
+    fn run<V: Vector>(self) {
+        let Head { call, .. } = *self.head;
+        let (rows, headdim, n) = (call.rows(), call.headdim, call.k.rows);
+        let mut weights = vec![0.0; rows * n];
+        for first in (0..rows).step_by(4) {
+            let weights = &mut weights[first * n..];
+            match rows - first {
+                1 => self.head.scores::<V, 1>(first, weights),
+                2 => self.head.scores::<V, 2>(first, weights),
+                3 => self.head.scores::<V, 3>(first, weights),
+                _ => self.head.scores::<V, 4>(first, weights),
             }
-            out.iter_mut().for_each(|o| *o /= sum);
+        }
+        let mut sums = [0.0; FEW_ROWS];
+        for r in 0..rows {
+            let scores = &mut weights[r * n..(r + 1) * n];
+            let seen = self.head.seen(r);
+            scores[..seen].iter_mut().for_each(|s| *s *= call.scale);
+            scores.iter_mut().zip(call.bias).for_each(|(s, bias)| *s += bias);
+            let (_, sum) = weigh(f32::NEG_INFINITY, scores, seen);
+            sums[r] = sum;
+        }
+        for first in (0..n).step_by(KEYS) {
+            let sizes = Sizes { rows, inner: KEYS.min(n - first), cols: headdim };
+            let left = (&weights[first..], Strides { row: n, col: 1 });
+            let values = self.head.from(call.v, first);
+            add_product::<V>((self.y, headdim), left, (values, call.v.stride), sizes);
+        }
+        for (y, sum) in self.y.chunks_exact_mut(headdim).zip(sums) {
+            y.iter_mut().for_each(|y| *y /= sum);
         }
     }
+}
 
+impl Head<'_> {
+    /// q . k of `R` rows from `first` on with every key, `[R, keys]`.
     #[inline(always)]
-    fn blocked(&self, y: &mut [f32]) {
-        let headdim = self.input.headdim;
-        let keys = self.packed_keys();
-        let values = self.packed_values();
-        let blocks = || {
-            let values = values.chunks_exact(KEYS * headdim.div_ceil(LANES));
-            keys.chunks_exact(KEYS / LANES * headdim).zip(values)
-        };
-        for first in (0..self.rows()).step_by(ROWS * GROUPS) {
-            let rows = (first..self.rows().min(first + ROWS * GROUPS)).step_by(ROWS);
-            let mut groups: Vec<Rows> = rows.map(|r| Rows::new(self, r)).collect();
-            for (b, (k, v)) in blocks().enumerate() {
-                for group in groups.iter_mut().filter(|g| g.seen[ROWS - 1] > b * KEYS) {
-                    let bias = self.bias().get(b * KEYS..).unwrap_or(&[]);
-                    group.absorb(b * KEYS, k, v, bias);
+    #[allow(clippy::needless_range_loop)]
+    fn scores<V: Vector, const R: usize>(&self, first: usize, scores: &mut [f32]) {
+        let (headdim, n) = (self.call.headdim, self.call.k.rows);
+        let whole = headdim / V::LANES * V::LANES;
+        let mut q: [&[f32]; R] = [&[]; R];
+        for r in 0..R {
+            q[r] = self.query(first + r);
+        }
+        for j in 0..n {
+            let key = &self.from(self.call.k, j)[..headdim];
+            let mut sums = [V::splat(0.0); R];
+            let mut i = 0;
+            while i < whole {
+                // SAFETY: i + LANES <= headdim, the length of the key and of every query.
+                unsafe {
+                    let k = V::load(key.as_ptr().add(i));
+                    for r in 0..R {
+                        sums[r] = sums[r].fused(k, V::load(q[r].as_ptr().add(i)));
+                    }
+                }
+                i += V::LANES;
+            }
+            for r in 0..R {
+                let mut sum = sums[r].sum();
+                for i in whole..headdim {
+                    sum += key[i] * q[r][i];
+                }
+                scores[r * n + j] = sum;
+            }
+        }
+    }
+}
+
+/// Turns the scores of a row, of which it sees the first `seen`, into weights relative to their largest and `before`.
+/// Gives that and the sum of the weights.
+#[inline(always)]
+fn weigh(before: f32, scores: &mut [f32], seen: usize) -> (f32, f32) {
+    let (scores, unseen) = scores.split_at_mut(seen.min(scores.len()));
+    unseen.fill(0.0);
+    let mut lanes = [before; 16];
+    let (chunks, rest) = scores.as_chunks::<16>();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(m, &s)| *m = larger(*m, s));
+    }
+    let largest = rest.iter().fold(before, |m, &s| larger(m, s));
+    let largest = lanes.into_iter().fold(largest, larger);
+    scores.iter_mut().for_each(|s| *s = exp(*s - largest));
+    let mut sums = [0.0f32; 16];
+    let (chunks, rest) = scores.as_chunks::<16>();
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, s)| *sum += s);
+    }
+    (largest, sums.iter().sum::<f32>() + rest.iter().sum::<f32>())
+}
+
+/// Up to [`ROWS`] rows from `first` on over copied keys and values. y: zeros, `[rows, headdim]`.
+struct Blocked<'a> {
+    head: &'a Head<'a>,
+    first: usize,
+    blocks: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Kernel for Blocked<'_> {
+    type Output = ();
+
+    /// Every row sees key 0, so that its largest score is a number after the first block.
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Head { call, .. } = *self.head;
+        let headdim = call.headdim;
+        let rows = self.y.len() / headdim;
+        let mut q = vec![0.0; rows * headdim];
+        for r in 0..rows {
+            let query = self.head.query(self.first + r).iter();
+            let to = q[r * headdim..].iter_mut();
+            to.zip(query).for_each(|(to, from)| *to = from * call.scale);
+        }
+        let (mut largest, mut sums) = ([f32::NEG_INFINITY; ROWS], [0.0f32; ROWS]);
+        let blocks = self.head.seen(self.first + rows - 1).div_ceil(KEYS);
+        for b in 0..blocks {
+            let block = &self.blocks[b * 2 * KEYS * headdim..];
+            let mut scores = [0.0f32; ROWS * KEYS];
+            let sizes = Sizes { rows, inner: headdim, cols: KEYS };
+            let queries = (&q[..], Strides { row: headdim, col: 1 });
+            add_product::<V>((&mut scores, KEYS), queries, (block, KEYS), sizes);
+            let bias = call.bias.get(b * KEYS..).unwrap_or(&[]);
+            for r in 0..rows {
+                let scores = &mut scores[r * KEYS..(r + 1) * KEYS];
+                scores.iter_mut().zip(bias).for_each(|(s, bias)| *s += bias);
+                let seen = self.head.seen(self.first + r).saturating_sub(b * KEYS);
+                let (top, sum) = weigh(largest[r], scores, seen);
+                let shrink = exp(largest[r] - top);
+                sums[r] = sums[r] * shrink + sum;
+                largest[r] = top;
+                if shrink != 1.0 {
+                    let y = &mut self.y[r * headdim..(r + 1) * headdim];
+                    y.iter_mut().for_each(|y| *y *= shrink);
                 }
             }
-            groups.iter().for_each(|g| g.store(self, y));
+            let sizes = Sizes { rows, inner: KEYS, cols: headdim };
+            let weights = (&scores[..], Strides { row: KEYS, col: 1 });
+            add_product::<V>(
+                (self.y, headdim),
+                weights,
+                (&block[KEYS * headdim..], headdim),
+                sizes,
+            );
+        }
+        for (y, sum) in self.y.chunks_exact_mut(headdim).zip(sums) {
+            y.iter_mut().for_each(|y| *y /= sum);
         }
     }
-
-    /// K transposed, `[blocks, KEYS / LANES, headdim, LANES]`; keys behind the last are zeros.
-    fn packed_keys(&self) -> Vec<[f32; LANES]> {
-        let (n, headdim) = (self.input.k.rows, self.input.headdim);
-        let mut packed = vec![[0.0; LANES]; n.div_ceil(KEYS) * KEYS / LANES * headdim];
-        for (i, tile) in packed.chunks_exact_mut(headdim).enumerate() {
-            for lane in 0..LANES.min(n.saturating_sub(i * LANES)) {
-                let key = self.key(i * LANES + lane);
-                tile.iter_mut().zip(key).for_each(|(to, from)| to[lane] = *from);
-            }
-        }
-        packed
-    }
-
-    /// V, `[blocks, headdim / LANES, KEYS, LANES]`; what lies behind the last key or dimension is zeros.
-    fn packed_values(&self) -> Vec<[f32; LANES]> {
-        let (n, tiles) = (self.input.v.rows, self.input.headdim.div_ceil(LANES));
-        let mut packed = vec![[0.0; LANES]; n.div_ceil(KEYS) * KEYS * tiles];
-        for j in 0..n {
-            let block = &mut packed[j / KEYS * KEYS * tiles..];
-            for (tile, from) in self.value(j).chunks(LANES).enumerate() {
-                block[tile * KEYS + j % KEYS][..from.len()].copy_from_slice(from);
-            }
-        }
-        packed
-    }
-}
-
-/// The online softmax of four rows: what they have taken from the keys so far.
-struct Rows {
-    first: usize,
-    /// q * scale, `[headdim, ROWS]`.
-    q: Vec<[f32; ROWS]>,
-    /// The weighted sum of values, `[headdim / LANES, ROWS, LANES]`.
-    acc: Vec<Tile>,
-    largest: [f32; ROWS],
-    sum: [f32; ROWS],
-    seen: [usize; ROWS],
-}
-
-impl Rows {
-    /// Rows behind the last repeat it; they are computed and not stored.
-    fn new(head: &Head<'_>, first: usize) -> Self {
-        let row = |i: usize| (first + i).min(head.rows() - 1);
-        let mut q = vec![[0.0; ROWS]; head.input.headdim];
-        for i in 0..ROWS {
-            let query = head.query(row(i)).iter();
-            q.iter_mut().zip(query).for_each(|(to, from)| to[i] = from * head.input.scale);
-        }
-        Self {
-            first,
-            q,
-            acc: vec![Tile::default(); head.input.headdim.div_ceil(LANES)],
-            largest: [f32::NEG_INFINITY; ROWS],
-            sum: [0.0; ROWS],
-            seen: std::array::from_fn(|i| head.seen(row(i))),
-        }
-    }
-
-    /// Takes in the keys from `first_key` on: one block of packed K and V, and their biases if there are any.
-    #[inline(always)]
-    fn absorb(
-        &mut self,
-        first_key: usize,
-        keys: &[[f32; LANES]],
-        values: &[[f32; LANES]],
-        bias: &[f32],
-    ) {
-        let mut scores = [[0.0f32; KEYS]; ROWS];
-        for (i, tile) in keys.chunks_exact(self.q.len()).enumerate() {
-            let product = multiply(&self.q, tile, Tile::default());
-            for (to, from) in scores.iter_mut().zip(&product) {
-                to[i * LANES..(i + 1) * LANES].copy_from_slice(from);
-            }
-        }
-        let mut shrink = [0.0f32; ROWS];
-        for r in 0..ROWS {
-            let seen = self.seen[r].saturating_sub(first_key).min(KEYS);
-            scores[r].iter_mut().zip(bias).for_each(|(s, bias)| *s += bias);
-            shrink[r] = self.weigh(r, &mut scores[r], seen);
-        }
-        let weights: [[f32; ROWS]; KEYS] =
-            std::array::from_fn(|j| std::array::from_fn(|r| scores[r][j]));
-        for (acc, tile) in self.acc.iter_mut().zip(values.chunks_exact(KEYS)) {
-            for (row, s) in acc.iter_mut().zip(shrink) {
-                row.iter_mut().for_each(|a| *a *= s);
-            }
-            *acc = multiply(&weights, tile, *acc);
-        }
-    }
-
-    /// Turns the scores of row `r` into weights relative to its largest score so far; gives the factor by which
-    /// what was summed before must shrink. Every row sees key 0, so that its largest score is a number at once.
-    #[inline(always)]
-    fn weigh(&mut self, r: usize, scores: &mut [f32; KEYS], seen: usize) -> f32 {
-        scores[seen..].fill(f32::NEG_INFINITY);
-        let mut lanes = [self.largest[r]; LANES];
-        for chunk in scores.as_chunks::<LANES>().0 {
-            lanes.iter_mut().zip(chunk).for_each(|(m, &s)| *m = larger(*m, s));
-        }
-        let largest = lanes.into_iter().fold(self.largest[r], larger);
-        let shrink = exp(self.largest[r] - largest);
-        scores.iter_mut().for_each(|s| *s = exp(*s - largest));
-        scores[seen..].fill(0.0);
-        let mut sums = [0.0f32; LANES];
-        for chunk in scores.as_chunks::<LANES>().0 {
-            sums.iter_mut().zip(chunk).for_each(|(sum, s)| *sum += s);
-        }
-        self.sum[r] = self.sum[r] * shrink + sums.iter().sum::<f32>();
-        self.largest[r] = largest;
-        shrink
-    }
-
-    fn store(&self, head: &Head<'_>, y: &mut [f32]) {
-        for i in 0..ROWS.min(head.rows() - self.first) {
-            let out = head.output(self.first + i, y);
-            for (to, acc) in out.chunks_mut(LANES).zip(&self.acc) {
-                to.iter_mut().zip(&acc[i]).for_each(|(y, a)| *y = a / self.sum[i]);
-            }
-        }
-    }
-}
-
-/// acc + a^T b over the first axis: a `[depth, ROWS]`, b `[depth, LANES]`.
-#[inline(always)]
-fn multiply(a: &[[f32; ROWS]], b: &[[f32; LANES]], mut acc: Tile) -> Tile {
-    for (a, b) in a.iter().zip(b) {
-        for r in 0..ROWS {
-            for l in 0..LANES {
-                acc[r][l] += a[r] * b[l];
-            }
-        }
-    }
-    acc
-}
-
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
-    let mut lanes = [0.0f32; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for l in 0..LANES {
-            lanes[l] += a[l] * b[l];
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    lanes.iter().sum::<f32>() + rest
 }
 
 /// Unlike `f32::max`, one instruction a lane.

@@ -1,12 +1,11 @@
 //! y[t, o] += sum_i x[t, i] * W[o, i] on the CPU.
 //!
-//! Three ways, chosen by how the weights lie in memory: row-major goes to the `gemm` crate (native), f16 to a product
-//! of few rows of our own or, widened, to that crate (native), panels to our own microkernel (wasm simd128; it also
-//! compiles natively, so that plain tests cover it).
+//! Chosen by how the weights lie in memory: row-major f32 goes to the `gemm` crate (native), f16 to a product of few rows
+//! of our own or, widened, to that crate (native), panels of both to our own microkernel (wasm simd128; it also compiles
+//! natively, so that plain tests cover it).
 
 #[cfg(not(target_arch = "wasm32"))]
 mod halves;
-mod lanes;
 mod panels;
 #[cfg(not(target_arch = "wasm32"))]
 mod rows;
@@ -14,6 +13,8 @@ mod rows;
 #[cfg(target_arch = "wasm32")]
 pub use panels::gram;
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::backend::Stored;
 use crate::backend::{HostMatrix, Layout, PANEL, View};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::threads;
@@ -65,21 +66,23 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
 }
 
 fn on_one_thread(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
-    match w.layout() {
-        Layout::Panels => panels::accumulate(x, w, outputs, y),
-        #[cfg(not(target_arch = "wasm32"))]
-        Layout::Rows => rows::accumulate(x, w, outputs, y),
-        #[cfg(not(target_arch = "wasm32"))]
-        Layout::Halves => halves::accumulate(x, w, outputs, y),
-        #[cfg(target_arch = "wasm32")]
-        _ => unreachable!("wasm weights are packed in panels"),
+    #[cfg(not(target_arch = "wasm32"))]
+    if w.layout() == Layout::Rows {
+        let (values, outs) = (outputs.start * w.cols()..outputs.end * w.cols(), outputs.len());
+        return match w.stored() {
+            Stored::F32(all) => rows::product(x, &all[values], outs, y, outs),
+            Stored::F16(all) => halves::accumulate(x, &all[values], outs, y),
+        };
     }
+    assert_eq!(w.layout(), Layout::Panels, "weights are packed in panels here");
+    panels::accumulate(x, w, outputs, y);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Rng;
+    use crate::backend::Stored;
     use half::f16;
 
     /// The equation, in f64.
@@ -110,15 +113,15 @@ mod tests {
                 let w: Vec<f32> = w.iter().map(|&x| f16::from_f32(x).to_f32()).collect();
                 let y = rng.normals(rows * (outs - start), 1.0);
                 let expected = plain(x, &w, start..outs, &y);
-                for layout in layouts() {
-                    let matrix = matrix(layout, outs, cols, &w);
+                for (layout, half) in layouts() {
+                    let matrix = matrix(layout, half, outs, cols, &w);
                     let mut found = y.clone();
                     accumulate(x, &matrix, start..outs, &mut found);
                     let d = crate::kernels::largest_difference(&found, &expected);
                     // Rounding grows with the square root of the number of products.
                     assert!(
                         d < 4e-6 * (cols as f32).sqrt(),
-                        "{layout:?} {rows}x{cols}x{outs}: {d}"
+                        "{layout:?} f16 {half} {rows}x{cols}x{outs}: {d}"
                     );
                 }
             }
@@ -158,8 +161,8 @@ mod tests {
             let values = rng.normals(rows * cols, 1.0);
             let x = Rows { values: &values, rows, cols, stride: cols };
             let w = rng.normals(outs * cols, 1.0);
-            for layout in [Layout::Rows, Layout::Halves] {
-                let matrix = matrix(layout, outs, cols, &w);
+            for half in [false, true] {
+                let matrix = matrix(Layout::Rows, half, outs, cols, &w);
                 let found = [1, 2, 3].map(|count| {
                     crate::threads::set(Some(count)).unwrap();
                     let mut y = vec![0.5; rows * outs];
@@ -168,26 +171,24 @@ mod tests {
                 });
                 crate::threads::set(Some(1)).unwrap();
                 let same = found[0] == found[1] && found[0] == found[2];
-                assert!(same, "{layout:?} {rows}x{cols}x{outs}");
+                assert!(same, "f16 {half} {rows}x{cols}x{outs}");
             }
         }
     }
 
-    fn layouts() -> Vec<Layout> {
-        if cfg!(target_arch = "wasm32") {
-            vec![Layout::Panels]
-        } else {
-            vec![Layout::Panels, Layout::Rows, Layout::Halves]
+    fn layouts() -> Vec<(Layout, bool)> {
+        let mut all = vec![(Layout::Panels, false), (Layout::Panels, true)];
+        if !cfg!(target_arch = "wasm32") {
+            all.extend([(Layout::Rows, false), (Layout::Rows, true)]);
         }
+        all
     }
 
-    fn matrix(layout: Layout, outs: usize, cols: usize, w: &[f32]) -> HostMatrix {
-        match layout {
-            Layout::Halves => {
-                let halves = w.iter().map(|&x| f16::from_f32(x)).collect();
-                HostMatrix::of_halves(outs, cols, halves)
-            }
-            _ => HostMatrix::with_layout(outs, cols, w.to_vec(), layout),
-        }
+    fn matrix(layout: Layout, half: bool, outs: usize, cols: usize, w: &[f32]) -> HostMatrix {
+        let values = match half {
+            true => Stored::F16(w.iter().map(|&x| f16::from_f32(x)).collect()),
+            false => Stored::F32(w.to_vec()),
+        };
+        HostMatrix::with_layout(outs, cols, values, layout)
     }
 }

@@ -4,8 +4,9 @@
 //! theirs stay in the second.
 
 use super::Rows;
-use super::lanes::{F32x4, add, load, mul, splat, store, zero};
-use crate::backend::{HostMatrix, PANEL};
+use crate::backend::{HostMatrix, PANEL, Stored};
+use crate::kernels::simd::{F32x4, Vector};
+use half::f16;
 use std::ops::Range;
 
 /// Rows of a register tile. V8 (Chromium 156) keeps eight sums in registers and spills with more: copies of this loop with
@@ -17,9 +18,14 @@ const DEPTH: usize = 768;
 const ROWS: usize = 16 * TILE;
 
 pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
+    let weights = match w.stored() {
+        Stored::F32(panels) => Panels::F32(panels),
+        Stored::F16(panels) if x.rows < TILE => return few_rows(x, panels, outputs, y),
+        Stored::F16(panels) => Panels::F16(panels),
+    };
     // One row block reads each weight once, whatever the depth; fewer, longer walks are better then.
     let depth = if x.rows <= TILE { x.cols } else { DEPTH };
-    let mut quads = Vec::new();
+    let (mut quads, mut wide) = (Vec::new(), Vec::new());
     for row in (0..x.rows).step_by(ROWS) {
         let rows = row..(row + ROWS).min(x.rows);
         for from in (0..x.cols).step_by(depth) {
@@ -28,13 +34,76 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
             for out in outputs.clone().step_by(PANEL) {
                 let tile_outs = PANEL.min(outputs.end - out);
                 let start = out * w.cols() + inputs.start * PANEL;
-                let panel = &w.stored()[start..start + inputs.len() * PANEL];
+                let panel = weights.block(start..start + inputs.len() * PANEL, &mut wide);
                 let block = Block { x, inputs: inputs.clone(), quads: &quads, panel };
                 let to =
                     Target { stride: outputs.len(), col: out - outputs.start, cols: tile_outs };
                 block.run(rows.clone(), to, y);
             }
         }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Panels<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+}
+
+impl<'a> Panels<'a> {
+    /// Part of a panel in f32: where it lies, or widened to `wide`, where it stays in the first cache for a block of rows.
+    fn block<'b>(self, range: Range<usize>, wide: &'b mut Vec<f32>) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        match self {
+            Panels::F32(values) => &values[range],
+            Panels::F16(values) => {
+                let values = &values[range];
+                wide.resize(values.len(), 0.0);
+                for (to, from) in wide.chunks_exact_mut(4).zip(values.chunks_exact(4)) {
+                    // SAFETY: both have four values; a panel is made of eights.
+                    unsafe { F32x4::load_halves(from.as_ptr()).store(to.as_mut_ptr()) };
+                }
+                wide
+            }
+        }
+    }
+}
+
+/// Fewer than [`TILE`] rows: every weight is read once, as f16.
+fn few_rows(x: Rows<'_>, panels: &[f16], outputs: Range<usize>, y: &mut [f32]) {
+    for out in outputs.clone().step_by(PANEL) {
+        let panel = &panels[out * x.cols..(out + PANEL) * x.cols];
+        let cols = PANEL.min(outputs.end - out);
+        let to = Target { stride: outputs.len(), col: out - outputs.start, cols };
+        let y = &mut y[to.col..];
+        match x.rows {
+            1 => to.add(whole_rows::<f16, 1>(x, 0..x.cols, 0, panel), y),
+            2 => to.add(whole_rows::<f16, 2>(x, 0..x.cols, 0, panel), y),
+            _ => to.add(whole_rows::<f16, 3>(x, 0..x.cols, 0, panel), y),
+        }
+    }
+}
+
+/// What a panel holds.
+trait Element: Copy {
+    /// # Safety
+    /// `from` must be valid for reading four values.
+    unsafe fn four(from: *const Self) -> F32x4;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    unsafe fn four(from: *const f32) -> F32x4 {
+        unsafe { F32x4::load(from) }
+    }
+}
+
+impl Element for f16 {
+    #[inline(always)]
+    unsafe fn four(from: *const f16) -> F32x4 {
+        unsafe { F32x4::load_halves(from) }
     }
 }
 
@@ -84,8 +153,8 @@ fn values([low, high]: [F32x4; 2]) -> [f32; PANEL] {
     let mut lanes = [0.0; PANEL];
     // SAFETY: `lanes` has eight values.
     unsafe {
-        store(lanes.as_mut_ptr(), low);
-        store(lanes.as_mut_ptr().add(4), high);
+        low.store(lanes.as_mut_ptr());
+        high.store(lanes.as_mut_ptr().add(4));
     }
     lanes
 }
@@ -111,14 +180,24 @@ impl Block<'_> {
 
     /// Rows that make no whole quad, where they lie.
     fn rows<const R: usize>(&self, row: usize) -> [[F32x4; 2]; R] {
-        let depth = self.inputs.len();
-        let start = |r: usize| (row + r) * self.x.stride + self.inputs.start;
-        assert!(start(R - 1) + depth <= self.x.values.len() && self.panel.len() >= depth * PANEL);
-        let a: [*const f32; R] = std::array::from_fn(|r| self.x.values[start(r)..].as_ptr());
-        // SAFETY: `a[R - 1]`, the last row, has `depth` values (asserted) and so have those before it; the panel
-        // has `depth` times eight (asserted).
-        unsafe { sums::<R>(a, self.panel.as_ptr(), depth) }
+        whole_rows::<f32, R>(self.x, self.inputs.clone(), row, self.panel)
     }
+}
+
+/// Sums of `R` rows of x, from `row` on, over `inputs`, times a panel of so many inputs.
+fn whole_rows<E: Element, const R: usize>(
+    x: Rows<'_>,
+    inputs: Range<usize>,
+    row: usize,
+    panel: &[E],
+) -> [[F32x4; 2]; R] {
+    let depth = inputs.len();
+    let start = |r: usize| (row + r) * x.stride + inputs.start;
+    assert!(start(R - 1) + depth <= x.values.len() && panel.len() >= depth * PANEL);
+    let a: [*const f32; R] = std::array::from_fn(|r| x.values[start(r)..].as_ptr());
+    // SAFETY: `a[R - 1]`, the last row, has `depth` values (asserted) and so have those before it; the panel
+    // has `depth` times eight (asserted).
+    unsafe { sums::<E, R>(a, panel.as_ptr(), depth) }
 }
 
 /// Sums of `R` rows times one panel.
@@ -126,21 +205,21 @@ impl Block<'_> {
 /// # Safety
 /// Every `a[r]` must be valid for `depth` values, `panel` for `8 * depth`.
 #[inline(always)]
-unsafe fn sums<const R: usize>(
+unsafe fn sums<E: Element, const R: usize>(
     a: [*const f32; R],
-    panel: *const f32,
+    panel: *const E,
     depth: usize,
 ) -> [[F32x4; 2]; R] {
-    let mut sums = [[zero(); 2]; R];
+    let mut sums = [[F32x4::splat(0.0); 2]; R];
     for k in 0..depth {
         // SAFETY: k < depth.
         unsafe {
-            let low = load(panel.add(k * PANEL));
-            let high = load(panel.add(k * PANEL + 4));
+            let low = E::four(panel.add(k * PANEL));
+            let high = E::four(panel.add(k * PANEL + 4));
             for r in 0..R {
-                let a = splat(a[r].add(k));
-                sums[r][0] = add(sums[r][0], mul(a, low));
-                sums[r][1] = add(sums[r][1], mul(a, high));
+                let a = F32x4::splat(*a[r].add(k));
+                sums[r][0] = sums[r][0].fused(a, low);
+                sums[r][1] = sums[r][1].fused(a, high);
             }
         }
     }
@@ -152,17 +231,17 @@ unsafe fn sums<const R: usize>(
 fn quad<const STEP: usize>(quads: &[f32], panel: &[f32]) -> [[F32x4; 2]; TILE] {
     let depth = panel.len() / PANEL;
     assert!(quads.len() + STEP >= depth * STEP + TILE, "quads of {depth} inputs");
-    let mut sums = [[zero(); 2]; TILE];
+    let mut sums = [[F32x4::splat(0.0); 2]; TILE];
     let (mut a, mut b) = (quads.as_ptr(), panel.as_ptr());
     for _ in 0..depth {
         // SAFETY: step k < depth reads quads[k * STEP..k * STEP + 4], there by the assertion, and
         // panel[k * 8..k * 8 + 8]; pointers beyond the last step are made and not read.
         unsafe {
-            let (low, high) = (load(b), load(b.add(4)));
+            let (low, high) = (F32x4::load(b), F32x4::load(b.add(4)));
             for (r, sums) in sums.iter_mut().enumerate() {
-                let a = splat(a.add(r));
-                sums[0] = add(sums[0], mul(a, low));
-                sums[1] = add(sums[1], mul(a, high));
+                let a = F32x4::splat(*a.add(r));
+                sums[0] = sums[0].fused(a, low);
+                sums[1] = sums[1].fused(a, high);
             }
             a = a.wrapping_add(STEP);
             b = b.wrapping_add(PANEL);

@@ -1,15 +1,6 @@
 //! Row-major weights through the `gemm` crate (AVX2 or AVX-512 where the machine has them).
 
 use super::Rows;
-use crate::backend::HostMatrix;
-use std::ops::Range;
-
-pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
-    let weights = &w.stored()[outputs.start * w.cols()..outputs.end * w.cols()];
-    let outs = outputs.len();
-    product(x, weights, outs, y, outs);
-}
-
 /// Adds x Wᵀ for row-major weights `[outs, x.cols]` to `outs` columns of y `[x.rows, ..]`, whose rows are `stride` apart.
 pub fn product(x: Rows<'_>, weights: &[f32], outs: usize, y: &mut [f32], stride: usize) {
     assert_eq!(weights.len(), outs * x.cols, "weights");

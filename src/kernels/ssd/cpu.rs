@@ -1,19 +1,21 @@
 //! The two forms of SSD on the CPU.
 //!
 //! Sequential works on the state as it lies, [`ROWS`] rows of a head at a time: B and C are loaded once for all of them,
-//! and the rows (2 KB at 128 states) stay in the L1 cache over all tokens. Chunked keeps the state of a head
-//! transposed, `[d_state, headdim]`, so that everything is a product of row-major matrices.
+//! and the rows (2 KB at 128 states) stay in the L1 cache over all tokens. Chunked takes head after head and keeps the
+//! state of a head transposed, `[d_state, headdim]`, so that everything is a product of row-major matrices.
 
 use super::Ssd;
 use crate::backend::Tensor;
-use crate::kernels::math::{self, Lanes};
+use crate::kernels::cpu_gemm::Rows;
+use crate::kernels::math;
+use crate::kernels::simd::{self, Kernel, Vector};
+use crate::kernels::tiles::{Sizes, Strides, add_product};
+use crate::threads;
 
 /// Rows of a head the sequential form takes together.
 const ROWS: usize = 4;
-/// Tokens of a chunk: measured 15 % faster than 64 in wasm and natively (24 heads of 64, 128 states).
+/// Tokens of a chunk.
 const CHUNK: usize = 32;
-/// Columns of a tile of a product.
-const TILE: usize = 8;
 
 /// What happens to one head at one token.
 #[derive(Clone, Copy)]
@@ -21,6 +23,38 @@ struct Step {
     delta: f32,
     /// delta A.
     log_decay: f32,
+}
+
+/// The inputs as plain memory, which threads may share.
+struct Call<'a> {
+    x: Rows<'a>,
+    b: Rows<'a>,
+    c: Rows<'a>,
+    /// `[1, n_head]`
+    d: &'a [f32],
+    /// `[seq_len, n_head]`
+    steps: Vec<Step>,
+    n_head: usize,
+    headdim: usize,
+    n_groups: usize,
+    d_state: usize,
+    /// `[n_head * headdim, d_state]`
+    state: &'a [f32],
+}
+
+impl<'a> Call<'a> {
+    fn new(s: &Ssd<'a>) -> Self {
+        let [x, b, c] = [s.x, s.b, s.c].map(Rows::of);
+        let Ssd { n_head, headdim, n_groups, d_state, .. } = *s;
+        let steps = simd::widest(|| steps(s));
+        let (d, state) = (s.d.cpu(), s.state.cpu());
+        Self { x, b, c, d, steps, n_head, headdim, n_groups, d_state, state }
+    }
+
+    /// Heads that share a B and a C.
+    fn heads_of_a_group(&self) -> usize {
+        self.n_head / self.n_groups
+    }
 }
 
 /// `[seq_len, n_head]`.
@@ -42,53 +76,68 @@ fn finish(s: &Ssd<'_>, y: Vec<f32>, state: Vec<f32>) -> (Tensor, Tensor) {
     (Tensor::on_cpu(s.x.rows, rows, y), Tensor::on_cpu(rows, s.d_state, state))
 }
 
-#[inline(always)]
 pub(super) fn sequential(s: &Ssd<'_>) -> (Tensor, Tensor) {
-    let steps = steps(s);
+    let call = Call::new(s);
     let mut y = vec![0.0; s.x.rows * s.n_head * s.headdim];
-    let mut state = s.state.cpu().to_vec();
-    for head in 0..s.n_head {
-        let (mut row, end) = (head * s.headdim, (head + 1) * s.headdim);
-        while row + ROWS <= end {
-            walk::<ROWS>(s, &steps, head, row, &mut state, &mut y);
-            row += ROWS;
-        }
-        for row in row..end {
-            walk::<1>(s, &steps, head, row, &mut state, &mut y);
+    let mut state = call.state.to_vec();
+    simd::run(Sequential { call: &call, y: &mut y, state: &mut state });
+    finish(s, y, state)
+}
+
+struct Sequential<'a> {
+    call: &'a Call<'a>,
+    y: &'a mut [f32],
+    state: &'a mut [f32],
+}
+
+impl Kernel for Sequential<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for head in 0..self.call.n_head {
+            let p = self.call.headdim;
+            let (mut row, end) = (head * p, (head + 1) * p);
+            while row + ROWS <= end {
+                walk::<V, ROWS>(self.call, head, row, self.state, self.y);
+                row += ROWS;
+            }
+            for row in row..end {
+                walk::<V, 1>(self.call, head, row, self.state, self.y);
+            }
         }
     }
-    finish(s, y, state)
 }
 
 /// All tokens of the rows `row..row + R` of a head.
 #[inline(always)]
-fn walk<const R: usize>(
-    s: &Ssd<'_>,
-    steps: &[Step],
+fn walk<V: Vector, const R: usize>(
+    s: &Call<'_>,
     head: usize,
     row: usize,
     state: &mut [f32],
     y: &mut [f32],
 ) {
     let (n, d_inner) = (s.d_state, s.n_head * s.headdim);
-    let group = head / (s.n_head / s.n_groups) * n;
-    let skip = s.d.cpu()[head];
+    let group = head / s.heads_of_a_group() * n;
+    let skip = s.d[head];
     let h = &mut state[row * n..(row + R) * n];
     for (t, y) in y.chunks_exact_mut(d_inner).enumerate() {
-        let step = steps[t * s.n_head + head];
-        let x: [f32; R] = std::array::from_fn(|r| s.x.cpu_row(t)[row + r]);
-        let b = &s.b.cpu_row(t)[group..group + n];
-        let c = &s.c.cpu_row(t)[group..group + n];
-        let sums = advance(h, math::exp(step.log_decay), x.map(|x| step.delta * x), b, c);
+        let step = s.steps[t * s.n_head + head];
+        let mut x = [0.0; R];
+        x.copy_from_slice(&s.x.values[t * s.x.stride + row..][..R]);
+        let b = &s.b.values[t * s.b.stride + group..][..n];
+        let c = &s.c.values[t * s.c.stride + group..][..n];
+        let sums = advance::<V, R>(h, math::exp(step.log_decay), x.map(|x| step.delta * x), b, c);
         for r in 0..R {
             y[row + r] = skip * x[r] + sums[r];
         }
     }
 }
 
-/// h = decay h + drive (outer) b for R rows; gives h.c.
+/// h = decay h + drive (outer) b for R rows `[R, n]`; gives h.c. b and c: `[n]`.
 #[inline(always)]
-fn advance<const R: usize>(
+fn advance<V: Vector, const R: usize>(
     h: &mut [f32],
     decay: f32,
     drive: [f32; R],
@@ -96,35 +145,37 @@ fn advance<const R: usize>(
     c: &[f32],
 ) -> [f32; R] {
     let n = b.len();
-    let (quads_b, rest_b) = b.as_chunks::<4>();
-    let (quads_c, rest_c) = c.as_chunks::<4>();
-    let (decays, drives) = (Lanes::splat(decay), drive.map(Lanes::splat));
-    let mut sums = [Lanes::splat(0.0); R];
-    for (q, (b, c)) in quads_b.iter().zip(quads_c).enumerate() {
-        let (b, c) = (Lanes::load(b), Lanes::load(c));
-        for r in 0..R {
-            let at = &mut h[r * n + 4 * q..r * n + 4 * q + 4];
-            let at: &mut [f32; 4] = at.try_into().expect("four values");
-            let next = decays.times(Lanes::load(at)).plus(drives[r].times(b));
-            next.store(at);
-            sums[r] = sums[r].plus(next.times(c));
+    assert!(h.len() == R * n && c.len() == n, "rows of a state");
+    let whole = n / V::LANES * V::LANES;
+    let decays = V::splat(decay);
+    let mut sums = [V::splat(0.0); R];
+    let mut i = 0;
+    while i < whole {
+        // SAFETY: i + LANES <= n; b, c and every row of h have n values (asserted).
+        unsafe {
+            let (b, c) = (V::load(b.as_ptr().add(i)), V::load(c.as_ptr().add(i)));
+            for r in 0..R {
+                let at = h.as_mut_ptr().add(r * n + i);
+                let next = decays.times(V::load(at)).fused(V::splat(drive[r]), b);
+                next.store(at);
+                sums[r] = sums[r].fused(next, c);
+            }
+        }
+        i += V::LANES;
+    }
+    let mut totals = [0.0; R];
+    for r in 0..R {
+        totals[r] = sums[r].sum();
+        for i in whole..n {
+            let h = &mut h[r * n + i];
+            *h = decay * *h + drive[r] * b[i];
+            totals[r] += *h * c[i];
         }
     }
-    let whole = n - rest_b.len();
-    std::array::from_fn(|r| {
-        let mut lanes = [0.0; 4];
-        sums[r].store(&mut lanes);
-        let mut sum = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
-        for ((h, b), c) in h[r * n + whole..(r + 1) * n].iter_mut().zip(rest_b).zip(rest_c) {
-            *h = decay * *h + drive[r] * b;
-            sum += *h * c;
-        }
-        sum
-    })
+    totals
 }
 
 /// `[rows, cols]` to `[cols, rows]`.
-#[inline(always)]
 fn transpose(values: &[f32], cols: usize, out: &mut [f32]) {
     let rows = values.len() / cols;
     for (i, row) in values.chunks_exact(cols).enumerate() {
@@ -134,202 +185,145 @@ fn transpose(values: &[f32], cols: usize, out: &mut [f32]) {
     }
 }
 
-/// Listing 1, chunk after chunk, so that no state but the running one is kept. The last chunk is filled up to whole tiles
-/// with tokens of delta 0, which change nothing.
-#[inline(always)]
+/// Listing 1, head after head and chunk after chunk, so that no state but the running one is kept. Threads share heads.
 pub(super) fn chunked(s: &Ssd<'_>) -> (Tensor, Tensor) {
-    let (p, n) = (s.headdim, s.d_state);
-    let steps = steps(s);
-    let mut y = vec![0.0; s.x.rows * s.n_head * p];
-    let mut states = vec![0.0; s.n_head * p * n];
-    for (from, to) in s.state.cpu().chunks_exact(p * n).zip(states.chunks_exact_mut(p * n)) {
-        transpose(from, n, to);
-    }
-    let heads = s.n_head / s.n_groups;
-    let mut scratch = Scratch::new(s);
-    for first in (0..s.x.rows).step_by(CHUNK) {
-        let rows = CHUNK.min(s.x.rows - first);
-        let len = rows.next_multiple_of(TILE);
-        for group in 0..s.n_groups {
-            scratch.load_group(s, first, [rows, len], group * n);
-            for head in group * heads..(group + 1) * heads {
-                let step = |i: usize| match i < rows {
-                    true => steps[(first + i) * s.n_head + head],
-                    false => Step { delta: 0.0, log_decay: 0.0 },
-                };
-                scratch.load_head(s, first, [rows, len], head, step);
-                let h = &mut states[head * p * n..(head + 1) * p * n];
-                scratch.head(s, first, [rows, len], head, h, &mut y);
-            }
+    let call = Call::new(s);
+    let (p, n, d_inner) = (s.headdim, s.d_state, s.n_head * s.headdim);
+    let chunks = s.x.rows.div_ceil(CHUNK);
+    let scores = in_order(chunks * s.n_groups, |i| {
+        let mut scores = vec![0.0; CHUNK * CHUNK];
+        let (chunk, group) = (i / call.n_groups, i % call.n_groups);
+        simd::run(Scores { call: &call, chunk, group, scores: &mut scores });
+        scores
+    });
+    let heads = in_order(s.n_head, |head| {
+        let mut out = vec![0.0; call.x.rows * p + p * n];
+        let (y, h) = out.split_at_mut(call.x.rows * p);
+        transpose(&call.state[head * p * n..(head + 1) * p * n], n, h);
+        simd::run(Head { call: &call, head, scores: &scores, y, h });
+        out
+    });
+    let mut y = vec![0.0; s.x.rows * d_inner];
+    let mut state = vec![0.0; d_inner * n];
+    for (head, out) in heads.iter().enumerate() {
+        let (rows, h) = out.split_at(s.x.rows * p);
+        for (to, row) in y.chunks_exact_mut(d_inner).zip(rows.chunks_exact(p)) {
+            to[head * p..(head + 1) * p].copy_from_slice(row);
         }
-    }
-    let mut state = vec![0.0; states.len()];
-    for (from, to) in states.chunks_exact(p * n).zip(state.chunks_exact_mut(p * n)) {
-        transpose(from, p, to);
+        transpose(h, p, &mut state[head * p * n..(head + 1) * p * n]);
     }
     finish(s, y, state)
 }
 
-/// What one chunk of one group, then of one head, needs.
-struct Scratch {
-    /// B transposed, `[d_state, len]`.
-    b: Vec<f32>,
-    /// C, `[len, d_state]`.
-    c: Vec<f32>,
-    /// C B^T, `[len, len]`.
-    scores: Vec<f32>,
-    /// Scores weighed for a head, `[len, len]`, zeros above the diagonal.
-    m: Vec<f32>,
-    /// exp(cum) C, `[len, d_state]`.
-    decayed_c: Vec<f32>,
-    /// x of a head, `[len, headdim]`.
-    x: Vec<f32>,
-    /// x times delta and the decay to the end of the chunk, `[len, headdim]`.
-    weighed_x: Vec<f32>,
-    /// Output of a head, `[len, headdim]`.
-    y: Vec<f32>,
-    cum: Vec<f32>,
+/// The result of every item, in their order.
+fn in_order(items: usize, work: impl Fn(usize) -> Vec<f32> + Sync) -> Vec<Vec<f32>> {
+    let mut results = vec![Vec::new(); items];
+    for (i, result) in threads::share(0..items, |i| (i, work(i))) {
+        results[i] = result;
+    }
+    results
 }
 
-impl Scratch {
-    fn new(s: &Ssd<'_>) -> Self {
-        let zeros = |n: usize| vec![0.0; n];
-        Self {
-            b: zeros(CHUNK * s.d_state),
-            c: zeros(CHUNK * s.d_state),
-            scores: zeros(CHUNK * CHUNK),
-            m: zeros(CHUNK * CHUNK),
-            decayed_c: zeros(CHUNK * s.d_state),
-            x: zeros(CHUNK * s.headdim),
-            weighed_x: zeros(CHUNK * s.headdim),
-            y: zeros(CHUNK * s.headdim),
-            cum: zeros(CHUNK),
-        }
-    }
+/// C B^T of one chunk of one group, `[CHUNK, CHUNK]`.
+struct Scores<'a> {
+    call: &'a Call<'a>,
+    chunk: usize,
+    group: usize,
+    scores: &'a mut [f32],
+}
+
+impl Kernel for Scores<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn load_group(&mut self, s: &Ssd<'_>, first: usize, [rows, len]: [usize; 2], col: usize) {
-        let n = s.d_state;
-        self.c[rows * n..len * n].fill(0.0);
-        for row in self.b[..n * len].chunks_exact_mut(len) {
-            row[rows..].fill(0.0);
-        }
+    fn run<V: Vector>(self) {
+        let Call { b, c, d_state: n, .. } = *self.call;
+        let first = self.chunk * CHUNK;
+        let rows = CHUNK.min(c.rows - first);
+        let mut transposed = vec![0.0; n * CHUNK];
         for i in 0..rows {
-            self.c[i * n..(i + 1) * n].copy_from_slice(&s.c.cpu_row(first + i)[col..][..n]);
-            for (k, b) in s.b.cpu_row(first + i)[col..][..n].iter().enumerate() {
-                self.b[k * len + i] = *b;
-            }
+            let row = &b.values[(first + i) * b.stride + self.group * n..][..n];
+            transposed[i..].iter_mut().step_by(CHUNK).zip(row).for_each(|(to, from)| *to = *from);
         }
-        self.scores[..len * len].fill(0.0);
-        add_product(&mut self.scores, &self.c, &self.b, [len, n, len]);
+        let left = &c.values[first * c.stride + self.group * n..];
+        let sizes = Sizes { rows, inner: n, cols: CHUNK };
+        let strides = Strides { row: c.stride, col: 1 };
+        add_product::<V>((self.scores, CHUNK), (left, strides), (&transposed, CHUNK), sizes);
     }
+}
+
+/// All tokens of one head.
+struct Head<'a> {
+    call: &'a Call<'a>,
+    head: usize,
+    /// Of every chunk and group.
+    scores: &'a [Vec<f32>],
+    /// Zeros, `[seq_len, headdim]`.
+    y: &'a mut [f32],
+    /// The state before and, then, after, `[d_state, headdim]`.
+    h: &'a mut [f32],
+}
+
+impl Kernel for Head<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn load_head(
-        &mut self,
-        s: &Ssd<'_>,
-        first: usize,
-        [rows, len]: [usize; 2],
-        head: usize,
-        step: impl Fn(usize) -> Step,
-    ) {
-        let (p, n) = (s.headdim, s.d_state);
-        let mut cum = 0.0;
-        for i in 0..len {
-            cum += step(i).log_decay;
-            self.cum[i] = cum;
+    fn run<V: Vector>(mut self) {
+        for chunk in 0..self.call.x.rows.div_ceil(CHUNK) {
+            self.chunk::<V>(chunk);
         }
-        for i in 0..len {
-            let row = &mut self.m[i * len..(i + 1) * len];
-            let columns = row.iter_mut().zip(&self.scores[i * len..]).zip(&self.cum);
-            for ((m, score), cum) in columns.take(i + 1) {
-                *m = score * math::exp(self.cum[i] - cum);
-            }
-            row.iter_mut().enumerate().take(i + 1).for_each(|(j, m)| *m *= step(j).delta);
-            row[i + 1..].fill(0.0);
-            let to_here = math::exp(self.cum[i]);
-            let c = self.c[i * n..].iter().zip(&mut self.decayed_c[i * n..(i + 1) * n]);
-            c.for_each(|(c, out)| *out = to_here * c);
-            if i >= rows {
-                let row = i * p..(i + 1) * p;
-                for values in [&mut self.x, &mut self.weighed_x, &mut self.y] {
-                    values[row.clone()].fill(0.0);
-                }
-                continue;
-            }
-            let to_end = math::exp(cum - self.cum[i]) * step(i).delta;
-            let x = &s.x.cpu_row(first + i)[head * p..][..p];
-            self.x[i * p..(i + 1) * p].copy_from_slice(x);
-            let weighed = self.weighed_x[i * p..(i + 1) * p].iter_mut().zip(x);
+    }
+}
+
+impl Head<'_> {
+    #[inline(always)]
+    fn chunk<V: Vector>(&mut self, chunk: usize) {
+        let Call { x, b, c, n_groups, n_head, headdim: p, d_state: n, .. } = *self.call;
+        let first = chunk * CHUNK;
+        let rows = CHUNK.min(x.rows - first);
+        let group = self.head / self.call.heads_of_a_group();
+        let (mut cum, mut delta) = ([0.0f32; CHUNK], [0.0f32; CHUNK]);
+        let mut sum = 0.0;
+        for i in 0..rows {
+            let step = self.call.steps[(first + i) * n_head + self.head];
+            sum += step.log_decay;
+            (cum[i], delta[i]) = (sum, step.delta);
+        }
+        // y = exp(cum) C.H + D x + M x
+        let y = &mut self.y[first * p..(first + rows) * p];
+        let strides = |rows: Rows<'_>| Strides { row: rows.stride, col: 1 };
+        let left = (&c.values[first * c.stride + group * n..], strides(c));
+        add_product::<V>((y, p), left, (self.h, p), Sizes { rows, inner: n, cols: p });
+        let mut weighed = vec![0.0; rows * p];
+        for i in 0..rows {
+            let x = &x.values[(first + i) * x.stride + self.head * p..][..p];
+            let (here, skip) = (math::exp(cum[i]), self.call.d[self.head]);
+            let y = y[i * p..(i + 1) * p].iter_mut().zip(x);
+            y.for_each(|(y, x)| *y = here * *y + skip * x);
+            let to_end = math::exp(sum - cum[i]) * delta[i];
+            let weighed = weighed[i * p..(i + 1) * p].iter_mut().zip(x);
             weighed.for_each(|(out, x)| *out = to_end * x);
-            let y = self.y[i * p..(i + 1) * p].iter_mut().zip(x);
-            y.for_each(|(y, x)| *y = s.d.cpu()[head] * x);
         }
-    }
-
-    /// y of one head, and its state `h` `[d_state, headdim]` moved to the end of the chunk.
-    #[inline(always)]
-    fn head(
-        &mut self,
-        s: &Ssd<'_>,
-        first: usize,
-        [rows, len]: [usize; 2],
-        head: usize,
-        h: &mut [f32],
-        y: &mut [f32],
-    ) {
-        let (p, n, d_inner) = (s.headdim, s.d_state, s.n_head * s.headdim);
-        add_product(&mut self.y, &self.m, &self.x, [len, len, p]);
-        add_product(&mut self.y, &self.decayed_c, h, [len, n, p]);
-        for (i, row) in self.y.chunks_exact(p).take(rows).enumerate() {
-            y[(first + i) * d_inner + head * p..][..p].copy_from_slice(row);
-        }
-        let whole = math::exp(self.cum[len - 1]);
-        h.iter_mut().for_each(|h| *h *= whole);
-        add_product(h, &self.b, &self.weighed_x, [n, len, p]);
+        let m = decayed(&self.scores[chunk * n_groups + group], &cum, &delta);
+        let right = (&x.values[first * x.stride + self.head * p..], x.stride);
+        let left = (&m[..], Strides { row: CHUNK, col: 1 });
+        add_product::<V>((y, p), left, right, Sizes { rows, inner: rows, cols: p });
+        // H = exp(whole) H + B^T (delta x, decayed to the end)
+        let whole = math::exp(sum);
+        self.h.iter_mut().for_each(|h| *h *= whole);
+        let left = (&b.values[first * b.stride + group * n..], Strides { row: 1, col: b.stride });
+        add_product::<V>((self.h, p), left, (&weighed, p), Sizes { rows: n, inner: rows, cols: p });
     }
 }
 
-/// out `[m, n]` += a `[m, k]` b `[k, n]`, in tiles of 4 rows by [`TILE`] columns whose sums stay in registers.
+/// M of a head from the scores of its group: exp(cum_i - cum_j) delta_j C_i.B_j on and below the diagonal, else 0.
 #[inline(always)]
-fn add_product(out: &mut [f32], a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
-    for i in (0..m).step_by(4) {
-        let mut j = 0;
-        if i + 4 <= m {
-            while j + TILE <= n {
-                add_tile(&mut out[i * n + j..], &a[i * k..(i + 4) * k], &b[j..], n);
-                j += TILE;
-            }
-        }
-        for i in i..m.min(i + 4) {
-            for (x, b) in a[i * k..(i + 1) * k].iter().zip(b.chunks_exact(n)) {
-                let row = out[i * n + j..(i + 1) * n].iter_mut().zip(&b[j..]);
-                row.for_each(|(out, b)| *out += x * b);
-            }
-        }
+fn decayed(scores: &[f32], cum: &[f32; CHUNK], delta: &[f32; CHUNK]) -> [f32; CHUNK * CHUNK] {
+    let mut m = [0.0; CHUNK * CHUNK];
+    for i in 0..CHUNK {
+        let row = m[i * CHUNK..(i + 1) * CHUNK].iter_mut().zip(&scores[i * CHUNK..]);
+        let row = row.zip(cum).zip(delta).take(i + 1);
+        row.for_each(|(((m, score), cum_j), delta)| *m = score * math::exp(cum[i] - cum_j) * delta);
     }
-}
-
-/// One tile: a is `[4, k]`, rows of b and of out are `n` apart.
-#[inline(always)]
-fn add_tile(out: &mut [f32], a: &[f32], b: &[f32], n: usize) {
-    let k = a.len() / 4;
-    let (a01, a23) = a.split_at(2 * k);
-    let ((a0, a1), (a2, a3)) = (a01.split_at(k), a23.split_at(k));
-    let mut sums = [[Lanes::splat(0.0); 2]; 4];
-    let columns = a0.iter().zip(a1).zip(a2).zip(a3);
-    for ((((a0, a1), a2), a3), b) in columns.zip(b.chunks(n)) {
-        let ([left, right, ..], _) = b.as_chunks::<4>() else { break };
-        let (left, right) = (Lanes::load(left), Lanes::load(right));
-        for (sums, a) in sums.iter_mut().zip([a0, a1, a2, a3]) {
-            let a = Lanes::splat(*a);
-            sums[0] = sums[0].plus(a.times(left));
-            sums[1] = sums[1].plus(a.times(right));
-        }
-    }
-    for (row, sums) in out.chunks_mut(n).zip(sums) {
-        for (to, sum) in row.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
-            Lanes::load(to).plus(sum).store(to);
-        }
-    }
+    m
 }

@@ -5,7 +5,7 @@
 
 use super::{EPS, STEP, stepped};
 use crate::backend::{Ids, Tensor, View};
-use crate::kernels::math::Lanes;
+use crate::kernels::simd::{self, Kernel, Vector};
 
 /// Sums held at once: A * B / 4 registers of wasm (8 of 16), A * B / 8 of AVX2 (8 of 16).
 const A: usize = if cfg!(target_arch = "wasm32") { 4 } else { 8 };
@@ -82,74 +82,60 @@ fn update(best: &mut [Best], products: &Products, rows: &[u32]) {
     }
 }
 
-/// group `[cols, A]` times panel `[cols, B]`. Indices and not zipped iterators: compilers leave those as calls here.
-fn multiply(group: &[[f32; A]], panel: &[[f32; B]]) -> Products {
-    let mut sums = [[Lanes::splat(0.0); 2]; A];
-    for k in 0..group.len() {
-        let ([left, right], _) = panel[k].as_chunks::<4>() else { break };
-        let (left, right) = (Lanes::load(left), Lanes::load(right));
-        for i in 0..A {
-            let a = Lanes::splat(group[k][i]);
-            sums[i] = [sums[i][0].plus(a.times(left)), sums[i][1].plus(a.times(right))];
-        }
-    }
-    let mut products = [[0.0; B]; A];
-    for i in 0..A {
-        let ([left, right], _) = products[i].as_chunks_mut::<4>() else { break };
-        sums[i][0].store(left);
-        sums[i][1].store(right);
-    }
-    products
+/// group `[cols, A]` times panel `[cols, B]`. No fused multiply-add, so that every width gives the same bits. Indices and
+/// not zipped iterators: compilers leave those as calls here.
+struct Multiply<'a> {
+    group: &'a [[f32; A]],
+    panel: &'a [[f32; B]],
 }
 
-/// The same sums, eight lanes at a time; no fused multiply-add, so the same bits.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn multiply_avx2(group: &[[f32; A]], panel: &[[f32; B]]) -> Products {
-    use std::arch::x86_64::{
-        _mm256_add_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps,
-        _mm256_storeu_ps,
-    };
-    let mut sums = [_mm256_setzero_ps(); A];
-    for k in 0..group.len() {
-        // SAFETY: eight values.
-        let b = unsafe { _mm256_loadu_ps(panel[k].as_ptr()) };
-        for i in 0..A {
-            sums[i] = _mm256_add_ps(sums[i], _mm256_mul_ps(_mm256_set1_ps(group[k][i]), b));
+impl Kernel for Multiply<'_> {
+    type Output = Products;
+
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
+    fn run<V: Vector>(self) -> Products {
+        if V::LANES > B {
+            return self.run::<V::Narrower>();
         }
+        let vectors = B / V::LANES;
+        let mut sums = [[V::splat(0.0); 2]; A];
+        for k in 0..self.group.len() {
+            for v in 0..vectors {
+                // SAFETY: LANES * (v + 1) <= B, the length of a row of the panel.
+                let b = unsafe { V::load(self.panel[k].as_ptr().add(v * V::LANES)) };
+                for i in 0..A {
+                    sums[i][v] = sums[i][v].plus(V::splat(self.group[k][i]).times(b));
+                }
+            }
+        }
+        let mut products = [[0.0; B]; A];
+        for i in 0..A {
+            for v in 0..vectors {
+                // SAFETY: as above.
+                unsafe { sums[i][v].store(products[i].as_mut_ptr().add(v * V::LANES)) };
+            }
+        }
+        products
     }
-    let mut products = [[0.0; B]; A];
-    for i in 0..A {
-        // SAFETY: eight values.
-        unsafe { _mm256_storeu_ps(products[i].as_mut_ptr(), sums[i]) };
-    }
-    products
 }
 
 fn products(group: &[f32], panel: &[f32]) -> Products {
     let (group, panel) = (group.as_chunks::<A>().0, panel.as_chunks::<B>().0);
     assert_eq!(group.len(), panel.len(), "rows of one width");
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the instructions are there.
-        return unsafe { multiply_avx2(group, panel) };
-    }
-    multiply(group, panel)
+    simd::run(Multiply { group, panel })
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::simd::F32x4;
 
     #[test]
-    fn four_lanes_and_eight_give_the_same_bits() {
-        if !is_x86_feature_detected!("avx2") {
-            eprintln!("skipped: no AVX2");
-            return;
-        }
+    fn four_lanes_and_the_widest_give_the_same_bits() {
         let mut rng = crate::Rng::new(1);
         let (group, panel) = (rng.normals(A * 37, 1.0), rng.normals(B * 37, 1.0));
-        let plain = multiply(group.as_chunks::<A>().0, panel.as_chunks::<B>().0);
-        assert_eq!(plain, products(&group, &panel));
+        let (g, p) = (group.as_chunks::<A>().0, panel.as_chunks::<B>().0);
+        assert_eq!(Multiply { group: g, panel: p }.run::<F32x4>(), products(&group, &panel));
     }
 }
