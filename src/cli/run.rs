@@ -267,6 +267,7 @@ fn print_beside(view: &RunView) {
 
 fn shown(q: &Quality, e: &Estimate) -> String {
     match &*q.unit {
+        "share" if !e.low.is_finite() => format!("{:.1} % [too few items]", e.value * 100.0),
         "share" => {
             format!("{:.1} % [{:.1}, {:.1}]", e.value * 100.0, e.low * 100.0, e.high * 100.0)
         }
@@ -275,5 +276,8 @@ fn shown(q: &Quality, e: &Estimate) -> String {
 }
 
 fn range(e: &Estimate, digits: usize) -> String {
+    if !e.low.is_finite() {
+        return format!("{:.digits$} [too few items]", e.value);
+    }
     format!("{:.digits$} [{:.digits$}, {:.digits$}]", e.value, e.low, e.high)
 }
