@@ -304,7 +304,7 @@ mod tests {
             ("", "the end at character 1"),
             ("w+", "the end at character 3"),
             ("w x", "x at character 3"),
-            ("abs w", "\"w\" at character 5"),
+            ("abs w", "w at character 5"),
             ("abs(w", "the end at character 6"),
             ("w*(x+1))", ") at character 8"),
             ("w + size", "one of w, x, row, abs(..)"),

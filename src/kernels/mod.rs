@@ -13,6 +13,8 @@ mod cpu_gemm;
 pub mod embedding;
 pub mod gated_rmsnorm;
 pub mod gelu;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod gpu_faults;
 pub mod gram;
 pub mod greedy;
 pub mod inverse_factor;

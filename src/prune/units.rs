@@ -106,10 +106,13 @@ impl Units {
     ///
     /// Errors: the architecture has none, or its layers differ.
     pub fn of(config: &ModelConfig, unit: &str) -> Result<Units> {
+        Units::found(config, unit).ok_or_else(|| none(config, unit))
+    }
+
+    fn found(config: &ModelConfig, unit: &str) -> Option<Units> {
         let (names, first) = (Names::of(config.family), &config.layers[0]);
         let d_model = config.d_model();
-        let alike =
-            |same: bool, units: Units| if same { Ok(units) } else { Err(none(config, unit)) };
+        let alike = |same: bool, units: Units| same.then_some(units);
         let same_mixer = config.layers.iter().all(|layer| layer.mixer == first.mixer);
         let same_mlp = config.layers.iter().all(|layer| layer.mlp == first.mlp);
         match (unit, &first.mixer, &first.mlp) {
@@ -123,9 +126,9 @@ impl Units {
                 Qkv::Three(parts) if names.has_free_heads => {
                     alike(same_mixer, kv_heads(a, parts, names, d_model))
                 }
-                _ => Err(none(config, unit)),
+                _ => None,
             },
-            _ => Err(none(config, unit)),
+            _ => None,
         }
     }
 
@@ -235,7 +238,7 @@ impl Units {
 
 /// Names the units that there are.
 fn none(config: &ModelConfig, unit: &str) -> Error {
-    let has = |unit: &&&str| Units::of(config, unit).is_ok();
+    let has = |unit: &&&str| Units::found(config, unit).is_some();
     let there: Vec<&str> = ["channels", "heads", "states"].iter().filter(has).copied().collect();
     let expected = format!("{} or layers on this architecture", there.join(", "));
     Error::input("unit", unit, expected)

@@ -135,7 +135,11 @@ impl RunSpec {
     pub fn fit(&mut self, config: &ModelConfig) -> Option<String> {
         let setting = self.reduction.as_mut()?;
         let most = reduce::too_much(config, setting)?;
-        setting.set_knob("cut", &most.to_string()).ok()?;
+        let mut fitted = setting.clone();
+        fitted.set_knob("cut", &most.to_string()).ok()?;
+        // Where something else is wrong too, its error says more.
+        reduce::check(config, &fitted).ok()?;
+        *setting = fitted;
         Some(format!(
             "With these layers of this model a cut of {most} is the most there is; it was set to that."
         ))
