@@ -95,7 +95,10 @@ pub async fn main(args: Args) -> Result<()> {
         spec.backend = backend.into();
     }
     let loaded = engine.model(&spec.model).await?;
-    spec.fit(&loaded.config).iter().for_each(|text| load::note(text));
+    // A link means what it means on the page. A SPEC that is typed here is refused by name instead.
+    if args.link.is_some() && args.reduce.is_none() {
+        spec.fit(&loaded.config).iter().for_each(|text| load::note(text));
+    }
     let mut show = |_: &RunView, status: Status| {
         if std::io::stderr().is_terminal() {
             eprint!("\r\x1b[K{}", status.text);
