@@ -7,6 +7,7 @@
 mod bytes;
 mod header;
 mod pickle;
+mod raw;
 mod torch;
 mod zip;
 
@@ -16,9 +17,8 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 pub use bytes::Bytes;
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 use header::Header;
+pub use raw::{Dtype, RawTensor};
 use safetensors::tensor::Dtype as FileDtype;
 use sha2::{Digest, Sha256};
 
@@ -29,118 +29,6 @@ const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 const PICKLE: &str = "pytorch_model.bin";
 const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
-
-/// Element types read here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dtype {
-    F64,
-    F32,
-    F16,
-    BF16,
-}
-
-impl Dtype {
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::F64 => 8,
-            Self::F32 => 4,
-            Self::F16 | Self::BF16 => 2,
-        }
-    }
-
-    /// The nearest value that a file of this type can hold.
-    pub fn round(self, value: f32) -> f32 {
-        match self {
-            Self::F64 | Self::F32 => value,
-            Self::F16 => f16::from_f32(value).to_f32(),
-            Self::BF16 => bf16::from_f32(value).to_f32(),
-        }
-    }
-
-    /// Little-endian bytes of values, each rounded to this type.
-    pub fn encode(self, values: &[f32]) -> Vec<u8> {
-        match self {
-            Self::F64 => values.iter().flat_map(|x| f64::from(*x).to_le_bytes()).collect(),
-            Self::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            Self::F16 => values.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
-            Self::BF16 => values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
-        }
-    }
-
-    fn of(dtype: FileDtype) -> Option<Self> {
-        match dtype {
-            FileDtype::F64 => Some(Self::F64),
-            FileDtype::F32 => Some(Self::F32),
-            FileDtype::F16 => Some(Self::F16),
-            FileDtype::BF16 => Some(Self::BF16),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
-    }
-}
-
-/// A tensor as it stands in the file: little-endian, row-major, at any alignment.
-#[derive(Debug, Clone)]
-pub struct RawTensor<'a> {
-    pub dtype: Dtype,
-    pub shape: Vec<usize>,
-    pub bytes: &'a [u8],
-}
-
-impl RawTensor<'_> {
-    /// The values in f32; exact but for F64, which is rounded.
-    pub fn to_f32(&self) -> Vec<f32> {
-        match self.dtype {
-            Dtype::F64 => {
-                let (words, _) = self.bytes.as_chunks();
-                words.iter().map(|word| f64::from_le_bytes(*word) as f32).collect()
-            }
-            Dtype::F32 => {
-                let (words, _) = self.bytes.as_chunks();
-                words.iter().map(|word| f32::from_le_bytes(*word)).collect()
-            }
-            Dtype::BF16 => {
-                let widen = |bits: u16| f32::from_bits(u32::from(bits) << 16);
-                self.bits().into_iter().map(widen).collect()
-            }
-            Dtype::F16 => {
-                let bits = self.bits();
-                let mut out = vec![0.0; bits.len()];
-                bytemuck::cast_slice::<u16, f16>(&bits).convert_to_f32_slice(&mut out);
-                out
-            }
-        }
-    }
-
-    /// Place of the first NaN or infinity, found without a conversion.
-    pub fn first_not_finite(&self) -> Option<usize> {
-        // In every type such a value has all bits of its exponent set.
-        let halves = |mask: u16| {
-            let (words, _) = self.bytes.as_chunks();
-            words.iter().position(|word| u16::from_le_bytes(*word) & mask == mask)
-        };
-        match self.dtype {
-            Dtype::F16 => halves(0x7c00),
-            Dtype::BF16 => halves(0x7f80),
-            Dtype::F32 | Dtype::F64 => self.to_f32().iter().position(|x| !x.is_finite()),
-        }
-    }
-
-    /// The stored bits when the dtype is F16, for packing on the GPU without a conversion.
-    pub fn to_f16_bits(&self) -> Option<Vec<u16>> {
-        (self.dtype == Dtype::F16).then(|| self.bits())
-    }
-
-    fn bits(&self) -> Vec<u16> {
-        let (halves, _) = self.bytes.as_chunks();
-        halves.iter().map(|half| u16::from_le_bytes(*half)).collect()
-    }
-}
 
 struct Shard {
     file: String,

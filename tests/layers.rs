@@ -4,9 +4,12 @@
 //! Reads text, not compiled code, so that it needs nothing but the standard library.
 #![cfg(not(target_arch = "wasm32"))]
 
+#[path = "layers/circles.rs"]
+mod circles;
 #[path = "layers/names.rs"]
 mod names;
 
+use circles::circle_complaints;
 use names::root_names;
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,6 +35,9 @@ const EXPORTS: &[(&str, &str)] = &[("Error", "error"), ("Result", "error"), ("Rn
 /// Ways from a string to markup or code.
 const FORBIDDEN_IN_SCRIPTS: &[&str] =
     &["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("];
+
+/// A Rust file that is longer usually holds two ideas.
+const MOST_LINES: usize = 400;
 
 /// Folders whose paths the documents may name in backticks.
 const FOLDERS: &[&str] =
@@ -161,6 +167,36 @@ fn document_complaints(
     complaints
 }
 
+/// Markdown files that comments name, and words for documents that a reader cannot open.
+fn mention_complaints(path: &str, text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let Some((_, comment)) = line.split_once("//") else { continue };
+        for word in comment.split(|c: char| !(c.is_alphanumeric() || "_-./".contains(c))) {
+            let name = word.trim_end_matches('.');
+            let is_ours = name.ends_with(".md") && !name.contains("NAME");
+            if is_ours
+                && !["", "docs", "training", "models/lm-llama"]
+                    .iter()
+                    .any(|f| root().join(f).join(name).exists())
+            {
+                complaints
+                    .push(format!("{path}, line {}: names {name}, which is not there", number + 1));
+            }
+        }
+        let words = comment.to_lowercase();
+        for closed in ["research sheet", "the issue", "our notes"] {
+            if words.contains(closed) {
+                complaints.push(format!(
+                    "{path}, line {}: speaks of \"{closed}\", which no reader can open",
+                    number + 1
+                ));
+            }
+        }
+    }
+    complaints
+}
+
 // ---- The repository.
 
 fn root() -> &'static Path {
@@ -171,8 +207,8 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Files below a folder with this ending, as (path below it with forward slashes, text).
-fn files(folder: &Path, ending: &str) -> Vec<(String, String)> {
+/// Like [`files`], and nothing where there are none.
+fn files_if_any(folder: &Path, ending: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> = vec![folder.to_path_buf()];
     while let Some(next) = folders.pop() {
@@ -186,8 +222,14 @@ fn files(folder: &Path, ending: &str) -> Vec<(String, String)> {
             }
         }
     }
-    assert!(!found.is_empty(), "no *{ending} below {}", folder.display());
     found.sort();
+    found
+}
+
+/// Files below a folder with this ending, as (path below it with forward slashes, text).
+fn files(folder: &Path, ending: &str) -> Vec<(String, String)> {
+    let found = files_if_any(folder, ending);
+    assert!(!found.is_empty(), "no *{ending} below {}", folder.display());
     found
 }
 
@@ -211,6 +253,35 @@ fn every_module_uses_only_what_stands_to_its_left() {
             "LAYERS names {module}, lib.rs does not"
         );
     }
+}
+
+#[test]
+fn files_of_a_module_do_not_use_each_other_in_circles() {
+    none(circle_complaints(&files(&root().join("src"), ".rs")));
+}
+
+#[test]
+fn a_file_has_one_idea_and_at_most_400_lines() {
+    let long = |(path, text): &(String, String)| {
+        let lines = text.lines().count();
+        (lines > MOST_LINES)
+            .then(|| format!("src/{path} has {lines} lines; two ideas read better apart"))
+    };
+    none(files(&root().join("src"), ".rs").iter().filter_map(long).collect());
+}
+
+#[test]
+fn comments_name_only_documents_that_exist() {
+    let folders = ["src", "tests", "shaders", "www", "xtask/src", "bench/src"];
+    let mut complaints = Vec::new();
+    for folder in folders {
+        for ending in [".rs", ".wgsl", ".js"] {
+            for (path, text) in files_if_any(&root().join(folder), ending) {
+                complaints.extend(mention_complaints(&format!("{folder}/{path}"), &text));
+            }
+        }
+    }
+    none(complaints);
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use whittle::pace::Pace;
+use whittle::session::link::Link;
 use whittle::session::protocol::RunView;
-use whittle::session::spec::{Link, RunSpec};
+use whittle::session::spec::RunSpec;
 use whittle::session::{Engine, Library, run};
 
 #[derive(Deserialize)]

@@ -17,7 +17,6 @@ use native as cpu;
 use wasm as cpu;
 
 use super::cpu_gemm::Rows;
-use super::matmul::{Job, matmul};
 use super::{Case, groups, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -237,13 +236,22 @@ fn case(example: Example, form: Form) -> Case {
             let residual = (outs % 3 == 0).then(|| random(device, &mut rng, rows, outs));
             let values = example.values(&mut rng);
             let w = device.matrix(outs, depth, WeightValues::F32(&values));
-            let job = Job::new(x.columns(offset, depth), &w, bias.as_ref(), residual.as_ref());
+            let job = super::matmul::Job::new(
+                x.columns(offset, depth),
+                &w,
+                bias.as_ref(),
+                residual.as_ref(),
+            );
             vec![match device {
                 Device::Gpu(gpu) => job.on_gpu_packed(gpu, &example.packed(device, &values), form),
                 // The dense form: an independent sum.
-                Device::Cpu => {
-                    matmul(device, x.columns(offset, depth), &w, bias.as_ref(), residual.as_ref())
-                }
+                Device::Cpu => super::matmul::matmul(
+                    device,
+                    x.columns(offset, depth),
+                    &w,
+                    bias.as_ref(),
+                    residual.as_ref(),
+                ),
             }]
         }),
     }
@@ -253,6 +261,7 @@ fn case(example: Example, form: Form) -> Case {
 mod tests {
     use super::*;
     use crate::kernels::largest_difference;
+    use crate::kernels::matmul::matmul;
 
     /// The equation over the zeros too, in f64.
     fn plain(x: Rows<'_>, w: &[f32], outs: usize) -> Vec<f32> {

@@ -116,6 +116,18 @@ pub async fn invert_lower(l: &mut [f64], n: usize, pace: &Pace) -> Result<()> {
     Ok(())
 }
 
+/// 1 - cos of the angle between two rows.
+pub fn turn(x: &[f32], y: &[f32]) -> f64 {
+    let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
+    for (x, y) in x.iter().zip(y) {
+        let (x, y) = (f64::from(*x), f64::from(*y));
+        xy += x * y;
+        xx += x * x;
+        yy += y * y;
+    }
+    if xx * yy > 0.0 { 1.0 - xy / (xx * yy).sqrt() } else { 1.0 }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

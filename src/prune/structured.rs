@@ -10,6 +10,7 @@
 use super::calibrate::{End, LayerInputs, Statistic, Walk};
 use super::hessian::{Hessian, MOST_DAMPING, symmetric};
 use super::knobs::{DAMPING, INPUTS_PRUNED, SEQUENCES};
+use super::linalg::turn;
 use super::report::{Change, MatrixReport, Pruned, Smaller};
 use super::shared;
 use super::states::{self, SCORE};
@@ -388,16 +389,4 @@ fn norm_change(norm: &[f32], start: usize, reader: &Reader<'_>, removed: &[bool]
     }
     let change = (stays.0 / stays.1 / (all.0 / all.1)).sqrt();
     if change.is_finite() && removed.contains(&true) { change as f32 } else { 1.0 }
-}
-
-/// 1 - cos of the angle between two rows.
-fn turn(x: &[f32], y: &[f32]) -> f64 {
-    let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
-    for (x, y) in x.iter().zip(y) {
-        let (x, y) = (f64::from(*x), f64::from(*y));
-        xy += x * y;
-        xx += x * x;
-        yy += y * y;
-    }
-    if xx * yy > 0.0 { 1.0 - xy / (xx * yy).sqrt() } else { 1.0 }
 }

@@ -8,6 +8,8 @@ mod engine;
 mod fits;
 mod known;
 mod library;
+pub mod link;
+mod link_text;
 mod open;
 mod parts;
 mod point;
@@ -32,13 +34,14 @@ use crate::eval::sweep::Cell;
 use crate::method::Setting;
 use crate::pace::Pace;
 use crate::{Error, Result, eval, prune, reduce};
+use link::Link;
 use parts::Told;
 use protocol::{
     Catalog, Event, Level, ModelChoice, ModelView, Notice, Request, RunView, State, Status,
     VERSION, View,
 };
 use series::Series;
-use spec::{BACKENDS, Link, OWN, RunSpec};
+use spec::{BACKENDS, OWN, RunSpec};
 use std::cell::RefCell;
 use std::rc::Rc;
 use sweep::{Sweeper, Timing};

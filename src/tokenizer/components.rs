@@ -1,8 +1,7 @@
 //! Readers of the parts of a tokenizer.json that stand before and behind its model: normalizer, cuts, template, decoder.
 
 use super::Step;
-use super::json::{FILE, MAX_STEPS, MAX_VOCAB};
-use super::parts::{Norm, Normalizer, Pieces, Scheme};
+use super::parts::{FILE, MAX_STEPS, MAX_VOCAB, Norm, Normalizer, Pieces, Scheme};
 use super::split::{Behavior, PATTERNS, Split};
 use crate::error::{Error, Result};
 use serde_json::Value;

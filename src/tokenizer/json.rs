@@ -12,16 +12,11 @@ use super::components::{
     byte_of, check_decoder, flag, kind, list, metaspace, pieces, prefix, read_normalizer, refuse,
     split,
 };
-use super::parts::{Decoding, Normalizer, Place};
+use super::parts::{Decoding, FILE, MAX_STEPS, MAX_VOCAB, Normalizer, Place};
 use super::split::{Behavior, Split};
 use super::{Bpe, Model, Step, Symbols, Tokenizer};
 use crate::error::{Error, Result};
 use crate::sniff;
-
-pub(super) const FILE: &str = "tokenizer.json";
-pub(super) const MAX_VOCAB: u32 = 1_000_000;
-/// Each step is a level of recursion.
-pub(super) const MAX_STEPS: usize = 16;
 
 #[derive(Deserialize)]
 struct Head {

@@ -5,6 +5,11 @@ use super::nfc;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+pub(super) const FILE: &str = "tokenizer.json";
+pub(super) const MAX_VOCAB: u32 = 1_000_000;
+/// Each step is a level of recursion.
+pub(super) const MAX_STEPS: usize = 16;
+
 /// Steps that change a text before it is cut.
 #[derive(Default)]
 pub(super) struct Normalizer(pub Vec<Norm>);

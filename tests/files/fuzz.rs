@@ -10,8 +10,9 @@ use whittle::backend::Device;
 use whittle::config::ModelConfig;
 use whittle::method::Setting;
 use whittle::models::{Model, NoHooks};
+use whittle::session::link::Link;
 use whittle::session::open;
-use whittle::session::spec::{Link, RunSpec};
+use whittle::session::spec::RunSpec;
 use whittle::tokenizer::Tokenizer;
 use whittle::weights::Checkpoint;
 

@@ -27,6 +27,76 @@ pub fn root_names(source: &str, depth: usize) -> Vec<(usize, &str)> {
     found
 }
 
+/// A path that begins with `crate` (no ups) or with so many `super`, counted from the file's own module.
+#[derive(Debug, PartialEq)]
+pub struct Path<'a> {
+    pub ups: Option<usize>,
+    pub names: Vec<&'a str>,
+}
+
+/// Every such path of a file outside its `mod tests`, with groups written out.
+pub fn paths(source: &str) -> Vec<Path<'_>> {
+    let words = words(source);
+    let word = |i: usize| words.get(i).map_or("", |(_, word)| *word);
+    // One entry for each open brace: the module it opened, or nothing.
+    let mut braces: Vec<&str> = Vec::new();
+    let mut found = Vec::new();
+    for i in 0..words.len() {
+        let opened = braces.iter().filter(|name| !name.is_empty()).count();
+        let is_test = braces.contains(&"tests");
+        match word(i) {
+            "{" => braces.push(if i >= 2 && word(i - 2) == "mod" { word(i - 1) } else { "" }),
+            "}" => drop(braces.pop()),
+            "crate" if word(i + 1) == "::" && !is_test => {
+                expand(&words, i + 2, &mut Vec::new(), &mut |names| {
+                    found.push(Path { ups: None, names })
+                });
+            }
+            "super" if !is_test && (i == 0 || word(i - 1) != "::") => {
+                let ups = (0..).take_while(|k| word(i + 2 * k) == "super").count();
+                if ups > opened {
+                    expand(&words, i + 2 * ups, &mut Vec::new(), &mut |names| {
+                        found.push(Path { ups: Some(ups - opened), names })
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Writes out the tree of names that begins at `i`; gives the place after it.
+fn expand<'a>(
+    words: &[(usize, &'a str)],
+    i: usize,
+    before: &mut Vec<&'a str>,
+    found: &mut dyn FnMut(Vec<&'a str>),
+) -> usize {
+    let word = |i: usize| words.get(i).map_or("", |(_, word)| *word);
+    if word(i) == "{" {
+        let mut at = i + 1;
+        while !["}", ""].contains(&word(at)) {
+            at = if word(at) == "," { at + 1 } else { expand(words, at, before, found) };
+        }
+        return at + 1;
+    }
+    before.push(word(i));
+    let end = match word(i + 1) {
+        "::" => expand(words, i + 2, before, found),
+        "as" => {
+            found(before.clone());
+            i + 3
+        }
+        _ => {
+            found(before.clone());
+            i + 1
+        }
+    };
+    before.pop();
+    end
+}
+
 /// The name at `i`, or those of the group `{a, b::{c, d}}` that begins there: a and b.
 fn names_at<'a>(words: &[(usize, &'a str)], i: usize) -> Vec<(usize, &'a str)> {
     let Some(&(line, first)) = words.get(i) else { return Vec::new() };
