@@ -85,7 +85,7 @@ test("a lost GPU is opened again and the run is made again", LIMIT, async () => 
 test("broken files are refused by name, the model that was there goes on, and good files run", LIMIT, async () => {
   const { page, close } = await open("#v=1&m=recall-mamba2&ev=recall:level=easy,n=8&gen=2");
   await complete(page);
-  const input = page.locator("input[type=file]");
+  const input = page.locator("#files");
   const file = async (name) => ({ name, mimeType: "application/octet-stream", buffer: await readFile(model("recall-llama", name)) });
   const [config, weights, tokenizer] = await Promise.all(["config.json", "model.safetensors", "tokenizer.json"].map(file));
   const alert = page.getByRole("alert");

@@ -124,7 +124,7 @@ test("with reduced motion nothing moves", async () => {
   const { page, says, close } = await openMock(browser, server, { scenario: { quiet: true } });
   const moving = () => page.evaluate(() => document.getAnimations().length);
   await says("The engine is ready");
-  assert.equal(await moving(), 1);
+  assert.ok((await moving()) >= 1);
   await page.emulateMedia({ reducedMotion: "reduce" });
   assert.equal(await moving(), 0);
   await close();

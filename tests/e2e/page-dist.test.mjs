@@ -54,7 +54,7 @@ test("a link runs, and with both methods off the two sides are the same", { time
   assert.equal(same, baseline, "the baseline does not depend on the compression");
   assert.equal(twin, same);
   const [, , change] = await page.getByRole("row", { name: "Accuracy" }).getByRole("cell").allInnerTexts();
-  assert.match(change.replace(/\s+/g, " "), /^0\.0 pt not significant \(0\.0 to 0\.0 pt\) n=10$/);
+  assert.match(change.replace(/\s+/g, " "), /^0\.0 pt not significant \(−[\d.]+ to \+[\d.]+ pt\) n=10$/);
   await page.waitForURL(/#v=1&m=recall-mamba2@[0-9a-f]{16}&.*tr=off&sp=off/);
   assert.deepEqual(problems, []);
   await close();
