@@ -58,7 +58,7 @@ impl Estimate {
     }
 }
 
-/// Share of `hits` among `n` with Wilson's score interval (Wilson 1927); without one below [`LEAST`].
+/// Share of `hits` among `n` with Wilson's score interval (Wilson 1927); without one below `LEAST`.
 pub fn wilson(hits: usize, n: usize) -> Estimate {
     if n < LEAST {
         return Estimate::bare(hits as f64 / n as f64, n);
@@ -71,7 +71,7 @@ pub fn wilson(hits: usize, n: usize) -> Estimate {
 }
 
 /// The difference of two shares of the same `n` items, of which `gained` are right on the second side only and `lost` on
-/// the first only, with the score interval of Tango (1998); without one below [`LEAST`].
+/// the first only, with the score interval of Tango (1998); without one below `LEAST`.
 ///
 /// All differences d with |g(d)| <= Z, where g(d) = (gained - lost - n d) / sqrt(n (2 q + d (1 - d))) and q, the share of
 /// `lost` that is most likely under d, solves 2 n q² + B q + C = 0 with B = (2 n - gained + lost) d - gained - lost and

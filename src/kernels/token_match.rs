@@ -2,9 +2,9 @@
 //!
 //! g_a = max_b cos(x_a, x_b), f_a = the b that attains it, the smaller row among equals, with
 //! cos(x, y) = (x / max(|x|, 1e-6)) . (y / max(|y|, 1e-6)), so that a zero row is similar to nothing and not NaN.
-//! Cosines are rounded to whole [`STEP`]s before they are compared: equal rows (the same token twice at the first layer
-//! of a transformer) have a cosine of 1 but for the rounding of a sum, which would otherwise decide, on each device
-//! in its own way. Now they are ties, and the smaller row wins on every device.
+//! Cosines are rounded to whole steps of 2^-16 before they are compared: equal rows (the same token twice at the first
+//! layer of a transformer) have a cosine of 1 but for the rounding of a sum, which would otherwise decide, on each
+//! device in its own way. Rounded they are ties, and the smaller row wins on every device.
 //! Shapes: x `[seq_len, d]`, rows `[n_a + n_b]` (the set A, then the set B), g `[n_a, 1]`, f `[n_a]`.
 //! Source: arXiv 2410.14725, equations 6 and 7.
 //!
