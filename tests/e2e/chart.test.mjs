@@ -111,6 +111,7 @@ test("the table twin holds what the chart holds, and names the frontier", () => 
   await page.getByRole("combobox", { name: "Cost" }).selectOption({ label: "Arithmetic" });
   await page.getByRole("button", { name: "Table" }).click();
   const rows = page.getByRole("figure", { name: "Trade-off" }).locator("tbody tr");
+  await rows.nth(4).waitFor();
   assert.equal(await rows.count(), 5);
   assert.match((await rows.filter({ hasText: "cut=0.4" }).innerText()).replace(/\s+/g, " "), /reference, on the frontier 60\.0% \(52\.0% to 68\.0%\) n=100 60\.0%/);
   // Only what was timed lies on an axis of time.

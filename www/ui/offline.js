@@ -2,6 +2,9 @@
 
 import { byId, el } from "./dom.js";
 
+/** After this long the page is loaded again even if the newer worker has not taken over. */
+const PATIENCE_MS = 5000;
+
 export function offline() {
   // A page that may not keep anything works as long as it is online.
   const workers = navigator.serviceWorker;
@@ -18,6 +21,10 @@ export function offline() {
 
 function offer(waiting) {
   const button = el("button", { type: "button" }, "Reload with it");
-  button.addEventListener("click", () => waiting.postMessage({ type: "take over" }));
+  button.addEventListener("click", () => {
+    waiting.postMessage({ type: "take over" });
+    // The older worker stays as long as an answer of it is on its way to this page, which a reload ends.
+    setTimeout(() => location.reload(), PATIENCE_MS);
+  });
   byId("newer").replaceChildren(el("p", { class: "notice" }, "A newer version of this page is ready. ", button));
 }
