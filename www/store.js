@@ -14,6 +14,8 @@ export async function openStore() {
     const run = (mode, ask) => new Promise((done, fail) => {
       const transaction = db.transaction(RUNS, mode);
       const request = ask(transaction.objectStore(RUNS));
+      // Without a word the browser commits later, and a reload in between throws the change away.
+      if (mode === "readwrite") transaction.commit?.();
       transaction.oncomplete = () => done(request.result);
       transaction.onerror = transaction.onabort = () => fail(transaction.error);
     });

@@ -79,6 +79,28 @@ test("runs outlive a reload with their names, and are searched, restored and del
   await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 1);
 }));
 
+test("a run that is over before the database answers takes no name away", () => withRuns(async ({ page, says, rows, tab }) => {
+  await rows.first().getByRole("textbox").fill("mine");
+  await page.keyboard.press("Enter");
+  await page.evaluate(() => sessionStorage.setItem("slow", "1"));
+  await page.reload();
+  await says("Run complete");
+  await page.evaluate(() => self.answer());
+  await tab("Runs");
+  await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 1);
+  assert.equal(await rows.getByRole("textbox").inputValue(), "mine");
+}, { before: (page) => page.addInitScript(() => {
+  const real = indexedDB.open.bind(indexedDB);
+  const asked = new Promise((answer) => { self.answer = answer; });
+  IDBFactory.prototype.open = (...what) => {
+    const request = real(...what);
+    if (!sessionStorage.getItem("slow")) return request;
+    const slow = { get result() { return request.result; }, get error() { return request.error; } };
+    request.onsuccess = () => asked.then(() => slow.onsuccess());
+    return slow;
+  };
+}) }));
+
 test("pinned runs stand side by side with their texts", () => withRuns(async (opened) => {
   const { page } = opened;
   await again(opened);

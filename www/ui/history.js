@@ -34,12 +34,14 @@ export function history(app) {
   /** @type {Kept[]} */
   let runs = [];
   const pinned = new Set();
-  const store = openStore();
-  store.then(async (s) => {
-    notice.hidden = !s.refused;
-    runs = [...runs, ...(await s.all())].sort((a, b) => b.at.localeCompare(a.at));
+  // Nothing is kept before what is there was read: a run that ends earlier would take the name from its kept twin.
+  const store = openStore().then(async (opened) => {
+    notice.hidden = !opened.refused;
+    const there = await opened.all().catch(() => { notice.hidden = false; return []; });
+    runs = there.sort((a, b) => b.at.localeCompare(a.at));
     for (const { point } of runs) app.points.add(point, "kept");
     draw();
+    return opened;
   });
 
   const found = () => runs.filter((run) => haystack(run).includes(search.value.toLowerCase().trim()));
@@ -54,13 +56,14 @@ export function history(app) {
 
   /** @param {Kept} run */
   async function keep(run, source = "live") {
+    const opened = await store;
     const before = runs.find(({ id }) => id === run.id);
     const kept = { ...run, name: run.name || before?.name || "" };
     runs = [kept, ...runs.filter(({ id }) => id !== run.id)];
     app.points.add(kept.point, source);
     draw();
     try {
-      await (await store).put(kept);
+      await opened.put(kept);
     } catch {
       notice.hidden = false;
     }
