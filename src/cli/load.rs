@@ -135,7 +135,7 @@ const MOST_BYTES: u64 = 64 << 20;
 /// The files of a model in a folder, and no others: what lies beside them is not even opened.
 ///
 /// Errors: unreadable, not a regular file, or larger than such a file can be.
-fn folder(path: &Path) -> Result<Vec<(String, Bytes)>> {
+pub fn folder(path: &Path) -> Result<Vec<(String, Bytes)>> {
     let unreadable = |e: std::io::Error| Error::file(path.display().to_string(), e.to_string());
     let mut there = BTreeSet::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
