@@ -1,6 +1,6 @@
 // What run.mjs times: two ways to the same result on the same operands in one page. Driven from there: prepare, then
 // repeat.
-import init, { Gemm, Scan } from "./pkg/whittle_bench.js";
+import init, { Gemm, Scan } from "./pkg/whittle_page_bench.js";
 import { matmulModel } from "./onnx.mjs";
 
 let calls;

@@ -1,7 +1,7 @@
 // Measures the reference points that the page shows before anything was measured in it, and writes them to www/reference:
 // one file a model, one Point a line, and the list of models. From the repository's root:
 //
-//   node bench/reference.mjs [PATH OF whittle] [MODEL..]
+//   node page-bench/reference.mjs [PATH OF whittle] [MODEL..]
 //
 // Quality and counted cost only: times belong to the machine that measures them.
 import { execFile } from "node:child_process";
@@ -58,4 +58,4 @@ for (const model of models.length ? models : Object.keys(PLAN)) {
   }
 }
 const there = (await readdir(FOLDER)).filter((name) => name.endsWith(".jsonl")).map((name) => name.replace(".jsonl", ""));
-await writeFile(`${FOLDER}/index.json`, `${JSON.stringify({ command: "node bench/reference.mjs", models: there })}\n`);
+await writeFile(`${FOLDER}/index.json`, `${JSON.stringify({ command: "node page-bench/reference.mjs", models: there })}\n`);

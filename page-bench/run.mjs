@@ -1,6 +1,6 @@
 // The speed of Whittle beside what it is held against, in headless Chromium: one Markdown table on standard output.
 //
-// `cargo xtask bench` makes what this needs (dist/, bench/pkg, bench/node_modules) and runs it. `node bench/run.mjs
+// `cargo xtask bench` makes what this needs (dist/, page-bench/pkg, page-bench/node_modules) and runs it. `node page-bench/run.mjs
 // ROW ...` measures some rows alone: gemm-cpu, gemm-gpu, scan, page, prune. Exit code 0 whatever the figures are.
 import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";

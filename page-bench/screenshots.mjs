@@ -1,4 +1,4 @@
-// Pictures of the built page for the documents: node bench/screenshots.mjs, after `cargo xtask page`.
+// Pictures of the built page for the documents: node page-bench/screenshots.mjs, after `cargo xtask page`.
 import { mkdir } from "node:fs/promises";
 import { launch, watchedPage } from "../tests/e2e/browser.mjs";
 import { serve } from "../tests/e2e/server.mjs";

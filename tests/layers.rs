@@ -272,7 +272,7 @@ fn a_file_has_one_idea_and_at_most_400_lines() {
 
 #[test]
 fn comments_name_only_documents_that_exist() {
-    let folders = ["src", "tests", "shaders", "www", "xtask/src", "bench/src"];
+    let folders = ["src", "tests", "shaders", "www", "xtask/src", "page-bench/src"];
     let mut complaints = Vec::new();
     for folder in folders {
         for ending in [".rs", ".wgsl", ".js"] {

@@ -1,4 +1,4 @@
-//! Kernels as wasm exports: page.mjs times them (see bench/run.mjs).
+//! Kernels as wasm exports: page.mjs times them (see page-bench/run.mjs).
 #![cfg(target_arch = "wasm32")]
 
 use wasm_bindgen::prelude::*;

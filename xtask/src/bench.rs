@@ -16,7 +16,7 @@ const DOCUMENT: &str = "docs/benchmarks.md";
 const BUILT: &str = "dist/worker_bg.wasm";
 const SOURCES: &[&str] =
     &["Cargo.lock", "Cargo.toml", "Trunk.toml", "models", "shaders", "src", "www"];
-const MODULE: &str = "bench/pkg/whittle_bench_bg.wasm";
+const MODULE: &str = "page-bench/pkg/whittle_page_bench_bg.wasm";
 
 const PREFACE: &str = "\
 A bar is what the project set itself before measuring. What the figures mean:
@@ -64,7 +64,7 @@ pub fn bench(words: &[&str]) -> Result<()> {
         test::page(&toolbox)?;
     }
     module(&toolbox)?;
-    let mut report = output(Command::new("node").arg("bench/run.mjs").env("PATH", &toolbox.path))?;
+    let mut report = output(Command::new("node").arg("page-bench/run.mjs").env("PATH", &toolbox.path))?;
     println!("\n{report}\n");
     if options.native {
         let native = native()?;
@@ -96,16 +96,16 @@ fn native() -> Result<String> {
     ))
 }
 
-/// The kernels as wasm exports, in bench/pkg, made with the steps and the profile of the page's module.
+/// The kernels as wasm exports, in page-bench/pkg, made with the steps and the profile of the page's module.
 fn module(toolbox: &Toolbox) -> Result<()> {
     let target = ["--target", WASM_TARGET];
     let mut build = cargo();
     build
-        .args(["build", "--locked", "--profile", "web", "--package", "whittle-bench"])
+        .args(["build", "--locked", "--profile", "web", "--package", "whittle-page-bench"])
         .args(target);
     run(&mut build)?;
     let mut bind = Command::new("wasm-bindgen");
-    bind.args(["--target", "web", "--no-typescript", "--out-dir", "bench/pkg"]);
+    bind.args(["--target", "web", "--no-typescript", "--out-dir", "page-bench/pkg"]);
     bind.arg(target_folder().join(WASM_TARGET).join("web/whittle_bench.wasm"));
     run(bind.env("PATH", &toolbox.path))?;
     let mut optimise = Command::new("wasm-opt");

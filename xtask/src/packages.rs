@@ -102,7 +102,7 @@ fn is_installed(package: &str) -> bool {
     status.as_deref() == Some("installed")
 }
 
-/// wasm-opt and the browser driver (folder "."), or the peer to measure against ("bench"), as the package-lock.json
+/// wasm-opt and the browser driver (folder "."), or the peer to measure against ("page-bench"), as the package-lock.json
 /// there has them.
 pub fn npm(folder: &str) -> Result<()> {
     let lock = Path::new(folder).join("package-lock.json");
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_lock_files_leave_the_npm_registry_to_the_user() {
-        for file in ["package-lock.json", "bench/package-lock.json"] {
+        for file in ["package-lock.json", "page-bench/package-lock.json"] {
             assert!(!text_of(file).contains("\"resolved\""), "{file}");
         }
     }

@@ -34,7 +34,7 @@ pub fn for_bench() -> Result<Toolbox> {
     packages::rust_target()?;
     packages::debian()?;
     packages::npm(".")?;
-    packages::npm("bench")?;
+    packages::npm("page-bench")?;
     let toolbox = toolbox(&[&WASM_BINDGEN, &TRUNK])?;
     packages::crates()?;
     Ok(toolbox)

@@ -88,7 +88,7 @@ fn clippy_wasm(_: &Toolbox) -> Result<()> {
         "--package",
         "whittle",
         "--package",
-        "whittle-bench",
+        "whittle-page-bench",
         "--target",
         WASM_TARGET,
         "--all-targets",
