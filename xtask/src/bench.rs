@@ -64,7 +64,8 @@ pub fn bench(words: &[&str]) -> Result<()> {
         test::page(&toolbox)?;
     }
     module(&toolbox)?;
-    let mut report = output(Command::new("node").arg("page-bench/run.mjs").env("PATH", &toolbox.path))?;
+    let mut report =
+        output(Command::new("node").arg("page-bench/run.mjs").env("PATH", &toolbox.path))?;
     println!("\n{report}\n");
     if options.native {
         let native = native()?;
