@@ -52,7 +52,10 @@ async function scan({ seqLen, dInner, dState }) {
 
 function operands(rows, outs, depth) {
   let seed = 1;
-  const next = () => ((seed = (seed * 1664525 + 1013904223) >>> 0) / 2 ** 31 - 1);
+  const next = () => {
+    seed = (seed * 1664525 + 1013904223) >>> 0;
+    return seed / 2 ** 31 - 1;
+  };
   const x = Float32Array.from({ length: rows * depth }, next);
   const w = Float32Array.from({ length: outs * depth }, next);
   const turned = new Float32Array(w.length);

@@ -42,7 +42,8 @@ async function visit(browser, url, model, spec) {
 
 // Runs in the page. When the engine says that it reads the calibration text, and what it does next but prune.
 function watch() {
-  const pruned = (window.pruned = {});
+  const pruned = {};
+  window.pruned = pruned;
   const hear = ({ data }) => {
     const text = data?.status?.text ?? "";
     if (text.startsWith("Reading calibration")) pruned.start ??= performance.now();

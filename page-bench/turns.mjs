@@ -25,7 +25,7 @@ export async function inTurns(repeat) {
       ms[which] += (await repeat(which, times[which])) / 2;
       cpu[which] += (cpuMs() - before) / times[which];
     }
-    ms.forEach((value, which) => rounds[which].push(value));
+    for (const [which, value] of ms.entries()) rounds[which].push(value);
   }
   return {
     ms: rounds.map(middle),

@@ -51,7 +51,8 @@ async function visit(server, whole) {
 // Runs in the page. Milliseconds since navigation until a baseline text longer than its prompt, and until the page
 // says how long its first baseline number took.
 function watch() {
-  const seen = (window.seen = {});
+  const seen = {};
+  window.seen = seen;
   const look = () => {
     const words = document.querySelector("#sides .words");
     const lead = words?.querySelector(".lead")?.textContent;

@@ -60,6 +60,7 @@ let paper;
 let changed = -HASTE_MS;
 /** The newest fragment: an engine that is started again takes up its settings. */
 let fragment = "";
+/** @type {number | undefined} */
 let frame;
 
 /** @type {App} */
@@ -71,7 +72,7 @@ const app = {
   hasJustChanged: () => performance.now() - changed < HASTE_MS,
   redraw() {
     shown = view && { ...view, paper, run: run?.number === view.run ? run : undefined };
-    frame ??= requestAnimationFrame(draw);
+    if (frame === undefined) frame = requestAnimationFrame(draw);
   },
   send(request, transfer) {
     awaited = sent += 1;
@@ -175,7 +176,7 @@ offline();
 const runs = kept(app);
 const held = lasting();
 /** @type {Panel[]} */
-const panels = [embed(app), files(app), stories(app), settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), cost(), about()];
+const panels = [embed(), files(app), stories(app), settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), cost(), about()];
 
 function draw() {
   frame = undefined;

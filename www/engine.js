@@ -40,11 +40,16 @@ export function startEngine(hear) {
             "worker-start.js, worker.js and worker_bg.wasm must lie beside index.html, with wasm served as application/wasm.",
     );
 
+  const silence = (now) => {
+    isSilent = now;
+    hear.silent(now);
+  };
+
   /** @param {Event} event */
   const heard = (event) => {
     if (over) return;
     heardAt = performance.now();
-    if (isSilent) hear.silent(isSilent = false);
+    if (isSilent) silence(false);
     switch (event?.type) {
       case "failed": return broke(event.text);
       case "view": return hear.view(event);
@@ -86,7 +91,7 @@ export function startEngine(hear) {
     const now = performance.now();
     if (document.hidden || !ready) heardAt = now;
     if (now - heardAt > ASK_MS) worker?.postMessage({ id: 0, type: "ping" });
-    if (now - heardAt > SILENT_MS && !isSilent) hear.silent(isSilent = true);
+    if (now - heardAt > SILENT_MS && !isSilent) silence(true);
   }, 1_000);
   return {
     stop,

@@ -15,7 +15,6 @@ const TYPES = {
   ".js": "text/javascript; charset=utf-8",
   ".css": "text/css; charset=utf-8",
   ".json": "application/json",
-  ".jsonl": "application/json",
   ".jsonl": "application/octet-stream",
   ".webmanifest": "application/manifest+json",
   ".wasm": "application/wasm",

@@ -2,8 +2,8 @@
 
 import { byId } from "./dom.js";
 
-/** @param {import("../state.js").App} app @returns {import("../state.js").Panel} */
-export function embed(app) {
+/** @returns {import("../state.js").Panel} */
+export function embed() {
   const on = new URLSearchParams(location.search).get("embed") === "1";
   document.documentElement.toggleAttribute("data-embed", on);
   const whole = byId("whole");

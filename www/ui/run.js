@@ -40,7 +40,7 @@ export function runBar(app) {
   byId("settings").addEventListener("keydown", enter);
   byId("prompt").addEventListener("keydown", enter);
 
-  return (view, catalog, loading) => {
+  return (view, _catalog, loading) => {
     const state = view?.status ?? { running: false, text: loading, progress: null };
     run.disabled = !view;
     byId("reset").disabled = !view;

@@ -62,7 +62,7 @@ function byLayer(found, state) {
   };
   const look = (cell) => {
     const i = cells.indexOf(cell);
-    cells.forEach((other) => other.classList.remove("target"));
+    for (const other of cells) other.classList.remove("target");
     if (i < 0) return text(detail, "Point at a token, or walk through them with the arrow keys.");
     const f = found.tokens[i].fates[state.at];
     if (f.fate === "merged") cells[found.tokens.findIndex((t) => t.position === f.into)]?.classList.add("target");

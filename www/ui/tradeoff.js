@@ -64,17 +64,17 @@ export function tradeoff(app) {
     shown = key;
     list = placed(all, current, name);
     number(list);
-    draw(name, width, here);
+    draw(width, here);
   };
 
-  function draw(name, width, here) {
+  function draw(width, here) {
     const nothing = list.length === 0;
     empty.hidden = !nothing;
     picture.toggleAttribute("hidden", nothing || !twin.hidden);
     for (const p of list) p.name = `${words(p, current)}. Take its settings.`;
     const q = list[0]?.quality;
     const best = q ? frontier(list, current, q.higher_is_better) : [];
-    const focused = marks.findIndex((mark) => mark === document.activeElement);
+    const focused = marks.indexOf(document.activeElement);
     marks = nothing ? [] : plot(picture, width, HEIGHT, {
       points: list, best, cost: current, yLabel: `${q.higher_is_better ? "↑ " : ""}${q.label}${q.higher_is_better ? "" : ", upside down: up is better"}`, here,
       writeY: (v) => metric(v, q.unit, q.baseline?.value ?? v), upward: q.higher_is_better,
