@@ -30,20 +30,30 @@ const MAX_STATE_BYTES: u64 = 512 << 20;
 /// What a checkpoint calls its tensors; several model_type values may share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
+    /// Mamba-1, among them Falcon Mamba.
     Mamba,
+    /// Mamba-2; its tensors have the names of Mamba-1.
     Mamba2,
+    /// Llama and what names its tensors alike: Mistral, Qwen, SmolLM.
     Llama,
+    /// GPT-NeoX, among them Pythia.
     GptNeoX,
+    /// GPT-2, whose linear weights lie transposed.
     Gpt2,
+    /// OPT, with learned positions.
     Opt,
+    /// Granite 4 without experts: Mamba-2 and attention layers, factors on the stream.
     Granite,
 }
 
+/// A config.json that has been checked: what the whole model is, then layer by layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// As config.json spells it; that of its conversion in an original mamba_ssm file.
     pub model_type: &'static str,
+    /// Decides the names of the tensors; the layers decide the arithmetic.
     pub family: Family,
+    /// What holds for the model as a whole.
     pub common: Common,
     /// Every layer's own description; at least one.
     pub layers: Vec<Layer>,
@@ -52,8 +62,11 @@ pub struct ModelConfig {
 /// What holds for a model as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Common {
+    /// Rows of the embedding and of the head.
     pub vocab_size: usize,
+    /// Width of the residual stream.
     pub d_model: usize,
+    /// Of every normalisation of the stream.
     pub norm: Norm,
     /// Epsilon of every normalisation.
     pub eps: f32,
@@ -68,8 +81,11 @@ pub struct Common {
     pub hard_limit: Option<(usize, &'static str)>,
     /// Rows of the learned positions that stand before position 0, where positions are learned.
     pub position_offset: Option<usize>,
+    /// All 1 but in Granite.
     pub multipliers: Multipliers,
+    /// Begin-of-text; `None` where neither the file nor the family's class has one.
     pub bos_token_id: Option<u32>,
+    /// Tokens that end a text; may be empty.
     pub eos_token_ids: Vec<u32>,
     /// Fields of config.json that nobody here knows; sorted, those inside another field first.
     pub ignored: Vec<String>,
@@ -92,8 +108,10 @@ impl Default for Multipliers {
     }
 }
 
+/// How the residual stream is normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Norm {
+    /// By its root mean square (arXiv 1910.07467).
     Rms,
     /// With mean and bias.
     Layer,
@@ -159,18 +177,22 @@ impl ModelConfig {
         self
     }
 
+    /// Rows of the embedding and of the head.
     pub fn vocab_size(&self) -> usize {
         self.common.vocab_size
     }
 
+    /// Width of the residual stream.
     pub fn d_model(&self) -> usize {
         self.common.d_model
     }
 
+    /// Blocks, at least 1; layers are counted from 0.
     pub fn n_layer(&self) -> usize {
         self.layers.len()
     }
 
+    /// Begin-of-text, below vocab_size; `None` where the model has none.
     pub fn bos_token_id(&self) -> Option<u32> {
         self.common.bos_token_id
     }
@@ -180,6 +202,7 @@ impl ModelConfig {
         self.bos_token_id().or(self.eos_token_ids().first().copied()).unwrap_or(0)
     }
 
+    /// Tokens that end a text, each below vocab_size; empty where the model has none.
     pub fn eos_token_ids(&self) -> &[u32] {
         &self.common.eos_token_ids
     }

@@ -8,15 +8,20 @@ use super::Rope;
 /// One block of a model. Sizes are nonzero and divide what they must divide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
+    /// What lets its tokens see each other.
     pub mixer: Mixer,
+    /// Behind the mixer; `None` in Mamba's own models.
     pub mlp: Option<Mlp>,
 }
 
 /// What lets a token see those before it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mixer {
+    /// A state space, selective scan.
     Mamba(MambaMixer),
+    /// A state space, one scalar A a head.
     Mamba2(Mamba2Mixer),
+    /// Causal attention over all tokens before.
     Attention(Attention),
 }
 
@@ -32,12 +37,17 @@ pub enum Kind {
 /// Mamba-1 (arXiv 2312.00752).
 #[derive(Debug, Clone, PartialEq)]
 pub struct MambaMixer {
+    /// Channels inside the block.
     pub d_inner: usize,
+    /// States of one channel (N in the paper).
     pub d_state: usize,
+    /// Taps of the causal convolution.
     pub d_conv: usize,
+    /// Inputs of dt_proj.
     pub dt_rank: usize,
     /// Bias of in_proj and out_proj.
     pub use_bias: bool,
+    /// Bias of the convolution.
     pub use_conv_bias: bool,
     /// Epsilon of the RMS norms without weights on B, C and the low-rank dt; none in Mamba itself (Falcon Mamba).
     pub norm_eps: Option<f32>,
@@ -49,21 +59,30 @@ pub struct MambaMixer {
 pub struct Mamba2Mixer {
     /// n_head * headdim
     pub d_inner: usize,
+    /// States of one channel (N in the paper).
     pub d_state: usize,
+    /// Taps of the causal convolution.
     pub d_conv: usize,
+    /// Heads, each with one A, D and dt.
     pub n_head: usize,
+    /// Channels of one head.
     pub headdim: usize,
     /// Divides n_head.
     pub n_groups: usize,
+    /// Read and checked; it changes no result.
     pub chunk_size: usize,
     /// dt after softplus is clamped to this range; the upper end may be infinite.
     pub dt_limit: (f32, f32),
+    /// Bias of in_proj and out_proj.
     pub use_bias: bool,
+    /// Bias of the convolution.
     pub use_conv_bias: bool,
 }
 
+/// Causal attention, multi-head or with grouped queries (arXiv 2305.13245).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attention {
+    /// Query heads.
     pub n_head: usize,
     /// Divides n_head.
     pub n_kv_head: usize,
@@ -84,11 +103,15 @@ pub struct Attention {
 /// The part of a layer that looks at one token only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mlp {
+    /// Width inside.
     pub d_ff: usize,
+    /// Which of the two forms.
     pub kind: MlpKind,
+    /// Whether its matrices have biases.
     pub bias: bool,
 }
 
+/// The form of an MLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MlpKind {
     /// down(silu(gate(x)) * up(x))
@@ -97,6 +120,7 @@ pub enum MlpKind {
     Plain(Activation),
 }
 
+/// The nonlinearity of a plain MLP, element by element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// x * Phi(x), by erf.
@@ -115,6 +139,7 @@ impl Attention {
 }
 
 impl Mixer {
+    /// Which of the two ways it remembers a sequence in.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Mamba(_) | Self::Mamba2(_) => Kind::StateSpace,

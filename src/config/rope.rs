@@ -12,30 +12,42 @@ use serde_json::Value;
 use super::fields::Fields;
 use crate::error::{Error, Result};
 
+/// What decides the angles: position p turns pair i of a head by `p * inv_freq[i]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
     /// Rotated leading dimensions of each head; even.
     pub dim: usize,
+    /// Base of the wavelengths, 10,000 in the paper.
     pub theta: f64,
+    /// What is done to the frequencies for longer contexts.
     pub scaling: RopeScaling,
 }
 
+/// How the frequencies are slowed, `rope_type` of config.json.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
+    /// As the base gives them.
     Default,
     /// Every frequency divided by `factor`.
     Linear {
+        /// How many times as long the context is to be.
         factor: f64,
     },
+    /// Only the long wavelengths, with a blend between (Llama 3.1).
     Llama3 {
+        /// What the long ones are slowed by.
         factor: f64,
+        /// A frequency of at most so many turns within `original_max` is slowed wholly.
         low_freq_factor: f64,
+        /// One of at least so many turns stays as it is; above `low_freq_factor`.
         high_freq_factor: f64,
+        /// Tokens of the context before it was lengthened.
         original_max: f64,
     },
 }
 
 impl Rope {
+    /// Radians a position `[dim / 2]`.
     pub fn inv_freq(&self) -> Vec<f32> {
         (0..self.dim / 2)
             .map(|i| self.theta.powf(-((2 * i) as f64) / self.dim as f64))
