@@ -20,7 +20,9 @@ pub const CHUNK: usize = 32;
 /// Bits of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bits {
+    /// int4, -8 to 7.
     Four,
+    /// int8, -128 to 127.
     Eight,
 }
 
@@ -45,8 +47,11 @@ impl Bits {
 /// A quantised matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Blocks {
+    /// Outputs.
     pub rows: usize,
+    /// Inputs.
     pub cols: usize,
+    /// Of every code.
     pub bits: Bits,
     /// Inputs that share a scale: a multiple of [`CHUNK`], or all of them.
     pub group: usize,
@@ -82,15 +87,21 @@ impl Blocks {
 /// A quantised matrix on a device. Cloning shares the memory.
 #[derive(Clone)]
 pub struct PackedBlocks {
+    /// Outputs.
     pub rows: usize,
+    /// Inputs.
     pub cols: usize,
+    /// Of every code.
     pub bits: Bits,
+    /// Inputs that share a scale, as in [`Blocks`].
     pub group: usize,
+    /// Whether the grid is not symmetric.
     pub has_zeros: bool,
     words: Ids,
 }
 
 impl PackedBlocks {
+    /// Lays the parts out and copies them to the device; parts that do not fit together are our mistake.
     pub fn new(device: &Device, blocks: &Blocks) -> PackedBlocks {
         let Blocks { rows, cols, bits, group, .. } = *blocks;
         assert!(group >= cols || group.is_multiple_of(CHUNK), "group of {group} inputs");
@@ -110,14 +121,17 @@ impl PackedBlocks {
         PackedBlocks { rows, cols, bits, group, has_zeros, words: device.ids(&words) }
     }
 
+    /// Scales, zeros and codes, as described above.
     pub fn words(&self) -> &Ids {
         &self.words
     }
 
+    /// Of all parts on the device, with what fills them up to eight words.
     pub fn bytes(&self) -> usize {
         self.words.len() * 4
     }
 
+    /// Scales of a row.
     pub fn groups(&self) -> usize {
         self.cols.div_ceil(self.group)
     }

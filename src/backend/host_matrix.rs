@@ -23,7 +23,9 @@ pub enum Layout {
 /// Values in the order of their layout.
 #[derive(Debug, Clone)]
 pub enum Stored {
+    /// Four bytes a value.
     F32(Vec<f32>),
+    /// Two bytes a value.
     F16(Vec<f16>),
 }
 
@@ -72,14 +74,17 @@ impl HostMatrix {
         Self { rows, cols, layout, values }
     }
 
+    /// Outputs.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
+    /// Inputs.
     pub fn cols(&self) -> usize {
         self.cols
     }
 
+    /// Where value `[row, col]` lies.
     pub fn layout(&self) -> Layout {
         self.layout
     }

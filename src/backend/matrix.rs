@@ -15,7 +15,9 @@ use std::rc::Rc;
 /// Values of a weight matrix as a checkpoint gives them, row-major.
 #[derive(Clone, Copy)]
 pub enum WeightValues<'a> {
+    /// Also of a checkpoint in bf16, which f16 cannot hold.
     F32(&'a [f32]),
+    /// Stays f16 on the device.
     F16(&'a [f16]),
 }
 
@@ -32,7 +34,9 @@ pub struct Matrix {
 /// How the values are stored.
 #[derive(Clone)]
 pub enum MatrixData {
+    /// Laid out for this machine's kernel.
     Cpu(Rc<HostMatrix>),
+    /// Rows padded to [`Matrix::row_stride`].
     Gpu(Precision, Buffer),
 }
 
@@ -147,10 +151,12 @@ impl Matrix {
         }
     }
 
+    /// Outputs.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
+    /// Inputs.
     pub fn cols(&self) -> usize {
         self.cols
     }
@@ -160,6 +166,7 @@ impl Matrix {
         self.cols.next_multiple_of(8)
     }
 
+    /// The dense form.
     pub fn data(&self) -> &MatrixData {
         &self.data
     }

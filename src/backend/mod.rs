@@ -26,7 +26,9 @@ use std::rc::Rc;
 /// The CPU, or an opened GPU. Cheap to clone.
 #[derive(Clone)]
 pub enum Device {
+    /// wasm simd128, or natively the widest vectors that the machine has.
     Cpu,
+    /// Through wgpu.
     Gpu(Rc<gpu::Gpu>),
 }
 

@@ -18,16 +18,22 @@ use half::f16;
 /// How zeros are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// Two values of every four, zeros among them where fewer are left.
     TwoOfFour,
+    /// A bit for every weight, wherever the zeros are.
     Bitmask,
 }
 
 /// A packed matrix on a device. Cloning shares the memory.
 #[derive(Clone)]
 pub struct Packed {
+    /// What the words hold.
     pub format: Format,
+    /// Of the values.
     pub precision: Precision,
+    /// Outputs.
     pub rows: usize,
+    /// Inputs.
     pub cols: usize,
     /// Weights that are stored as values; the padding of 2:4 is not among them.
     pub kept: usize,
@@ -84,6 +90,7 @@ impl Packed {
         &self.words
     }
 
+    /// Indices and values together, on the device.
     pub fn bytes(&self) -> usize {
         self.words.len() * 4
     }

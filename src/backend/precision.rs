@@ -4,7 +4,9 @@
 /// itself; they are a form beside the dense one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
+    /// IEEE half; two values in a word, low half first.
     F16,
+    /// IEEE single.
     F32,
 }
 

@@ -27,27 +27,36 @@ pub struct Ids {
 /// A rectangle of a tensor: rows `row..row + rows`, columns `col..col + cols`.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
+    /// Whose memory it is.
     pub tensor: &'a Tensor,
+    /// First row, in the tensor.
     pub row: usize,
+    /// Rows of the view.
     pub rows: usize,
+    /// First column, in the tensor.
     pub col: usize,
+    /// Columns of the view.
     pub cols: usize,
 }
 
 impl Tensor {
+    /// Of `rows * cols` values in row-major order; another number of them is our mistake.
     pub fn on_cpu(rows: usize, cols: usize, values: Vec<f32>) -> Self {
         assert_eq!(values.len(), rows * cols, "tensor [{rows}, {cols}]");
         Self { rows, cols, data: Data::Cpu(Rc::new(values)) }
     }
 
+    /// Of a buffer that holds `rows * cols` values in row-major order, or will when the recorded work is done.
     pub fn on_gpu(rows: usize, cols: usize, buffer: Buffer) -> Self {
         Self { rows, cols, data: Data::Gpu(buffer) }
     }
 
+    /// Usually tokens.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
+    /// Usually channels.
     pub fn cols(&self) -> usize {
         self.cols
     }
@@ -135,18 +144,22 @@ impl<'a> View<'a> {
 }
 
 impl Ids {
+    /// Of values in memory.
     pub fn on_cpu(values: Vec<u32>) -> Self {
         Self { len: values.len(), data: Data::Cpu(Rc::new(values)) }
     }
 
+    /// Of a buffer that holds `len` values, or will when the recorded work is done.
     pub fn on_gpu(len: usize, buffer: Buffer) -> Self {
         Self { len, data: Data::Gpu(buffer) }
     }
 
+    /// Known without reading anything back.
     pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -9,21 +9,29 @@ const MAX_GROUPS: usize = 4096;
 
 /// A WGSL file: binding 0 is the uniform parameters, then `reads` read-only and `writes` read-write buffers.
 pub struct Shader {
+    /// Of the file, without its ending; one compiled module is kept for each name.
     pub name: &'static str,
+    /// WGSL.
     pub source: &'static str,
+    /// Bindings 1 to `reads`.
     pub reads: usize,
+    /// The bindings behind those.
     pub writes: usize,
 }
 
 /// One launch of a shader.
 pub struct Dispatch<'a> {
+    /// The file.
     pub shader: &'static Shader,
+    /// One of its entry points.
     pub entry: &'static str,
     /// Values of `override` constants.
     pub constants: &'a [(&'static str, f64)],
     /// The uniform parameter struct, at most 256 bytes.
     pub params: &'a [u8],
+    /// As many as the shader says, in the order of its bindings.
     pub reads: &'a [&'a Buffer],
+    /// Likewise.
     pub writes: &'a [&'a Buffer],
     /// Workgroups in x, y, z.
     pub groups: [u32; 3],
