@@ -45,8 +45,11 @@ pub struct Attention<'a> {
     pub k: View<'a>,
     /// `[n_past + seq_len, n_kv_head * headdim]`
     pub v: View<'a>,
+    /// Query heads.
     pub n_head: usize,
+    /// Key and value heads; divides n_head.
     pub n_kv_head: usize,
+    /// Columns of a head.
     pub headdim: usize,
     /// Keys before the first query of this chunk.
     pub n_past: usize,

@@ -36,6 +36,7 @@ struct Params {
 
 /// Damped inputs of a matrix on a GPU.
 pub struct Damped {
+    /// Inputs of the matrix.
     pub n: usize,
     gram: Tensor,
     damping: f32,

@@ -40,7 +40,9 @@ struct Params {
 /// The weight `[1, in]` of an RMS norm and its epsilon.
 #[derive(Clone, Copy)]
 pub struct Norm<'a> {
+    /// `[1, in]`
     pub weight: &'a Tensor,
+    /// Added to the mean square.
     pub eps: f32,
 }
 

@@ -59,6 +59,7 @@ pub struct Case {
     pub name: String,
     /// Largest |gpu - cpu| / max(1, |cpu|) that is accepted, and why.
     pub tolerance: f32,
+    /// The reason for the tolerance: what rounds differently.
     pub why: &'static str,
     /// Builds its inputs from a fixed seed on the device and gives the outputs.
     pub run: RunCase,

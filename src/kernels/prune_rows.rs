@@ -56,7 +56,9 @@ struct Params {
 /// How the others make up for what goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
+    /// Column by column (SparseGPT, arXiv 2301.00774).
     InTurn,
+    /// All that go in a span at once (MRP).
     Jointly,
 }
 
@@ -69,6 +71,7 @@ pub struct Plan {
     pub remove: Vec<usize>,
     /// `zeros` of every `group` columns; a group of 1 is none. Blocks are whole groups.
     pub zeros: usize,
+    /// Columns of a group of the pattern (M of N:M).
     pub group: usize,
     /// By the joint loss of all subsets of a group, not one by one.
     pub joint: bool,
@@ -77,7 +80,9 @@ pub struct Plan {
 /// A factored Hessian on a GPU.
 #[derive(Clone, Copy)]
 pub struct Factored<'a> {
+    /// Upper triangular, H⁻¹ = UᵀU `[n, n]`.
     pub u: &'a Tensor,
+    /// `[1, 2 n + 1]`, as in [`super::inverse_factor::Damped`].
     pub scales: &'a Tensor,
     /// Becomes 1 when a system cannot be solved.
     pub status: &'a Tensor,

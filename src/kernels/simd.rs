@@ -10,10 +10,12 @@ use half::f16;
 
 /// [`Vector::LANES`] f32 side by side.
 pub trait Vector: Copy {
+    /// f32 values in one vector.
     const LANES: usize;
     /// The next narrower width, for what is left over; a single value is its own.
     type Narrower: Vector;
 
+    /// The same value in every lane.
     fn splat(v: f32) -> Self;
     /// # Safety
     /// `from` must be valid for reading `LANES` values, at any alignment.
@@ -26,8 +28,11 @@ pub trait Vector: Copy {
     /// # Safety
     /// `to` must be valid for writing `LANES` values, at any alignment.
     unsafe fn store(self, to: *mut f32);
+    /// Lane by lane.
     fn plus(self, other: Self) -> Self;
+    /// Lane by lane.
     fn minus(self, other: Self) -> Self;
+    /// Lane by lane, rounded once.
     fn times(self, other: Self) -> Self;
     /// self + a b
     fn fused(self, a: Self, b: Self) -> Self;
@@ -42,7 +47,9 @@ pub trait Vector: Copy {
 
 /// Work that is compiled for every width.
 pub trait Kernel {
+    /// What the work gives.
     type Output;
+    /// The work with this vector; to be `#[inline(always)]`.
     fn run<V: Vector>(self) -> Self::Output;
 }
 
@@ -165,6 +172,7 @@ mod four {
     use super::{TWO_POW_112, Vector, f16};
     use core::arch::wasm32::*;
 
+    /// Four lanes of simd128.
     #[derive(Clone, Copy)]
     pub struct F32x4(v128);
 

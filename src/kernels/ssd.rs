@@ -34,9 +34,13 @@ pub struct Ssd<'a> {
     pub c: View<'a>,
     /// `[1, n_head]`.
     pub d: &'a Tensor,
+    /// Heads, each with one A, D and dt.
     pub n_head: usize,
+    /// Columns of x that belong to a head.
     pub headdim: usize,
+    /// Groups of heads that share B and C; divides n_head.
     pub n_groups: usize,
+    /// Columns of H.
     pub d_state: usize,
     /// Smallest and largest delta; (0, infinity) changes nothing.
     pub dt_limit: (f32, f32),

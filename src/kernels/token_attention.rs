@@ -36,8 +36,11 @@ pub struct Heads<'a> {
     pub q: View<'a>,
     /// `[seq_len, n_kv_head * headdim]`
     pub k: View<'a>,
+    /// Query heads.
     pub n_head: usize,
+    /// Key heads; divides n_head.
     pub n_kv_head: usize,
+    /// Columns of a head.
     pub headdim: usize,
     /// Of the products of queries and keys.
     pub scale: f32,

@@ -28,8 +28,10 @@ struct Params {
 
 /// Lists of edges by target.
 pub struct Links {
-    pub head: Ids, // [kept]
-    pub next: Ids, // [edges]
+    /// The first edge into every kept row `[kept]`; the number of edges where there is none.
+    pub head: Ids,
+    /// The next edge with the same target `[edges]`; the number of edges where there is none.
+    pub next: Ids,
 }
 
 /// Links the edges with these targets. An edge whose target is not kept is in no list.

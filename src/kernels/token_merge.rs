@@ -32,7 +32,9 @@ struct Params {
 /// Which rows are averaged into the kept ones.
 #[derive(Clone, Copy)]
 pub struct Merging<'a> {
+    /// The row of `x` that edge e brings `[edges]`.
     pub source: &'a Ids,
+    /// The edges by the kept row that they lead to.
     pub links: &'a Links,
     /// Only the first so many edges are merged.
     pub merged: usize,

@@ -23,9 +23,13 @@ const LANES: usize = 16;
 /// How a row becomes one number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Score {
+    /// mean_j max(0, y[j]), UTRC's own.
     Clip,
+    /// mean_j |y[j]|
     L1,
+    /// sqrt(mean_j y[j]^2)
     L2,
+    /// mean_j y[j]
     NoClip,
 }
 

@@ -25,7 +25,9 @@ const LANES: usize = 16;
 /// Which number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SsmScore {
+    /// Mean step size of the token over the heads.
     Delta,
+    /// Its implicit attention from the last token, without decay.
     Implicit,
 }
 
@@ -42,8 +44,11 @@ pub struct SsmInputs<'a> {
     pub b: View<'a>,
     /// `[seq_len, n_groups * d_state]`
     pub c: View<'a>,
+    /// Heads; d_inner in Mamba-1.
     pub n_head: usize,
+    /// Columns of x that belong to a head; 1 in Mamba-1.
     pub headdim: usize,
+    /// Groups of heads that share B and C; 1 in Mamba-1.
     pub n_groups: usize,
     /// Smallest and largest Delta; (0, infinity) changes nothing.
     pub dt_limit: (f32, f32),

@@ -7,6 +7,7 @@ use core::arch::x86_64::*;
 macro_rules! x86_vector {
     ($name:ident, $lanes:literal, $narrower:ty, $register:ident, $splat:ident, $load:ident, $halves:expr, $store:ident, $add:ident,
      $sub:ident, $mul:ident, $max:ident, $int:ident, $float:ident, $shift:ident, $int_add:ident, $fused:expr, $sum:expr) => {
+        /// One register of f32.
         #[derive(Clone, Copy)]
         pub struct $name($register);
 
