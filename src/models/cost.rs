@@ -17,6 +17,7 @@ pub struct LayerFlops {
 /// Arithmetic of every layer and of the head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flops {
+    /// In the order of the model.
     pub layers: Vec<LayerFlops>,
     /// Per scored token.
     pub head_per_token: f64,
@@ -81,6 +82,7 @@ pub struct Demand {
 }
 
 impl Demand {
+    /// All three at once.
     pub fn total(&self) -> u64 {
         self.state + self.keys_and_values + self.workspace
     }

@@ -5,6 +5,7 @@ pub use crate::kernels::token_ssm::SsmInputs;
 
 /// What a layer hands over when a hook asked for it.
 pub struct LayerOutput<'a> {
+    /// From 0.
     pub layer: usize,
     /// The layer's own contribution `[tokens, d_model]` (mixer output; attention plus MLP in a transformer).
     pub hidden: &'a Tensor,
@@ -20,7 +21,9 @@ pub struct LayerOutput<'a> {
 /// What entered a layer's mixer. Only references: nothing is computed until somebody asks for it.
 #[derive(Clone, Copy)]
 pub enum MixerInputs<'a> {
+    /// Of a state space, Mamba-1 or Mamba-2.
     Ssm(SsmInputs<'a>),
+    /// Of a transformer's layer.
     Attention(AttentionInputs<'a>),
 }
 
@@ -31,8 +34,11 @@ pub struct AttentionInputs<'a> {
     pub q: View<'a>,
     /// `[tokens, n_kv_head * headdim]`
     pub k: View<'a>,
+    /// Query heads.
     pub n_head: usize,
+    /// Key heads; divides n_head.
     pub n_kv_head: usize,
+    /// Columns of a head.
     pub headdim: usize,
     /// Positions in the original sequence `[tokens]`.
     pub positions: &'a Ids,
@@ -44,7 +50,9 @@ pub struct AttentionInputs<'a> {
 
 /// What goes on to the next layer. All have the same number of rows.
 pub struct Reduced {
+    /// As [`LayerOutput::hidden`] `[kept, d_model]`.
     pub hidden: Tensor,
+    /// As [`LayerOutput::residual`] `[kept, d_model]`.
     pub residual: Tensor,
     /// Rows of the layer output that were kept, increasing.
     pub keep: Ids,

@@ -9,9 +9,11 @@ use crate::config::{Mixer, ModelConfig};
 pub struct Linear {
     /// Checkpoint name, e.g. "backbone.layers.0.mixer.in_proj.weight".
     pub name: String,
+    /// From 0.
     pub layer: usize,
-    /// Outputs and inputs.
+    /// Outputs.
     pub rows: usize,
+    /// Inputs.
     pub cols: usize,
     /// Whether a method prunes it unless told otherwise (small projections of Mamba-1 are left alone).
     pub by_default: bool,

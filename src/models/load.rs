@@ -15,13 +15,16 @@ pub type Edits = HashMap<String, Edit>;
 /// A tensor that may have another shape than the one it replaces; row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edit {
+    /// Outermost first.
     pub shape: Vec<usize>,
+    /// As many as the shape says.
     pub values: Vec<f32>,
     /// Where the values are whole numbers with scales: those.
     pub blocks: Option<Blocks>,
 }
 
 impl Edit {
+    /// Of plain values.
     pub fn new(shape: &[usize], values: Vec<f32>) -> Edit {
         Edit { shape: shape.to_vec(), values, blocks: None }
     }
@@ -58,6 +61,7 @@ pub enum Execution {
 }
 
 impl Weights {
+    /// The checkpoint as it is, with every matrix dense; nothing is uploaded yet.
     pub fn new(checkpoint: Rc<Checkpoint>) -> Self {
         Self {
             checkpoint,
@@ -149,6 +153,7 @@ impl Weights {
         }
     }
 
+    /// Without the edits.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }

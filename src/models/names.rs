@@ -2,6 +2,7 @@
 
 /// Names without ".weight" and ".bias", those inside a layer without the layer's own name.
 pub struct Names {
+    /// The token embedding `[vocab_size, d_model]`.
     pub embedding: &'static str,
     /// The learned positions, where a family has them.
     pub positions: &'static str,
@@ -11,14 +12,17 @@ pub struct Names {
     pub norm: &'static str,
     /// Before the number of a layer.
     pub layers: &'static str,
-    /// The norm before the mixer, and the one before the MLP.
+    /// The norm before the mixer.
     pub mixer_norm: &'static str,
+    /// The norm before the MLP.
     pub mlp_norm: &'static str,
     /// Before the tensors of a state space.
     pub ssm: &'static str,
+    /// The projections into attention.
     pub qkv: Qkv,
     /// The output projection of attention.
     pub o: &'static str,
+    /// The matrices of the MLP.
     pub mlp: MlpNames,
     /// What config.json calls the number of layers.
     pub n_layer_field: &'static str,
@@ -29,6 +33,7 @@ pub struct Names {
 /// How queries, keys and values are stored.
 #[derive(Clone, Copy)]
 pub enum Qkv {
+    /// Three matrices: q, k, v.
     Three([&'static str; 3]),
     /// One matrix with rows `[n_head, (q, k, v), headdim]`.
     ByHead(&'static str),
@@ -40,8 +45,11 @@ pub enum Qkv {
 /// rows first.
 #[derive(Clone, Copy)]
 pub struct MlpNames {
+    /// What goes through the nonlinearity of a gated MLP.
     pub gate: &'static str,
+    /// The other one into the MLP, or the only one.
     pub up: &'static str,
+    /// The one out of it.
     pub down: &'static str,
     /// What config.json calls the width inside.
     pub width_field: &'static str,

@@ -10,9 +10,11 @@ use crate::config::{Mamba2Mixer, MambaMixer, Mixer, MlpKind, ModelConfig, Norm};
 /// What a tensor is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
+    /// Of tokens or of positions `[rows, d_model]`.
     Embedding,
     /// A linear layer `[outputs, inputs]`.
     Matrix,
+    /// Of a linear layer, a convolution or a normalisation.
     Bias,
     /// The weights of a normalisation.
     Norm,
@@ -26,15 +28,19 @@ pub enum Role {
     DtBias,
 }
 
+/// A tensor that a model reads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorShape {
     /// Checkpoint name.
     pub name: String,
+    /// Outermost first, as the checkpoint stores it.
     pub shape: Vec<usize>,
+    /// What it is for.
     pub role: Role,
 }
 
 impl TensorShape {
+    /// The product of the sides.
     pub fn elements(&self) -> u64 {
         self.shape.iter().map(|&side| side as u64).product()
     }
