@@ -25,6 +25,7 @@ use split::{Behavior, Split};
 
 use crate::error::{Error, Result};
 
+/// tokenizer.json, checked and ready: text to ids and back, as the tokenizers library does it.
 pub struct Tokenizer {
     /// Found in the text as it is.
     raw_added: Added,

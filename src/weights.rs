@@ -232,6 +232,7 @@ impl Checkpoint {
         }
     }
 
+    /// Whether a tensor is there under exactly this name.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }

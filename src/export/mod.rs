@@ -26,7 +26,9 @@ const PIECE: usize = 1 << 16;
 
 /// What is to be written.
 pub struct Export<'a> {
+    /// What every tensor is read from.
     pub checkpoint: &'a Checkpoint,
+    /// Tensors that replace those of the checkpoint.
     pub edits: &'a Edits,
     /// The numbers that the remaining layers have in the checkpoint, where some went.
     pub layers: Option<&'a [usize]>,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 /// Bytes of a file; a mapped one is cloned without a copy.
 #[derive(Debug, Clone)]
 pub enum Bytes {
+    /// In memory.
     Held(Vec<u8>),
+    /// On the disk; its pages are read when they are touched.
     #[cfg(not(target_arch = "wasm32"))]
     Mapped(Arc<memmap2::Mmap>),
 }

@@ -8,13 +8,18 @@ use std::fmt;
 /// Element types read here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
+    /// IEEE double; rounded to f32 when it is read.
     F64,
+    /// IEEE single.
     F32,
+    /// IEEE half: 11 significant bits, at most 65,504.
     F16,
+    /// The upper half of an f32: 8 significant bits.
     BF16,
 }
 
 impl Dtype {
+    /// Of one element.
     pub fn bytes(self) -> usize {
         match self {
             Self::F64 => 8,
@@ -62,8 +67,11 @@ impl fmt::Display for Dtype {
 /// A tensor as it stands in the file: little-endian, row-major, at any alignment.
 #[derive(Debug, Clone)]
 pub struct RawTensor<'a> {
+    /// Of every element.
     pub dtype: Dtype,
+    /// Outermost first; empty for a single number.
     pub shape: Vec<usize>,
+    /// The elements and nothing else.
     pub bytes: &'a [u8],
 }
 
