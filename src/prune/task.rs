@@ -18,8 +18,11 @@ pub type Progress<'a> = dyn FnMut(usize, usize) + 'a;
 /// What is to be pruned.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
+    /// Where it runs while it is calibrated.
     pub device: &'a Device,
+    /// Of the dense model.
     pub config: &'a ModelConfig,
+    /// Without edits.
     pub weights: &'a Weights,
     /// Made from `weights`.
     pub dense: &'a Model,
@@ -27,6 +30,7 @@ pub struct Subject<'a> {
 
 /// One pruning of a model.
 pub struct Task<'a> {
+    /// The model.
     pub subject: Subject<'a>,
     /// Tokens; the last of two or more is held out.
     pub sequences: &'a [Vec<u32>],
@@ -35,8 +39,11 @@ pub struct Task<'a> {
     /// An empty place at first and whatever the last task left there the next time; empty it when the model or the
     /// device changes.
     pub cache: &'a mut Option<Calibration>,
+    /// Where the systems of the methods with a Hessian are solved.
     pub solvers: Solvers,
+    /// Breathed between matrices.
     pub pace: &'a Pace,
+    /// Told after every matrix.
     pub progress: &'a mut Progress<'a>,
 }
 
@@ -45,6 +52,7 @@ pub type Whole<'a> = Pin<Box<dyn Future<Output = Result<Pruned>> + 'a>>;
 
 /// A one-shot pruning method: a SPEC gives edits and, where the model becomes smaller, its configuration.
 pub trait Pruning: Sync {
+    /// Its id, its knobs and the families it runs on, for SPECs, the page and `whittle methods`.
     fn about(&self) -> &'static About;
 
     /// Whether the knobs of a setting fit together: always, unless a method says so. Errors: they do not, and what would.

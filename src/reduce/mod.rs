@@ -40,6 +40,7 @@ use std::ops::Range;
 
 /// One way to choose the tokens that go.
 pub trait TokenReduction: Sync {
+    /// Its id, its knobs and the families it runs on, for SPECs, the page and `whittle methods`.
     fn about(&self) -> &'static About;
 
     /// Chooses `job.remove` rows of `job.removable`; records work on the device and reads nothing back.
@@ -100,8 +101,10 @@ pub struct Plan {
 
 /// Removed rows and the kept rows they resemble, most similar first; row numbers before the reduction.
 pub struct Edges {
-    pub source: Ids, // [removed]
-    pub target: Ids, // [removed]
+    /// Rows that go `[removed]`.
+    pub source: Ids,
+    /// The kept row that each of them resembles `[removed]`.
+    pub target: Ids,
     /// The first so many edges are averaged into their targets in the hidden branch; the others are pruned there.
     pub merged_hidden: usize,
     /// The same for the residual branch.
@@ -112,9 +115,11 @@ pub struct Edges {
 
 /// Channel by channel, only the largest values of the sources are averaged into their one target.
 pub struct Top {
+    /// Values of every channel that are averaged in.
     pub count: usize,
-    /// The target before the reduction, and its place among the kept rows.
+    /// Row of the target before the reduction.
     pub row: usize,
+    /// Its place among the kept rows.
     pub slot: usize,
 }
 

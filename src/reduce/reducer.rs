@@ -37,6 +37,7 @@ pub struct Reducer {
 /// What happened after one layer, in positions of the original sequence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerTrace {
+    /// From 0; the next layer is the first that sees fewer tokens.
     pub layer: usize,
     /// What the method scored every position by that entered, in their order (kept, pruned and merged together);
     /// empty where it scores nothing.
@@ -52,7 +53,9 @@ pub struct LayerTrace {
 /// One position folded into another.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Merge {
+    /// The position that goes.
     pub source: u32,
+    /// The position that stays and takes it in.
     pub target: u32,
     /// Folded in the layer's own output; otherwise dropped there.
     pub hidden: bool,
