@@ -10,20 +10,28 @@ use std::sync::LazyLock;
 /// models/index.json, written by training/make_index.py.
 #[derive(Debug, Deserialize)]
 pub struct Index {
+    /// In the order in which they are offered.
     pub models: Vec<Entry>,
     /// Path below models/eval -> sha256.
     pub eval: BTreeMap<String, String>,
 }
 
+/// One bundled model, a folder below models/.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Entry {
+    /// The folder's name, and the model's in links and on the command line.
     pub id: String,
+    /// For people.
     pub label: String,
+    /// model_type of its config.json.
     pub family: String,
+    /// Elements of all tensors of the weights file.
     pub parameters: u64,
+    /// Size of the weights file.
     pub bytes: u64,
     /// Evaluations that make sense for it; the first is its default.
     pub evaluations: Vec<String>,
+    /// The text that the page starts with, in words that the model knows.
     pub prompt: String,
     /// Tokens generated after the prompt.
     pub tokens: usize,
@@ -33,6 +41,7 @@ pub struct Entry {
     pub files: BTreeMap<String, String>,
 }
 
+/// The index, parsed when it is first asked for.
 pub static INDEX: LazyLock<Index> = LazyLock::new(|| {
     // As bytes everywhere: the reader of `str` would be compiled a second time.
     serde_json::from_slice(include_bytes!("../models/index.json"))

@@ -3,30 +3,59 @@
 use std::borrow::Cow;
 use std::fmt;
 
+/// What can go wrong here is an [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What the world can do wrong. Our own mistakes are asserts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Error {
     /// A file is missing, truncated or not what its name promises.
-    File { file: String, problem: String },
+    File {
+        /// Its name, or whatever else says where the problem is.
+        file: String,
+        /// What is wrong and what to do, as the rest of a sentence.
+        problem: String,
+    },
     /// A checkpoint tensor is missing or has the wrong shape or dtype.
-    Tensor { file: String, tensor: String, problem: String },
+    Tensor {
+        /// Of the checkpoint.
+        file: String,
+        /// The tensor's name in the checkpoint.
+        tensor: String,
+        /// What is wrong and what to do, as the rest of a sentence.
+        problem: String,
+    },
     /// config.json asks for something that would change the result and is not implemented.
-    Config { field: String, found: String, expected: String },
+    Config {
+        /// Of config.json, as it is spelt there.
+        field: String,
+        /// Its value.
+        found: String,
+        /// Values that are implemented.
+        expected: String,
+    },
     /// A link, a SPEC or a command-line value could not be understood.
-    Input { what: String, found: String, expected: String },
-    /// The GPU refused work or went away; the CPU backend still runs.
+    Input {
+        /// Which control, key or argument.
+        what: String,
+        /// What was given for it.
+        found: String,
+        /// What could be given.
+        expected: String,
+    },
+    /// The GPU refused work or went away; the CPU backend still runs. What it said.
     Gpu(String),
     /// The user cancelled or a newer request superseded this one.
     Cancelled,
 }
 
 impl Error {
+    /// An [`Error::File`].
     pub fn file(file: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::File { file: file.into(), problem: problem.into() }
     }
 
+    /// An [`Error::Tensor`].
     pub fn tensor(
         file: impl Into<String>,
         tensor: impl Into<String>,
@@ -35,6 +64,7 @@ impl Error {
         Self::Tensor { file: file.into(), tensor: tensor.into(), problem: problem.into() }
     }
 
+    /// An [`Error::Config`].
     pub fn config(
         field: impl Into<String>,
         found: impl fmt::Display,
@@ -43,6 +73,7 @@ impl Error {
         Self::Config { field: field.into(), found: found.to_string(), expected: expected.into() }
     }
 
+    /// An [`Error::Input`].
     pub fn input(
         what: impl Into<String>,
         found: impl fmt::Display,

@@ -25,10 +25,12 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// Every clone ends its work at its next [`Pace::breathe`].
     pub fn cancel(&self) {
         self.cancelled.set(true);
     }
 
+    /// Whether somebody has called [`Pace::cancel`]; it stays so.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.get()
     }
