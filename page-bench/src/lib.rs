@@ -56,6 +56,7 @@ pub struct Scan {
 
 #[wasm_bindgen]
 impl Scan {
+    /// Seeded inputs: u, dt, z `[seq_len, d_inner]`, B, C `[seq_len, d_state]`. Errors: no GPU.
     pub async fn open(seq_len: usize, d_inner: usize, d_state: usize) -> Result<Scan, JsError> {
         console_error_panic_hook::set_once();
         let device = Device::open_gpu().await?;
