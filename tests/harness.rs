@@ -47,7 +47,7 @@ fn log_likelihoods_decisions_and_figures_are_those_of_the_public_harness() {
         for (i, (score, item)) in scores.iter().zip(items).enumerate() {
             let nats = match score {
                 Score::Choice { nats, .. } => nats.clone(),
-                Score::Answer { nats, .. } => vec![*nats],
+                Score::Answer { nats, .. } | Score::Document { nats, .. } => vec![*nats],
                 Score::Span { .. } => panic!("{name} has no spans"),
             };
             for (ours, theirs) in nats.iter().zip(item["log_likelihoods"].as_array().unwrap()) {

@@ -3,7 +3,7 @@
 use super::evaluation::{Evaluation, Item};
 use super::figures::Metric;
 use super::harness::{CHOICE_METRICS, Choices, items};
-use super::source::{CONTROLS, DATA, Line, N, Source};
+use super::source::{CONTROLS, DATA, Line, N_OWN, PUBLISHED, Source};
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
 use crate::{Error, Result};
@@ -14,7 +14,7 @@ static ARC_EASY: About = About {
     label: "ARC, easy",
     summary: "School questions of science with three to five answers.",
     source: "arXiv 1803.05457, rows of allenai/ai2_arc as JSON lines. As PyPI lm_eval 0.4.13 scores it: the most likely answer, and the one most likely by character.",
-    knobs: &[N, CONTROLS],
+    knobs: &[N_OWN, CONTROLS, PUBLISHED],
     families: &FAMILIES,
 };
 
@@ -43,7 +43,7 @@ static ARC_CHALLENGE: About = About {
     label: "ARC, challenge",
     summary: "School questions of science that simple methods answered wrongly, with three to five answers.",
     source: "arXiv 1803.05457, rows of allenai/ai2_arc as JSON lines. As PyPI lm_eval 0.4.13 scores it: the most likely answer, and the one most likely by character.",
-    knobs: &[N, CONTROLS],
+    knobs: &[N_OWN, CONTROLS, PUBLISHED],
     families: &FAMILIES,
 };
 

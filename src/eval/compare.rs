@@ -136,10 +136,14 @@ impl<'a> Comparison<'a> {
     ) -> Result<()> {
         let none = [no_context(self.arms[0])?, no_context(self.arms[1])?];
         let shares_model = std::ptr::eq(self.arms[0].model, self.arms[1].model);
+        let are_equal = shares_model && self.arms.iter().all(|arm| arm.reduction.is_none());
         for (done, &i) in order.iter().enumerate() {
             for side in [0, 1] {
                 if side == 1 && shares_model {
                     self.sheets[1].priors[i] = self.sheets[0].priors[i].clone();
+                }
+                if side == 1 && are_equal {
+                    self.sheets[1].scores[i] = self.sheets[0].scores[i].clone();
                 }
                 let filled = self.sheets[side].fill(self.task, self.arms[side], &none[side], i);
                 filled.await.map_err(|e| place(e, SIDES[side]))?;
@@ -207,6 +211,31 @@ impl<'a> Comparison<'a> {
         Ok(AsPublished { in_step: in_step.unwrap_or(1.0), quality })
     }
 }
+
+impl Comparison<'_> {
+    /// The figures that the released code would report of the compressed arm, against the baseline; ids and labels say so.
+    pub async fn published_figures(&self, pace: &Pace) -> Result<Vec<Quality>> {
+        let mut sheet = self.sheets[1].without_scores();
+        let (scores, _) =
+            published_scores(self.task, self.arms[1], &mut sheet, pace, &mut |_| {}).await?;
+        let items: Vec<usize> = (0..self.task.len()).collect();
+        let named = |q: Quality| Quality {
+            metric: format!("{PUBLISHED}{}", q.metric).into(),
+            label: format!("{}, scorer as published (rows slip)", q.label).into(),
+            ..q
+        };
+        Ok(match scores.len() == items.len() {
+            true => {
+                let figures = self.task.figures(&self.scores(0, &items), &scores);
+                figures.into_iter().map(named).collect()
+            }
+            false => Vec::new(),
+        })
+    }
+}
+
+/// Before the ids of figures of the released code's scorer.
+pub const PUBLISHED: &str = "published_";
 
 /// Figures of the released code's scorer.
 pub struct AsPublished {

@@ -70,6 +70,20 @@ pub const BITS_PER_BYTE: Metric = Metric {
     higher_is_better: false,
     kind: Kind::Own(|s| s.nats / LN_2 / s.bytes),
 };
+pub const WORD_PERPLEXITY: Metric = Metric {
+    id: "word_perplexity",
+    label: "Perplexity by word",
+    unit: "",
+    higher_is_better: false,
+    kind: Kind::Own(|s| (s.nats / s.words).exp()),
+};
+pub const BYTE_PERPLEXITY: Metric = Metric {
+    id: "byte_perplexity",
+    label: "Perplexity by byte",
+    unit: "",
+    higher_is_better: false,
+    kind: Kind::Own(|s| (s.nats / s.bytes).exp()),
+};
 /// 1 for the baseline, 0 for a model that has read nothing.
 pub const CONTEXT_BENEFIT: Metric = Metric {
     id: "context_benefit",

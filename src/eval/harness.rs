@@ -1,79 +1,21 @@
 //! Items as the public harness (PyPI `lm_eval` 0.4.13, Hugging Face backend) scores them.
 //!
-//! A context and a continuation are encoded together, and the continuation is what lies behind the context's own tokens;
-//! spaces at the end of a context belong to the continuation. An empty context is the begin-of-text token. A pair that is
-//! longer than the model's positions (2048 where a model names none) loses its beginning. Choices follow a space.
+//! How texts become tokens: [`super::pair`]. Choices follow a space.
 //! Here only the context is reduced, and nothing that is scored.
 
 use super::arm::Arm;
 use super::evaluation::{Item, Work};
 use super::figures::{ACCURACY, ACCURACY_BY_LENGTH, Metric};
+use super::pair::{Encoder, Pair};
+use super::published::{self, Published};
 use super::score::Score;
 use super::source::{Line, Source};
-use crate::config::ModelConfig;
 use crate::{Error, Result};
-
-/// Positions of a model that names none.
-const POSITIONS: usize = 2048;
 
 /// What most tasks of choices report.
 pub const CHOICE_METRICS: &[Metric] = &[ACCURACY, ACCURACY_BY_LENGTH];
 
-/// Tokens of a context and of what follows it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Pair {
-    pub context: Vec<u32>,
-    pub continuation: Vec<u32>,
-}
-
-impl Pair {
-    /// Errors: nothing is left to score, or the continuation alone is longer than the model's positions.
-    pub fn new(context: &str, continuation: &str, source: &Source<'_>) -> Result<Pair> {
-        let trimmed = context.trim_end();
-        let continuation = format!("{}{continuation}", &context[trimmed.len()..]);
-        let (mut context, continuation) = match trimmed {
-            "" => alone(&continuation, source)?,
-            _ => {
-                let mut whole = source.tokenizer.encode(&format!("{trimmed}{continuation}"))?;
-                let own = source.tokenizer.encode(trimmed)?;
-                let continuation = whole.split_off(own.len().min(whole.len()));
-                (own, continuation)
-            }
-        };
-        let positions = positions(source.config);
-        if continuation.is_empty() || continuation.len() > positions {
-            let found = format!("{} tokens", continuation.len());
-            return Err(Error::input("what is scored", found, format!("1 to {positions}")));
-        }
-        let too_long = (context.len() + continuation.len()).saturating_sub(positions + 1);
-        context.drain(..too_long.min(context.len().saturating_sub(1)));
-        Ok(Pair { context, continuation })
-    }
-}
-
-/// A continuation without a context.
-fn alone(continuation: &str, source: &Source<'_>) -> Result<(Vec<u32>, Vec<u32>)> {
-    let config = source.config;
-    let first = config.bos_token_id().or(config.eos_token_ids().first().copied());
-    let mut ids = source.tokenizer.encode(continuation)?;
-    match first {
-        // A tokenizer that puts the token there itself.
-        Some(first) if ids.first() == Some(&first) => {
-            let rest = ids.split_off(1);
-            Ok((ids, rest))
-        }
-        Some(first) => Ok((vec![first], ids)),
-        None => {
-            Err(Error::input("context", "nothing", "a text: this model has no begin-of-text token"))
-        }
-    }
-}
-
-fn positions(config: &ModelConfig) -> usize {
-    config.common.max_seq_len.unwrap_or(POSITIONS)
-}
-
-/// Several pairs, of which the most likely one is chosen; of equally likely ones the first.
+/// Several pairs, of which one is chosen.
 pub struct Choices {
     id: String,
     pairs: Vec<Pair>,
@@ -91,7 +33,8 @@ impl Choices {
         label: usize,
         source: &Source<'_>,
     ) -> Result<Choices> {
-        let pairs = choices.iter().map(|c| Pair::new(context, &format!(" {c}"), source));
+        let encoder = Encoder::of(source);
+        let pairs = choices.iter().map(|c| encoder.pair(context, &format!(" {c}")));
         Choices::of(line, pairs.collect::<Result<_>>()?, choices, label)
     }
 
@@ -112,14 +55,6 @@ impl Choices {
     }
 }
 
-/// -log p of a pair's continuation in nats, and whether each of its tokens was the most likely one.
-async fn cost(arm: &Arm<'_>, pair: &Pair) -> Result<(f64, bool)> {
-    let context = arm.read(&pair.context)?;
-    let values = arm.device.read(&arm.nll(&context, &pair.continuation)?).await?;
-    let nats = values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum();
-    Ok((nats, values.chunks_exact(2).all(|pair| pair[1] == 1.0)))
-}
-
 impl Item for Choices {
     fn id(&self) -> String {
         self.id.clone()
@@ -133,12 +68,39 @@ impl Item for Choices {
         Box::pin(async move {
             let mut nats = Vec::with_capacity(self.pairs.len());
             for pair in &self.pairs {
-                nats.push(cost(arm, pair).await?.0);
+                nats.push(pair.cost(arm).await?.0);
             }
-            let chosen = (0..nats.len()).fold(0, |b, i| if nats[i] < nats[b] { i } else { b });
-            let (bytes, chars) = (self.bytes.clone(), self.chars.clone());
-            Ok(Score::Choice { nats, prior: Vec::new(), bytes, chars, chosen, label: self.label })
+            Ok(self.judged(nats))
         })
+    }
+
+    /// Every choice is reduced together with its context.
+    fn as_published<'a>(
+        &'a self,
+        arm: &'a Arm<'a>,
+        _prior: &'a [f64],
+    ) -> Work<'a, Option<Published>> {
+        Box::pin(async move {
+            let mut nats = Vec::with_capacity(self.pairs.len());
+            let mut in_step = 1.0;
+            for (i, pair) in self.pairs.iter().enumerate() {
+                let rows = published::rows(arm, &pair.context, &pair.continuation).await?;
+                nats.push(rows.nats);
+                if i == self.label {
+                    in_step = rows.in_step(arm).await?;
+                }
+            }
+            Ok(Some(Published { score: self.judged(nats), in_step }))
+        })
+    }
+}
+
+impl Choices {
+    /// The most likely choice is the answer; of equally likely ones the first.
+    fn judged(&self, nats: Vec<f64>) -> Score {
+        let chosen = (0..nats.len()).fold(0, |b, i| if nats[i] < nats[b] { i } else { b });
+        let (bytes, chars) = (self.bytes.clone(), self.chars.clone());
+        Score::Choice { nats, prior: Vec::new(), bytes, chars, chosen, label: self.label }
     }
 }
 
@@ -161,9 +123,23 @@ impl Item for Continued {
 
     fn score<'a>(&'a self, arm: &'a Arm<'a>, _prior: &'a [f64]) -> Work<'a, Score> {
         Box::pin(async move {
-            let (nats, right) = cost(arm, &self.pair).await?;
+            let (nats, right) = self.pair.cost(arm).await?;
             let tokens = self.pair.continuation.len();
             Ok(Score::Answer { nats, tokens, bytes: self.bytes, right })
+        })
+    }
+
+    fn as_published<'a>(
+        &'a self,
+        arm: &'a Arm<'a>,
+        _prior: &'a [f64],
+    ) -> Work<'a, Option<Published>> {
+        Box::pin(async move {
+            let Pair { context, continuation } = &self.pair;
+            let rows = published::rows(arm, context, continuation).await?;
+            let (nats, right, tokens) = (rows.nats, rows.right, continuation.len());
+            let score = Score::Answer { nats, tokens, bytes: self.bytes, right };
+            Ok(Some(Published { score, in_step: rows.in_step(arm).await? }))
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::evaluation::{Evaluation, Item};
 use super::figures::Metric;
 use super::harness::{CHOICE_METRICS, Choices, items};
-use super::source::{CONTROLS, DATA, Line, N, Source};
+use super::source::{CONTROLS, DATA, Line, N_OWN, PUBLISHED, Source};
 use crate::Result;
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
@@ -14,7 +14,7 @@ static HELLASWAG: About = About {
     label: "HellaSwag",
     summary: "Which of four endings follows a description of an activity? Chance is 25 %.",
     source: "arXiv 1905.07830, validation rows of Rowan/hellaswag as JSON lines. As PyPI lm_eval 0.4.13 scores it: the most likely ending, and the one most likely by character.",
-    knobs: &[N, CONTROLS],
+    knobs: &[N_OWN, CONTROLS, PUBLISHED],
     families: &FAMILIES,
 };
 

@@ -46,7 +46,7 @@ pub fn jsonl(results: &[ItemResult]) -> String {
 /// have is empty.
 pub fn csv(results: &[ItemResult]) -> String {
     let mut out = String::from(
-        "item,prompt_hash,context_tokens,side,kind,log_likelihoods,bytes,tokens,chosen,label,right\n",
+        "item,prompt_hash,context_tokens,side,kind,log_likelihoods,bytes,tokens,words,chosen,label,right\n",
     );
     for r in results {
         for (side, score) in [("baseline", &r.baseline), ("compressed", &r.compressed)] {
@@ -77,11 +77,12 @@ fn columns(score: &Score) -> String {
         Score::Choice { nats, bytes, chosen, label, .. } => {
             let nats = list(&mut nats.iter().map(|x| (-x).to_string()));
             let bytes = list(&mut bytes.iter().map(usize::to_string));
-            format!("choice,{nats},{bytes},,{chosen},{label},{}", chosen == label)
+            format!("choice,{nats},{bytes},,,{chosen},{label},{}", chosen == label)
         }
-        Score::Span { nats, tokens, bytes, .. } => format!("span,{},{bytes},{tokens},,,", -nats),
+        Score::Span { nats, tokens, bytes, .. } => format!("span,{},{bytes},{tokens},,,,", -nats),
+        Score::Document { nats, words, bytes } => format!("document,{},{bytes},,{words},,,", -nats),
         Score::Answer { nats, tokens, bytes, right } => {
-            format!("answer,{},{bytes},{tokens},,,{right}", -nats)
+            format!("answer,{},{bytes},{tokens},,,,{right}", -nats)
         }
     }
 }
@@ -101,6 +102,7 @@ mod tests {
             label: 1,
         };
         let span = Score::Span { nats: 1.0, prior: None, tokens: 2, bytes: 7.5 };
+        let document = Score::Document { nats: 1.0, words: 2, bytes: 7 };
         let answer = Score::Answer { nats: 0.5, tokens: 1, bytes: 4, right: true };
         let result = |score: &Score| ItemResult {
             item: "a,b.jsonl:3".into(),
@@ -109,8 +111,8 @@ mod tests {
             baseline: score.clone(),
             compressed: score.clone(),
         };
-        let text = csv(&[result(&choice), result(&span), result(&answer)]);
-        assert_eq!(text.lines().count(), 7);
+        let text = csv(&[result(&choice), result(&span), result(&answer), result(&document)]);
+        assert_eq!(text.lines().count(), 9);
         for line in text.lines().skip(1) {
             assert!(line.starts_with("\"a,b.jsonl:3\","), "{line}");
             assert_eq!(
@@ -118,6 +120,6 @@ mod tests {
                 1 + text.lines().next().unwrap().matches(',').count()
             );
         }
-        assert!(text.contains("choice,-1.5;-2,3;4,,0,1,false"), "{text}");
+        assert!(text.contains("choice,-1.5;-2,3;4,,,0,1,false"), "{text}");
     }
 }

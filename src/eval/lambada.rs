@@ -2,8 +2,9 @@
 
 use super::evaluation::{Evaluation, Item};
 use super::figures::{ACCURACY, Metric, PERPLEXITY_OF_ANSWER};
-use super::harness::{Continued, Pair, items};
-use super::source::{CONTROLS, DATA, Line, N, Source};
+use super::harness::{Continued, items};
+use super::pair::Encoder;
+use super::source::{CONTROLS, DATA, Line, N_OWN, PUBLISHED, Source};
 use crate::Result;
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
@@ -14,7 +15,7 @@ static LAMBADA: About = About {
     label: "LAMBADA",
     summary: "The last word of a passage that only the whole passage tells.",
     source: "arXiv 1606.06031 in the form of OpenAI, rows of EleutherAI/lambada_openai as JSON lines (text). As PyPI lm_eval 0.4.13 scores it: -log p of a space and the last word; right if each of its tokens was the most likely one.",
-    knobs: &[N, CONTROLS],
+    knobs: &[N_OWN, CONTROLS, PUBLISHED],
     families: &FAMILIES,
 };
 
@@ -47,6 +48,6 @@ fn item(line: &Line<'_>, source: &Source<'_>) -> Result<Box<dyn Item>> {
     let row: Row = line.parse()?;
     let (context, word) = row.text.rsplit_once(' ').unwrap_or(("", &row.text));
     let target = format!(" {word}");
-    let pair = Pair::new(context, &target, source)?;
+    let pair = Encoder::of(source).pair(context, &target)?;
     Ok(Box::new(Continued { id: line.id(), pair, bytes: target.len() }))
 }

@@ -10,11 +10,17 @@ use super::arm::Arm;
 use super::score::Score;
 use crate::Result;
 use crate::kernels::rows::copy;
+use crate::method::Setting;
 use crate::models::NoHooks;
 use crate::reduce::Reducer;
 
 /// Why these figures are wrong, for whoever sees them.
 pub const WARNING: &str = "This scorer reduces the answer together with its context and compares its last rows with the answer's tokens, though rows among them may be gone: they slip against their labels, or have been shown them.";
+
+/// Whether a setting asks for these figures beside the honest ones.
+pub fn is_wanted(evaluation: &Setting) -> bool {
+    evaluation.knobs().any(|(id, value)| id == "published" && value.is("on"))
+}
 
 /// An item as the released code scores it.
 #[derive(Debug, Clone)]

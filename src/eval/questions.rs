@@ -2,8 +2,9 @@
 
 use super::evaluation::{Evaluation, Item};
 use super::figures::{ACCURACY, BITS_OF_ANSWER, Metric};
-use super::harness::{Choices, Continued, Pair, items};
-use super::source::{CONTROLS, DATA, Line, N, Source};
+use super::harness::{Choices, Continued, items};
+use super::pair::Encoder;
+use super::source::{CONTROLS, DATA, Line, N_OWN, PUBLISHED, Source};
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
 use crate::{Error, Result};
@@ -14,7 +15,7 @@ static QUESTIONS: About = About {
     label: "Your own questions",
     summary: "Questions of your own: one JSON line each, with choices or with a target.",
     source: "Lines {context, choices, answer} (the answer is the place of the right choice from 0, its letter, or its text) or {context, target}. The most likely choice is taken; a target is right if each of its tokens was the most likely one. Choices and targets follow a space.",
-    knobs: &[N, CONTROLS],
+    knobs: &[N_OWN, CONTROLS, PUBLISHED],
     families: &FAMILIES,
 };
 
@@ -62,7 +63,7 @@ fn item(line: &Line<'_>, source: &Source<'_>) -> Result<Box<dyn Item>> {
         }
         (None, None, Some(target)) => {
             let target = format!(" {target}");
-            let pair = Pair::new(&row.context, &target, source)?;
+            let pair = Encoder::of(source).pair(&row.context, &target)?;
             Ok(Box::new(Continued { id: line.id(), pair, bytes: target.len() }))
         }
         (choices, answer, target) => {

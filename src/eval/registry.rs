@@ -2,7 +2,7 @@
 
 use super::evaluation::Evaluation;
 use super::{arc, cloze, continuation, copy, hellaswag, induction, lambada, piqa, questions};
-use super::{recall, rolling, text, winogrande};
+use super::{recall, rolling, text, wikitext, winogrande};
 use crate::method::{About, Setting};
 use crate::{Error, Result};
 
@@ -21,6 +21,7 @@ pub const OF_OWN_DATA: &[&dyn Evaluation] = &[
     &questions::Questions,
     &rolling::Rolling,
     &rolling::WikiText2,
+    &wikitext::WikiText,
     &lambada::Lambada,
     &hellaswag::HellaSwag,
     &piqa::Piqa,

@@ -27,6 +27,15 @@ pub enum Score {
         tokens: usize,
         bytes: f64,
     },
+    /// A document was predicted from its beginning.
+    Document {
+        /// -log p of the whole document.
+        nats: f64,
+        /// Stretches between white space.
+        words: usize,
+        /// Of the document as it was given.
+        bytes: usize,
+    },
     /// An answer of some tokens was asked for.
     Answer {
         nats: f64,
@@ -50,6 +59,8 @@ pub struct Sums {
     pub nats: f64,
     pub prior: f64,
     pub tokens: f64,
+    /// Of documents; 0 where words are not counted.
+    pub words: f64,
     pub bytes: f64,
 }
 
@@ -59,7 +70,7 @@ impl Score {
         match self {
             Score::Choice { chosen, label, .. } => Some(chosen == label),
             Score::Answer { right, .. } => Some(*right),
-            Score::Span { .. } => None,
+            Score::Span { .. } | Score::Document { .. } => None,
         }
     }
 
@@ -68,7 +79,7 @@ impl Score {
         match self {
             Score::Choice { nats, prior, .. } => nats.iter().chain(prior).all(|x| x.is_finite()),
             Score::Span { nats, prior, .. } => nats.is_finite() && prior.is_none_or(f64::is_finite),
-            Score::Answer { nats, .. } => nats.is_finite(),
+            Score::Answer { nats, .. } | Score::Document { nats, .. } => nats.is_finite(),
         }
     }
 
@@ -86,6 +97,9 @@ impl Score {
             Score::Span { nats, prior, tokens, bytes } => {
                 let prior = prior.unwrap_or_default();
                 Sums { nats: *nats, prior, tokens: *tokens as f64, bytes: *bytes, ..sums }
+            }
+            Score::Document { nats, words, bytes } => {
+                Sums { nats: *nats, words: *words as f64, bytes: *bytes as f64, ..sums }
             }
             Score::Answer { nats, tokens, bytes, .. } => {
                 Sums { nats: *nats, tokens: *tokens as f64, bytes: *bytes as f64, ..sums }
@@ -108,6 +122,7 @@ impl AddAssign for Sums {
         self.nats += other.nats;
         self.prior += other.prior;
         self.tokens += other.tokens;
+        self.words += other.words;
         self.bytes += other.bytes;
     }
 }

@@ -42,6 +42,10 @@ pub const N: Knob = Knob {
     kind: KnobKind::Number { min: 1.0, max: 2000.0, step: 1.0, default: 100.0 },
 };
 
+/// Of the user's own data, of which a paper scores all.
+pub const N_OWN: Knob =
+    Knob { kind: KnobKind::Number { min: 1.0, max: 20000.0, step: 1.0, default: 100.0 }, ..N };
+
 pub const CONTROLS: Knob = Knob {
     id: "controls",
     label: "Items for controls",
@@ -83,10 +87,18 @@ impl Line<'_> {
     }
 }
 
-/// A file as text.
+/// A file as text. Errors: it is none; of a parquet file the error says how to make JSON lines of it.
 pub fn text(file: &File) -> Result<&str> {
-    std::str::from_utf8(&file.1).map_err(|_| Error::file(&file.0, "is not UTF-8 text"))
+    let (name, bytes) = file;
+    std::str::from_utf8(bytes).map_err(|_| match bytes.starts_with(b"PAR1") {
+        true => {
+            Error::file(name, format!("is a parquet file, expected JSON lines; {FROM_PARQUET}"))
+        }
+        false => Error::file(name, "is not UTF-8 text"),
+    })
 }
+
+const FROM_PARQUET: &str = "convert it with: python -c \"import sys, pyarrow.parquet as p, json; [print(json.dumps(r)) for f in sys.argv[1:] for r in p.read_table(f).to_pylist()]\" FILE.parquet > FILE.jsonl";
 
 /// Ids of a text of `file`. Errors: most of it is outside the vocabulary; a figure would tell of the unknown token only.
 pub fn encode(file: &str, text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>> {

@@ -2,8 +2,9 @@
 
 use super::evaluation::{Evaluation, Item};
 use super::figures::{ACCURACY, Metric};
-use super::harness::{Choices, Pair, items};
-use super::source::{CONTROLS, DATA, Line, N, Source};
+use super::harness::{Choices, items};
+use super::pair::Encoder;
+use super::source::{CONTROLS, DATA, Line, N_OWN, PUBLISHED, Source};
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
 use crate::{Error, Result};
@@ -14,7 +15,7 @@ static WINOGRANDE: About = About {
     label: "WinoGrande",
     summary: "Which of two words fits into the gap of a sentence? What follows the gap is scored. Chance is 50 %.",
     source: "arXiv 1907.10641, rows of allenai/winogrande (winogrande_xl) as JSON lines. As PyPI lm_eval 0.4.13 scores it: the word after which the rest of the sentence is most likely.",
-    knobs: &[N, CONTROLS],
+    knobs: &[N_OWN, CONTROLS, PUBLISHED],
     families: &FAMILIES,
 };
 
@@ -60,6 +61,7 @@ fn item(line: &Line<'_>, source: &Source<'_>) -> Result<Box<dyn Item>> {
     let options = [row.option1.as_str(), row.option2.as_str()];
     let choices = options.map(|option| format!("{before}{option}"));
     let rest = format!(" {}", after.trim());
-    let pairs = choices.iter().map(|c| Pair::new(c, &rest, source)).collect::<Result<_>>()?;
+    let encoder = Encoder::of(source);
+    let pairs = choices.iter().map(|c| encoder.pair(c, &rest)).collect::<Result<_>>()?;
     Ok(Box::new(Choices::of(line, pairs, &choices, label)?))
 }

@@ -7,7 +7,7 @@ use super::spec::RunSpec;
 use super::{calibration, point, trace};
 use crate::eval::calibration::Cut;
 use crate::eval::items::{self, ItemResult};
-use crate::eval::published::WARNING;
+use crate::eval::published::{WARNING, is_wanted};
 use crate::eval::sweep::counted;
 use crate::eval::{
     Arm, Comparison, Placed, Point, PrunedModel, Sampling, Source, Speed, Task, Timed, cost, files,
@@ -326,7 +326,7 @@ async fn published(
     evaluation: &Setting,
     pace: &Pace,
 ) -> Result<()> {
-    if !evaluation.knobs().any(|(id, value)| id == "published" && value.is("on")) {
+    if !is_wanted(evaluation) {
         return Ok(());
     }
     let mut hear = |done: usize, all: usize| {
