@@ -10,6 +10,7 @@ mod prune;
 mod reduce;
 mod run;
 mod score;
+mod serve;
 mod sweep;
 
 use crate::Error;
@@ -37,6 +38,8 @@ enum Command {
     Prune(prune::Args),
     /// Measure a grid of settings into a file that can be taken up again; show tables and frontiers of one.
     Sweep(sweep::Args),
+    /// Answer the requests of a program (PyPI lm_eval among them) about a compressed model, as JSON lines.
+    ServeStdio(serve::Args),
     /// List the methods and evaluations with their settings (the SPEC grammar).
     Methods,
 }
@@ -63,6 +66,7 @@ pub fn main() -> u8 {
             Command::Reduce(args) => reduce::main(args).await,
             Command::Prune(args) => prune::main(args).await,
             Command::Sweep(args) => sweep::main(args).await,
+            Command::ServeStdio(args) => serve::main(args).await,
             Command::Methods => methods::main(),
         }
     });
