@@ -1,14 +1,18 @@
 //! `whittle run`: what the page runs, printed.
 
+mod harness;
+
 use super::{BackendArg, load};
-use crate::eval::{Estimate, Quality, items};
+use crate::eval::sweep::Cell;
+use crate::eval::{Estimate, Point, Quality, items};
 use crate::pace::Pace;
 use crate::session::bundle::Entry;
 use crate::session::link::Link;
 use crate::session::protocol::{Cost, RunView, Status};
 use crate::session::spec::{OWN, RunSpec};
+use crate::session::sweep::{Sweeper, Timing};
 use crate::session::{Engine, run_with_items as run_session};
-use crate::{Error, Result};
+use crate::{Error, Result, eval};
 use std::io::IsTerminal;
 
 #[derive(clap::Args)]
@@ -31,6 +35,9 @@ pub struct Args {
     /// The data of an evaluation that runs on a file of your own: JSON lines, or a text.
     #[arg(long)]
     data: Option<String>,
+    /// The labels of that data, a number a line, where they stand in a file of their own (PIQA's original files).
+    #[arg(long, requires = "data")]
+    labels: Option<String>,
     /// Write what became of every item on both sides: CSV where the name ends in .csv, else JSON lines.
     #[arg(long)]
     items: Option<String>,
@@ -53,22 +60,31 @@ pub struct Args {
     /// Print the whole result as JSON.
     #[arg(long)]
     json: bool,
+    /// Print the figures as a Markdown table in the columns of lm_eval.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Another evaluation SPEC for the same models and the same data: its figures stand below. May be given several times.
+    #[arg(long)]
+    beside: Vec<String>,
 }
 
 pub async fn main(args: Args) -> Result<()> {
     crate::threads::set(args.threads)?;
     let mut engine = load::engine();
-    if let Some(file) = &args.data {
-        open_data(file, &mut engine)?;
-    }
     let link = start(&args)?;
     let mut spec = link.spec.clone();
+    if let Some(file) = &args.data {
+        let hash = engine.open_data(load::data(file, args.labels.as_deref())?);
+        eprintln!("whittle: data {file} (sha256 {hash}); the link carries the hash only");
+        link.other_data(&hash).iter().for_each(|text| load::note(text));
+        spec.data = hash;
+    }
     if let Some(model) = &args.model {
         let (id, loaded) = load::model(&mut engine, model).await?;
         if args.link.is_none()
             && let Ok(entry) = Entry::find(&loaded.view.id)
         {
-            spec = RunSpec::of_model(entry);
+            spec = RunSpec { data: spec.data, ..RunSpec::of_model(entry) };
         }
         spec.set("model", &id)?;
         compare(&link.model_hash, &loaded.view.sha256);
@@ -115,22 +131,46 @@ pub async fn main(args: Args) -> Result<()> {
         let text = if is_csv { items::csv(&details.items) } else { items::jsonl(&details.items) };
         std::fs::write(file, text).map_err(|e| Error::file(file, e.to_string()))?;
     }
-    match args.json {
-        true => {
-            println!("{}", serde_json::to_string(&view).expect("numbers and strings serialise"))
+    let beside = beside(&mut engine, &spec, &args.beside).await?;
+    if args.json {
+        let mut whole = serde_json::to_value(&view).expect("numbers and strings serialise");
+        if !beside.is_empty() {
+            whole["beside"] = serde_json::to_value(&beside).expect("numbers and strings serialise");
         }
-        false => print(&spec, &view),
+        println!("{whole}");
+    } else if args.markdown {
+        let own = spec.evaluation.to_string();
+        let points = beside.iter().map(|p| (&*p.evaluation, &p.quality[..]));
+        let parts: Vec<_> = [(&*own, &view.quality[..])].into_iter().chain(points).collect();
+        print!("{}", harness::table(&parts));
+    } else {
+        print(&spec, &view);
+        for point in &beside {
+            println!("\nbeside       {}", point.evaluation);
+            print_quality(&point.quality);
+        }
     }
     Ok(())
 }
 
-/// Gives the engine a file of the user's own, and says its hash: the link does not carry it.
-fn open_data(file: &str, engine: &mut Engine) -> Result<()> {
-    let bytes = std::fs::read(file).map_err(|e| Error::file(file, e.to_string()))?;
-    let hash = crate::bundle::sha256_hex(&bytes);
-    eprintln!("whittle: data {file} (sha256 {}); the link does not carry it", &hash[..16]);
-    engine.open_data(bytes);
-    Ok(())
+/// The same models measured by other evaluations, on the same data where that is the user's own.
+async fn beside(engine: &mut Engine, spec: &RunSpec, specs: &[String]) -> Result<Vec<Point>> {
+    let loaded = engine.model(&spec.model).await?;
+    let mut sweeper = Sweeper::new(spec.backend, Timing::Untimed);
+    let mut points = Vec::new();
+    for text in specs {
+        let cell = Cell {
+            model: spec.model.clone(),
+            evaluation: eval::parse(text)?,
+            reduction: spec.reduction.clone(),
+            pruning: spec.pruning.clone(),
+            seed: spec.seed,
+            data: spec.data.clone(),
+        };
+        let pace = Pace::default();
+        points.push(sweeper.cell(engine, &loaded, &cell, &pace, &mut |_, _| {}).await?);
+    }
+    Ok(points)
 }
 
 /// Opens the model again as one of the user's own, with this text among its files.
@@ -182,15 +222,7 @@ fn print(spec: &RunSpec, view: &RunView) {
         "{:<40} {:>26} {:>26} {:>26}",
         "measured (95 % interval)", "baseline", "compressed", "change"
     );
-    for q in &view.quality {
-        let name = format!("{}, n = {}", q.label, q.items);
-        println!(
-            "{name:<40} {:>26} {:>26} {:>26}",
-            shown(q, &q.baseline),
-            shown(q, &q.compressed),
-            shown(q, &q.change)
-        );
-    }
+    print_quality(&view.quality);
     print_beside(view);
     if let Some(s) = &view.speed {
         println!(
@@ -221,6 +253,18 @@ fn print(spec: &RunSpec, view: &RunView) {
     view.cost.iter().for_each(print_cost);
     println!("\nbaseline     {}", view.baseline.text);
     println!("compressed   {}", view.compressed.text);
+}
+
+fn print_quality(quality: &[Quality]) {
+    for q in quality {
+        let name = format!("{}, n = {}", q.label, q.items);
+        println!(
+            "{name:<40} {:>26} {:>26} {:>26}",
+            shown(q, &q.baseline),
+            shown(q, &q.compressed),
+            shown(q, &q.change)
+        );
+    }
 }
 
 fn print_cost(cost: &Cost) {
