@@ -4,7 +4,6 @@
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 const GRID: &str = r#"
 models = ["recall-mamba2", "recall-llama"]
@@ -13,6 +12,14 @@ reduce = ["off", "stride:cut=0.2", "utrc:cut=0.2"]
 prune = ["off", "magnitude:sparsity=0.5"]
 "#;
 const CELLS: usize = 12;
+
+/// Sixty cells.
+const LARGE: &str = r#"
+models = ["recall-mamba2", "recall-mamba", "recall-llama"]
+eval = ["recall:n=8"]
+reduce = ["off", "stride:cut=0.2", "utrc:cut=0.2", "random:cut=0.2", "last:cut=0.2"]
+prune = ["off", "magnitude:sparsity=0.5", "wanda:sparsity=0.5", "mrp:pattern=2:4"]
+"#;
 
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -38,34 +45,51 @@ fn lines(file: &Path) -> usize {
     std::fs::read(file).unwrap_or_default().iter().filter(|b| **b == b'\n').count()
 }
 
-#[test]
-fn a_sweep_killed_again_and_again_ends_with_every_cell_once_and_the_same_table() {
-    let folder = folder("sweep-killed");
-    let [grid, whole, killed] =
-        ["grid.toml", "whole.jsonl", "killed.jsonl"].map(|name| folder.join(name));
-    std::fs::write(&grid, GRID).unwrap();
+/// Runs a grid in one piece, and again with a kill whenever so many cells are there; gives the two files' names.
+fn killed_and_whole(name: &str, text: &str, cells: usize, kills: &[usize]) -> [PathBuf; 3] {
+    let folder = folder(name);
+    let files = ["grid.toml", "whole.jsonl", "killed.jsonl"].map(|name| folder.join(name));
+    let [grid, whole, killed] = &files;
+    std::fs::write(grid, text).unwrap();
     let [grid, whole_name, killed_name] =
-        [&grid, &whole, &killed].map(|p| p.to_string_lossy().into_owned());
-    assert_eq!(done(&[&grid, "--list"]).lines().count(), CELLS);
+        [grid, whole, killed].map(|p| p.to_string_lossy().into_owned());
+    assert_eq!(done(&[&grid, "--list"]).lines().count(), cells);
     done(&[&grid, "--out", &whole_name]);
-    assert_eq!(lines(&whole), CELLS);
-
-    for (round, ms) in [300, 1500, 700, 2200].into_iter().enumerate() {
+    assert_eq!(lines(whole), cells);
+    for (round, &there) in kills.iter().enumerate() {
         let mut child = sweep(&[&grid, "--out", &killed_name, "--jobs", "2"]).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(ms));
+        // The next cells are on their way then.
+        while lines(killed) < there && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
         child.kill().unwrap();
         child.wait().unwrap();
+        assert!((there..cells).contains(&lines(killed)), "{} of {cells}", lines(killed));
         if round == 1 {
             // What a kill in the middle of a line would leave.
-            let mut bytes = std::fs::read(&killed).unwrap_or_default();
+            let mut bytes = std::fs::read(killed).unwrap_or_default();
             bytes.extend(br#"{"key":"cut sho"#);
-            std::fs::write(&killed, bytes).unwrap();
+            std::fs::write(killed, bytes).unwrap();
         }
     }
     done(&[&grid, "--out", &killed_name, "--jobs", "2"]);
-    assert_eq!(lines(&killed), CELLS, "each cell once");
+    assert_eq!(lines(killed), cells, "each cell once");
     let table = |file: &str| done(&["table", file]);
     assert_eq!(table(&killed_name), table(&whole_name));
+    files
+}
+
+#[test]
+#[ignore = "takes minutes: cargo test --profile fast --test sweep -- --ignored"]
+fn sixty_cells_killed_five_times_are_sixty_lines_and_the_same_table() {
+    killed_and_whole("sweep-sixty", LARGE, 60, &[0, 7, 19, 20, 44]);
+}
+
+#[test]
+fn a_sweep_killed_again_and_again_ends_with_every_cell_once_and_the_same_table() {
+    let [grid, whole, killed] = killed_and_whole("sweep-killed", GRID, CELLS, &[0, 2, 5, 8]);
+    let [grid, whole_name, killed_name] =
+        [&grid, &whole, &killed].map(|p| p.to_string_lossy().into_owned());
     // Nothing is left to do.
     let again = sweep(&[&grid, "--out", &killed_name]).output().unwrap();
     let said = String::from_utf8_lossy(&again.stderr).into_owned();
@@ -103,4 +127,61 @@ reduce = ["off", "evit:score=delta", "stride"]
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("not measured") && said.contains("score=delta"), "{said}");
     assert_eq!(lines(&out), 2);
+}
+
+#[test]
+fn the_grids_of_the_repository_can_be_read_and_every_cell_has_a_key() {
+    let folder = folder("sweep-grids");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let fixtures = root.join("tests/fixtures/harness");
+    for (task, file) in [
+        ("lambada", "lambada"),
+        ("hellaswag", "hellaswag"),
+        ("piqa", "piqa"),
+        ("arc-easy", "arc-easy"),
+        ("arc-challenge", "arc-easy"),
+        ("winogrande", "winogrande"),
+    ] {
+        let from = fixtures.join(format!("{file}.jsonl"));
+        std::fs::copy(from, folder.join(format!("{task}.jsonl"))).unwrap();
+    }
+    std::fs::write(folder.join("wiki.test.raw"), " = A = \n").unwrap();
+    for (grid, cells) in [("utrc.toml", 96), ("wikitext2.toml", 7)] {
+        let grid = root.join("sweep").join(grid).to_string_lossy().into_owned();
+        let mut command = sweep(&[&grid, "--list", "--json", "--model", "lm-mamba2"]);
+        let output = command.current_dir(&folder).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let listed: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let mut keys: Vec<&str> = listed.iter().map(|cell| cell["key"].as_str().unwrap()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), cells, "{grid}");
+    }
+}
+
+#[test]
+fn a_grid_shows_the_honest_figure_and_the_released_scorers_one_below_it() {
+    let folder = folder("sweep-published");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rows = std::fs::read_to_string(root.join("tests/fixtures/harness/lambada.jsonl")).unwrap();
+    let [grid, out, data] = ["grid.toml", "out.jsonl", "data.jsonl"]
+        .map(|name| folder.join(name).to_string_lossy().into_owned());
+    let rows: Vec<&str> = rows.lines().take(6).collect();
+    std::fs::write(&data, rows.join("\n")).unwrap();
+    let text = format!(
+        "models = [\"lm-mamba2\"]\neval = [\"lambada:published=on\"]\nreduce = [\"off\", \"evit:cut=0.3\"]\n[data]\nlambada = {data:?}\n"
+    );
+    std::fs::write(&grid, text).unwrap();
+    done(&[&grid, "--out", &out]);
+    let table = done(&["table", &out]);
+    let rows: Vec<&str> = table.lines().skip(2).collect();
+    assert_eq!(rows.len(), 3, "{table}");
+    let slips = |row: &&&str| row.contains("scorer as published");
+    assert_eq!(rows.iter().filter(slips).count(), 1, "{table}");
+    // Of a part of what stands in the file; the link says which file.
+    let points = std::fs::read_to_string(&out).unwrap();
+    let hash = whittle::bundle::sha256_hex(&std::fs::read(&data).unwrap());
+    assert!(points.lines().all(|line| line.contains(&format!("&d={}&", &hash[..16]))), "{points}");
 }

@@ -2,6 +2,7 @@
 
 use super::{BackendArg, hub};
 use crate::error::printable;
+use crate::eval::with_labels;
 use crate::session::bundle::{Entry, INDEX};
 use crate::session::shape::{self, Shape};
 use crate::session::spec::{Backend, OWN};
@@ -200,6 +201,15 @@ fn length(path: &Path) -> Result<u64> {
     match about.is_file() {
         true => Ok(about.len()),
         false => Err(failed("is no regular file; expected one, or a link to one".into())),
+    }
+}
+
+/// The data of an evaluation, with the labels of another file put into its rows where there is one.
+pub fn data(file: &str, labels: Option<&str>) -> Result<Vec<u8>> {
+    let read = |file: &str| std::fs::read(file).map_err(|e| Error::file(file, e.to_string()));
+    match labels {
+        None => read(file),
+        Some(labels) => with_labels(&read(file)?, &read(labels)?),
     }
 }
 

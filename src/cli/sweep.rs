@@ -21,19 +21,28 @@ pub struct Args {
 
 #[derive(clap::Args)]
 struct RunArgs {
-    /// A TOML file: models, eval, reduce, prune, seeds (lists), speed (true or false).
+    /// A TOML file: models, eval, reduce, prune, seeds (lists), speed (true or false), data, labels (files).
     grid: Option<PathBuf>,
     /// Measured cells, one JSON line each. What is there already is not measured again.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Models in place of the grid's own; may be given several times.
+    #[arg(long = "model")]
+    models: Vec<String>,
     /// Cells measured at once.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
+    /// Threads of each of these cells on the CPU; the figures are the same with any number.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
     #[arg(long, value_enum, default_value = "cpu")]
     backend: BackendArg,
     /// List the cells and end.
     #[arg(long)]
     list: bool,
+    /// List them as JSON lines {"cell", "key", "name"}; a point in a file of points has the key of its cell.
+    #[arg(long, requires = "list")]
+    json: bool,
     /// Measure the cells whose numbers come on standard input, each as one line of JSON on standard output. For drivers.
     #[arg(long)]
     worker: bool,
@@ -59,18 +68,43 @@ async fn run(args: RunArgs) -> Result<()> {
     let path = args.grid.ok_or_else(|| {
         Error::input("sweep", "nothing", "a grid file, or `table FILE` or `frontier FILE`")
     })?;
-    let grid = grid::read(&path)?;
+    let grid = grid::read(&path, &args.models)?;
     if args.list {
-        grid.grid
-            .cells()
-            .iter()
-            .enumerate()
-            .for_each(|(i, cell)| println!("{i} {}", grid::name(cell)));
-        return Ok(());
+        return list(&grid, args.json).await;
     }
     if args.worker {
+        crate::threads::set(Some(args.threads))?;
         return worker::main(&grid, args.backend.into()).await;
     }
     let out = args.out.ok_or_else(|| Error::input("--out", "nothing", "a file for the points"))?;
-    drive::main(&path, &grid, &out, args.jobs.clamp(1, 256), args.backend).await
+    crate::threads::set(Some(args.threads))?;
+    let workers = drive::Workers {
+        grid: &path,
+        models: &args.models,
+        jobs: args.jobs.clamp(1, 256),
+        threads: args.threads,
+        backend: args.backend,
+    };
+    drive::main(&grid, &out, &workers).await
+}
+
+async fn list(file: &grid::File, is_json: bool) -> Result<()> {
+    let cells = file.grid.cells();
+    let hashes = match is_json {
+        true => drive::hashes(&file.grid.models).await?,
+        false => Default::default(),
+    };
+    for (i, cell) in cells.iter().enumerate() {
+        let name = grid::name(cell);
+        match hashes.get(&cell.model) {
+            Some(sha256) => {
+                println!(
+                    "{}",
+                    serde_json::json!({ "cell": i, "key": cell.key(sha256), "name": name })
+                )
+            }
+            None => println!("{i} {name}"),
+        }
+    }
+    Ok(())
 }

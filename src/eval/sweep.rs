@@ -6,6 +6,7 @@ use super::compare::{Comparison, Sheet};
 use super::cost;
 use super::placed::{Placed, PrunedModel};
 use super::point::{Point, PointCost, PointSpeed};
+use super::published;
 use super::source::shuffled;
 use super::speed::{Timed, speed};
 use super::task::Task;
@@ -24,8 +25,8 @@ pub struct Grid {
     pub reductions: Vec<Option<Setting>>,
     pub prunings: Vec<Option<Setting>>,
     pub seeds: Vec<u64>,
-    /// Hash of the user's own data, where the evaluations run on some; else empty.
-    pub data: String,
+    /// Hashes of the user's own data, by the ids of the evaluations that run on some.
+    pub data: BTreeMap<String, String>,
 }
 
 /// One combination.
@@ -36,7 +37,7 @@ pub struct Cell {
     pub reduction: Option<Setting>,
     pub pruning: Option<Setting>,
     pub seed: u64,
-    /// As in the grid.
+    /// Hash of its evaluation's data; empty where that is bundled.
     pub data: String,
 }
 
@@ -47,6 +48,7 @@ impl Grid {
         for model in &self.models {
             for pruning in &self.prunings {
                 for evaluation in &self.evaluations {
+                    let data = self.data.get(evaluation.about.id).cloned().unwrap_or_default();
                     for &seed in &self.seeds {
                         cells.extend(self.reductions.iter().map(|reduction| Cell {
                             model: model.clone(),
@@ -54,7 +56,7 @@ impl Grid {
                             reduction: reduction.clone(),
                             pruning: pruning.clone(),
                             seed,
-                            data: self.data.clone(),
+                            data: data.clone(),
                         }));
                     }
                 }
@@ -136,7 +138,10 @@ impl Shared {
                 Some(PointSpeed { prefill_ratio: Some(prefill), decode_ratio: Some(decode) })
             }
         };
-        let quality = comparison.figures();
+        let mut quality = comparison.figures();
+        if cell.reduction.is_some() && published::is_wanted(&cell.evaluation) {
+            quality.extend(comparison.published_figures(pace).await?);
+        }
         let [sheet, _] = comparison.sheets;
         self.baselines.insert(baseline, sheet);
         Ok(Point {
@@ -220,7 +225,7 @@ mod tests {
             reductions: of(["off", "utrc"], crate::reduce::abouts()),
             prunings: of(["off", "wanda"], crate::prune::abouts()),
             seeds: vec![1, 2, 3],
-            data: String::new(),
+            data: BTreeMap::new(),
         };
         let cells = grid.cells();
         assert_eq!(cells.len(), 24);

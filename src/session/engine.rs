@@ -120,9 +120,11 @@ impl Engine {
         Ok(loaded)
     }
 
-    /// Takes a file of the user's own as the data of evaluations that ask for one.
-    pub fn open_data(&mut self, bytes: Vec<u8>) {
+    /// Takes a file of the user's own as the data of evaluations that ask for one; gives its short hash.
+    pub fn open_data(&mut self, bytes: Vec<u8>) -> String {
+        let hash = sha256_hex(&bytes)[..16].to_string();
         self.read.borrow_mut().insert(DATA.into(), Rc::new(bytes));
+        hash
     }
 
     /// An evaluation file below models/eval, or [`DATA`].

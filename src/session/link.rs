@@ -6,7 +6,7 @@
 //! until parsed here: lengths are bounded before anything is decoded, every value is checked, unknown keys are
 //! reported and dropped. What mail and chat programs do to a link is undone.
 
-use super::bundle::{Entry, INDEX, data_hash};
+use super::bundle::{Entry, INDEX};
 use super::link_text::{LINK_VERSION, decode, from_base64, mended, printable};
 use super::spec::{OWN, RunSpec};
 use crate::{Error, Result, eval};
@@ -33,6 +33,16 @@ impl Link {
         differ.then(|| {
             let (model, here) = (&self.spec.model, &here[..here.len().min(16)]);
             format!("The link was made with other weights of {model} ({made_with}); these are {here}. Figures will differ.")
+        })
+    }
+
+    /// What is to be said where the user's own data is not what the link was made with; `here` is its hash, empty where no
+    /// file is open.
+    pub fn other_data(&self, here: &str) -> Option<String> {
+        let made_with = &self.spec.data;
+        let differ = !made_with.is_empty() && !here.is_empty() && here != made_with;
+        differ.then(|| {
+            format!("The link was made with other data (sha256 {made_with}); this is {here}. Figures will differ.")
         })
     }
 
@@ -84,8 +94,10 @@ impl Link {
             }
         }
         let mut notes = Vec::new();
-        let data = data_hash(&eval::files(&spec.evaluation));
-        if pairs.remove("d").is_some_and(|d| d != data) {
+        let data = pairs.remove("d");
+        if eval::is_of_own_data(&spec.evaluation) {
+            spec.data = data.map(own_data).transpose()?.unwrap_or_default();
+        } else if data.is_some_and(|d| d != spec.data_hash()) {
             notes.push("The link was made with other evaluation data; figures will differ.".into());
         }
         if !pairs.is_empty() {
@@ -93,6 +105,15 @@ impl Link {
             notes.push(format!("The link has keys that are not known here: {}.", keys.join(", ")));
         }
         Ok(Link { spec, model_hash: printable(model_hash), notes })
+    }
+}
+
+/// The hash of data that only the link's author may have.
+fn own_data(hash: String) -> Result<String> {
+    let is_hash = hash.len() <= 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    match is_hash {
+        true => Ok(hash),
+        false => Err(Error::input("d", printable(&hash), "the hash of a file, in hex digits")),
     }
 }
 
@@ -130,6 +151,23 @@ mod tests {
         assert_eq!(read.model_hash, "0123456789abcdef");
         assert!(read.notes.is_empty(), "{:?}", read.notes);
         assert_eq!(read.spec.fragment("0123456789abcdef"), link);
+    }
+
+    #[test]
+    fn a_link_says_which_data_of_the_users_own_it_was_made_with() {
+        let mut spec = RunSpec::first();
+        spec.set("eval", "piqa").unwrap();
+        spec.data = "0123456789abcdef".into();
+        let read = Link::parse(&spec.fragment("00")).unwrap().unwrap();
+        assert_eq!(read.spec.data, spec.data);
+        assert!(read.other_data(&spec.data).is_none() && read.other_data("").is_none());
+        let said = read.other_data("fedcba9876543210").unwrap();
+        assert!(said.contains("0123456789abcdef") && said.contains("fedcba"), "{said}");
+        // Bundled data is what it is.
+        spec.set("eval", "cloze").unwrap();
+        assert!(!spec.fragment("00").contains("0123456789abcdef"));
+        let error = Link::parse("#v=1&ev=piqa&d=%3Cb%3E").unwrap_err().to_string();
+        assert!(error.contains("hex digits"), "{error}");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct RunSpec {
     pub temperature: f64,
     pub prompt: String,
     pub backend: Backend,
+    /// First 16 hex digits of the sha256 of the user's own data; empty where nothing is known of it.
+    pub data: String,
 }
 
 impl RunSpec {
@@ -62,6 +64,7 @@ impl RunSpec {
             temperature: 0.0,
             prompt: entry.prompt.clone(),
             backend: Backend::Auto,
+            data: String::new(),
         }
     }
 
@@ -162,6 +165,14 @@ impl RunSpec {
         map
     }
 
+    /// What a link says of the evaluation's data.
+    pub(super) fn data_hash(&self) -> String {
+        match eval::is_of_own_data(&self.evaluation) {
+            true => self.data.clone(),
+            false => data_hash(&eval::files(&self.evaluation)),
+        }
+    }
+
     /// The address fragment. `model_hash` is the sha256 of the weights.
     pub fn fragment(&self, model_hash: &str) -> String {
         let short = &model_hash[..model_hash.len().min(16)];
@@ -172,7 +183,7 @@ impl RunSpec {
             ("v", LINK_VERSION.to_string()),
             ("m", format!("{}@{short}", self.model)),
             ("ev", self.evaluation.to_string()),
-            ("d", data_hash(&eval::files(&self.evaluation))),
+            ("d", self.data_hash()),
             ("seed", self.seed.to_string()),
             ("tr", reduction),
             ("sp", pruning),

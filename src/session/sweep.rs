@@ -93,5 +93,6 @@ fn spec(loaded: &Loaded, cell: &Cell) -> RunSpec {
     spec.reduction = cell.reduction.clone();
     spec.pruning = cell.pruning.clone();
     spec.seed = cell.seed;
+    spec.data = cell.data.clone();
     spec
 }

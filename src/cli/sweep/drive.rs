@@ -32,19 +32,19 @@ struct Sweep<'a> {
     start: Instant,
 }
 
-/// How a worker is started.
-struct Start<'a> {
-    grid: &'a Path,
-    backend: String,
+/// How many workers there are, and how each is started.
+pub struct Workers<'a> {
+    /// The grid's file.
+    pub grid: &'a Path,
+    /// In place of the grid's own, where there are any.
+    pub models: &'a [String],
+    pub jobs: usize,
+    /// Of each worker, on the CPU.
+    pub threads: usize,
+    pub backend: BackendArg,
 }
 
-pub async fn main(
-    path: &Path,
-    file: &File,
-    out: &Path,
-    jobs: usize,
-    backend: BackendArg,
-) -> Result<()> {
+pub async fn main(file: &File, out: &Path, workers: &Workers<'_>) -> Result<()> {
     let cells = file.grid.cells();
     let points = Points::open(out)?;
     let mut waiting = VecDeque::new();
@@ -66,11 +66,9 @@ pub async fn main(
         wanted,
         start: Instant::now(),
     });
-    let name = backend.to_possible_value().map_or("cpu".into(), |v| v.get_name().to_string());
-    let start = Start { grid: path, backend: name };
     let ended: Vec<Result<()>> = std::thread::scope(|scope| {
         let threads: Vec<_> =
-            (0..jobs.min(wanted)).map(|_| scope.spawn(|| serve(&sweep, &start))).collect();
+            (0..workers.jobs.min(wanted)).map(|_| scope.spawn(|| serve(&sweep, workers))).collect();
         threads
             .into_iter()
             .map(|t| t.join().expect("a thread of the driver does not panic"))
@@ -89,7 +87,7 @@ pub async fn main(
 }
 
 /// sha256 of the weights of every model, by the name in the grid.
-async fn hashes(models: &[String]) -> Result<BTreeMap<String, String>> {
+pub async fn hashes(models: &[String]) -> Result<BTreeMap<String, String>> {
     let mut engine = load::engine();
     let mut hashes = BTreeMap::new();
     for name in models {
@@ -107,9 +105,9 @@ fn locked<'a, 'b>(sweep: &'a Mutex<Sweep<'b>>) -> MutexGuard<'a, Sweep<'b>> {
 }
 
 /// One worker after the other until nothing waits.
-fn serve(sweep: &Mutex<Sweep<'_>>, start: &Start<'_>) -> Result<()> {
+fn serve(sweep: &Mutex<Sweep<'_>>, workers: &Workers<'_>) -> Result<()> {
     loop {
-        let mut worker = start.worker()?;
+        let mut worker = workers.start()?;
         let ended = feed(sweep, &mut worker)?;
         let _ = worker.kill(); // it has ended, or is of no use
         let _ = worker.wait();
@@ -150,12 +148,16 @@ fn feed(sweep: &Mutex<Sweep<'_>>, worker: &mut Child) -> Result<Ended> {
     }
 }
 
-impl Start<'_> {
-    fn worker(&self) -> Result<Child> {
+impl Workers<'_> {
+    fn start(&self) -> Result<Child> {
         let failed = |e: std::io::Error| Error::file("a worker", format!("did not start ({e})"));
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(program);
-        command.arg("sweep").arg(self.grid).args(["--worker", "--backend", &self.backend]);
+        let backend = self.backend.to_possible_value();
+        let backend = backend.map_or("cpu".into(), |v| v.get_name().to_string());
+        command.arg("sweep").arg(self.grid).args(["--worker", "--backend", &backend]);
+        command.args(self.models.iter().flat_map(|model| ["--model", model]));
+        command.args(["--threads", &self.threads.to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)
     }
 }

@@ -1,19 +1,29 @@
 //! A grid file: TOML with lists of what is combined.
 
 use crate::bundle::sha256_hex;
+use crate::cli::load;
 use crate::eval::sweep::{Cell, Grid, spec};
 use crate::method::Setting;
 use crate::session::sweep::Timing;
 use crate::{Error, Result, eval, prune, reduce};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a file says.
 pub struct File {
     pub grid: Grid,
     pub timing: Timing,
-    /// The user's own data, for evaluations that run on some.
-    pub data: Option<Vec<u8>>,
+    /// The user's own data, by the ids of the evaluations that run on some.
+    pub data: BTreeMap<String, Vec<u8>>,
+}
+
+/// Where the data of evaluations lies: one file for all of them, or one for each by its id.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Data {
+    One(String),
+    Each(BTreeMap<String, String>),
 }
 
 #[derive(Deserialize)]
@@ -29,7 +39,8 @@ struct Text {
     seeds: Vec<u32>,
     #[serde(default)]
     speed: bool,
-    data: Option<String>,
+    data: Option<Data>,
+    labels: Option<String>,
 }
 
 fn off() -> Vec<String> {
@@ -40,28 +51,35 @@ fn one() -> Vec<u32> {
     vec![1]
 }
 
-/// Reads a grid. Errors: no TOML, an unknown name, a SPEC that is none, or an empty list.
-pub fn read(path: &Path) -> Result<File> {
+/// Reads a grid; `models` take the place of its own where there are any.
+///
+/// Errors: no TOML, an unknown name, a SPEC that is none, data that cannot be read, or an empty list.
+pub fn read(path: &Path, models: &[String]) -> Result<File> {
     let name = path.display().to_string();
-    let text = super::super::load::text(&name)?;
-    parse(&text).map_err(|e| Error::file(name, e.to_string()))
+    let text = load::text(&name)?;
+    parse(&text, models).map_err(|e| Error::file(name, e.to_string()))
 }
 
-fn parse(text: &str) -> Result<File> {
-    let text: Text = toml::from_str(text).map_err(|e| {
+fn parse(text: &str, models: &[String]) -> Result<File> {
+    let mut text: Text = toml::from_str(text).map_err(|e| {
         let names =
-            "models, eval, reduce, prune, seeds (lists), speed (true or false) and data (a file)";
+            "models, eval, reduce, prune, seeds (lists), speed (true or false), data (a file, or one by evaluation) and labels (a file)";
         Error::input("grid", e.to_string().trim_end(), names)
     })?;
-    let read = |file: &String| std::fs::read(file).map_err(|e| Error::file(file, e.to_string()));
-    let data = text.data.as_ref().map(read).transpose()?;
+    if !models.is_empty() {
+        text.models = models.to_vec();
+    }
+    let evaluations: Vec<Setting> =
+        text.eval.iter().map(|s| eval::parse(s)).collect::<Result<_>>()?;
+    let data = data(&text, &evaluations)?;
+    let hash = |(id, bytes): (&String, &Vec<u8>)| (id.clone(), sha256_hex(bytes)[..16].to_string());
     let grid = Grid {
-        evaluations: text.eval.iter().map(|s| eval::parse(s)).collect::<Result<_>>()?,
+        evaluations,
         reductions: settings(&text.reduce, &reduce::abouts())?,
         prunings: settings(&text.prune, &prune::abouts())?,
         seeds: text.seeds.into_iter().map(u64::from).collect(),
         models: text.models,
-        data: data.as_ref().map_or_else(String::new, |d| sha256_hex(d)[..16].to_string()),
+        data: data.iter().map(hash).collect(),
     };
     grid.prunings.iter().flatten().try_for_each(prune::check_setting)?;
     if grid.cells().is_empty() {
@@ -69,6 +87,24 @@ fn parse(text: &str) -> Result<File> {
     }
     let timing = if text.speed { Timing::InTurns } else { Timing::Untimed };
     Ok(File { grid, timing, data })
+}
+
+/// The files of the evaluations that need one.
+fn data(text: &Text, evaluations: &[Setting]) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for setting in evaluations.iter().filter(|setting| eval::is_of_own_data(setting)) {
+        let id = setting.about.id;
+        let file = match &text.data {
+            Some(Data::One(file)) => Some(file),
+            Some(Data::Each(files)) => files.get(id),
+            None => None,
+        };
+        let expected = format!("a file for {id}: data = FILE, or data = {{ {id} = FILE, ... }}");
+        let file = file.ok_or_else(|| Error::input("data", "nothing", expected))?;
+        let labels = text.labels.as_deref().filter(|_| id == "piqa");
+        files.insert(id.to_string(), load::data(file, labels)?);
+    }
+    Ok(files)
 }
 
 fn settings(
@@ -96,10 +132,14 @@ mod tests {
                eval = ["cloze:n=8"]
                reduce = ["off", "utrc:cut=0.2", "stride:cut=0.2"]
                seeds = [1, 2]"#,
+            &[],
         )
         .unwrap();
         assert_eq!(file.grid.cells().len(), 12);
         assert_eq!(file.timing, Timing::Untimed);
+        let models = ["recall-llama".to_string()];
+        let other = parse("models = [\"a\"]\neval = [\"cloze\"]", &models).unwrap();
+        assert_eq!(other.grid.models, models);
         for (text, part) in [
             ("models = []\neval = [\"cloze\"]", "at least one"),
             ("models = [\"a\"]\neval = [\"nope\"]", "one of continuation"),
@@ -107,8 +147,10 @@ mod tests {
             ("models = [\"a\"]\neval = [\"cloze\"]\nmethods = []", "methods"),
             ("models = [\"a\"]\neval = [\"cloze\"]\nprune = [\"mrp:mask=M\"]", "a pattern"),
             ("models = 3", "models"),
+            ("models = [\"a\"]\neval = [\"piqa\"]", "piqa = FILE"),
+            ("models = [\"a\"]\neval = [\"piqa\"]\ndata = { arc-easy = \"x\" }", "piqa = FILE"),
         ] {
-            let error = parse(text).err().expect(text).to_string();
+            let error = parse(text, &[]).err().expect(text).to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
     }

@@ -25,7 +25,7 @@ pub enum Answer {
 pub async fn main(file: &File, backend: Backend) -> Result<()> {
     let cells = file.grid.cells();
     let mut engine = load::engine();
-    file.data.iter().for_each(|data| engine.open_data(data.clone()));
+    let mut of: Option<&str> = None; // the evaluation whose data is open
     let mut sweeper = Sweeper::new(backend, file.timing);
     let mut opened: Option<(String, Rc<Loaded>)> = None;
     for line in std::io::stdin().lock().lines() {
@@ -45,6 +45,13 @@ pub async fn main(file: &File, backend: Backend) -> Result<()> {
             };
         }
         let Some((_, loaded)) = &opened else { continue };
+        let id = cell.evaluation.about.id;
+        if let Some(data) = file.data.get(id)
+            && of != Some(id)
+        {
+            engine.open_data(data.clone());
+            of = Some(id);
+        }
         let pace = Pace::default();
         let found = sweeper.cell(&mut engine, loaded, cell, &pace, &mut |_, _| {}).await;
         say(&match found {
