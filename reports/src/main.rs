@@ -7,6 +7,7 @@ mod cache;
 mod cases;
 mod families;
 mod page;
+mod papers;
 mod pruning;
 mod removal;
 mod speed;
@@ -62,6 +63,8 @@ enum Subject {
     TokenReduction,
     TokenReductionSpeed,
     Pruning,
+    /// From kept points; measures nothing.
+    Papers,
 }
 
 impl Subject {
@@ -70,6 +73,7 @@ impl Subject {
             Subject::TokenReduction => "token-reduction",
             Subject::TokenReductionSpeed => "token-reduction-speed",
             Subject::Pruning => "pruning",
+            Subject::Papers => "papers",
         }
     }
 }
@@ -142,6 +146,10 @@ async fn report(args: Args) -> Result<()> {
         Subject::TokenReduction => token_reduction(&args).await,
         Subject::TokenReductionSpeed => speed::report(&args).await,
         Subject::Pruning => pruning::report(&args).await,
+        Subject::Papers => {
+            let (page, is_complete) = papers::page()?;
+            args.write(&page, is_complete)
+        }
     }
 }
 
