@@ -1,6 +1,6 @@
 //! One side of a comparison: a model, and the reduction its contexts go through.
 //!
-//! The protocol (token-reduction.md, section 6): only the context is reduced; everything that is scored runs
+//! The protocol (docs/token-reduction.md): only the context is reduced; everything that is scored runs
 //! unreduced from the saved state, so no decision can see a scored token and labels cannot slip.
 
 use crate::backend::{Device, Ids, Tensor};
