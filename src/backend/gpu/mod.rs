@@ -158,6 +158,9 @@ impl Gpu {
         let offset = batch.params.len();
         batch.params.extend_from_slice(dispatch.params);
         batch.params.resize(offset + SLOT, 0);
+        if let Some(gone) = self.pool.take_gone() {
+            self.pipelines.forget(&gone);
+        }
         let (pipeline, group) = self.pipelines.prepare(&self.device, &self.arena, dispatch);
         let pass = batch.pass.as_mut().expect("the pass of an open batch is open");
         pass.set_pipeline(&pipeline);

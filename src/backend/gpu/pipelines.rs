@@ -2,9 +2,9 @@
 
 use super::pool::Buffer;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// Bind groups hold their buffers alive, so the cache is emptied when it grows past this.
+/// Bind groups hold their buffers alive: those of buffers that are gone go too, and past this many all of them.
 const MAX_GROUPS: usize = 4096;
 
 /// A WGSL file: binding 0 is the uniform parameters, then `reads` read-only and `writes` read-write buffers.
@@ -123,6 +123,17 @@ impl Pipelines {
         pipelines.entry((shader.name, dispatch.entry, constants)).or_insert_with(make).clone()
     }
 
+    /// Drops the bind groups of buffers that nobody else holds.
+    pub fn forget(&self, gone: &HashSet<u64>) {
+        self.groups.borrow_mut().retain(|(_, ids), _| !ids.iter().any(|id| gone.contains(id)));
+    }
+
+    /// How many bind groups hold a buffer.
+    #[cfg(test)]
+    pub fn groups_of(&self, id: u64) -> usize {
+        self.groups.borrow().keys().filter(|(_, ids)| ids.contains(&id)).count()
+    }
+
     fn group(
         &self,
         device: &wgpu::Device,
@@ -154,5 +165,25 @@ impl Pipelines {
             })
         };
         groups.entry(key).or_insert_with(make).clone()
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use crate::backend::{Device, gpu_for_tests};
+    use crate::kernels::add::add;
+
+    #[test]
+    fn no_bind_group_holds_what_was_dropped_for_good() {
+        let Some(device) = gpu_for_tests() else { return };
+        let Device::Gpu(gpu) = &device else { panic!("a GPU was opened") };
+        let weights = device.tensor(512, 1024, &[1.0; 512 * 1024]);
+        let id = weights.gpu().id();
+        add(&device, &weights, &weights);
+        assert_eq!(gpu.pipelines.groups_of(id), 1);
+        drop(weights);
+        let small = device.tensor(1, 1, &[1.0]);
+        add(&device, &small, &small);
+        assert_eq!(gpu.pipelines.groups_of(id), 0);
     }
 }

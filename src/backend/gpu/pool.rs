@@ -3,13 +3,17 @@
 //! A buffer may be handed out again while work that reads it is only recorded: the GPU runs dispatches in the
 //! order of recording, so the new owner's writes come after. `queue.write_buffer` does not keep that order (it
 //! runs before the batch), therefore uploads take memory that no recorded work can still use: a fresh buffer.
+//!
+//! What is not kept is counted as gone, so that nobody else holds on to it either (`Pool::take_gone`).
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
 
 /// Free buffers kept per size; more are given back to the driver.
 const KEEP: usize = 64;
+/// Buffers, and bytes of them, that may be gone before somebody has to hear of it.
+const UNHEARD: (usize, u64) = (256, 1 << 20);
 
 /// A reference-counted GPU buffer.
 #[derive(Clone)]
@@ -19,6 +23,7 @@ struct Owned {
     raw: wgpu::Buffer,
     id: u64,
     pool: Weak<Pool>,
+    is_pooled: bool,
 }
 
 /// Free buffers by size in bytes.
@@ -26,6 +31,8 @@ struct Owned {
 pub struct Pool {
     free: RefCell<HashMap<u64, Vec<(wgpu::Buffer, u64)>>>,
     next_id: std::cell::Cell<u64>,
+    gone: RefCell<HashSet<u64>>,
+    gone_bytes: std::cell::Cell<u64>,
 }
 
 impl Pool {
@@ -34,13 +41,28 @@ impl Pool {
         let size = size_class(bytes);
         let reused = self.free.borrow_mut().get_mut(&size).and_then(Vec::pop);
         let (raw, id) = reused.unwrap_or_else(|| self.create(device, size));
-        Buffer(Rc::new(Owned { raw, id, pool: Rc::downgrade(self) }))
+        Buffer(Rc::new(Owned { raw, id, pool: Rc::downgrade(self), is_pooled: true }))
     }
 
     /// A buffer that no recorded work uses; it is not kept when dropped.
     pub fn take_unused(self: &Rc<Self>, device: &wgpu::Device, bytes: usize) -> Buffer {
         let (raw, id) = self.create(device, (bytes as u64).next_multiple_of(16).max(16));
-        Buffer(Rc::new(Owned { raw, id, pool: Weak::new() }))
+        Buffer(Rc::new(Owned { raw, id, pool: Rc::downgrade(self), is_pooled: false }))
+    }
+
+    /// Ids of buffers that were dropped for good, once they are worth a search: a model's weights, or many small ones.
+    pub fn take_gone(&self) -> Option<HashSet<u64>> {
+        let (most, most_bytes) = UNHEARD;
+        let is_worth = self.gone.borrow().len() >= most || self.gone_bytes.get() >= most_bytes;
+        is_worth.then(|| {
+            self.gone_bytes.set(0);
+            self.gone.take()
+        })
+    }
+
+    fn forget(&self, id: u64, bytes: u64) {
+        self.gone.borrow_mut().insert(id);
+        self.gone_bytes.set(self.gone_bytes.get() + bytes);
     }
 
     fn create(&self, device: &wgpu::Device, size: u64) -> (wgpu::Buffer, u64) {
@@ -71,12 +93,12 @@ impl Buffer {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        if let Some(pool) = self.pool.upgrade() {
-            let mut free = pool.free.borrow_mut();
-            let list = free.entry(self.raw.size()).or_default();
-            if list.len() < KEEP {
-                list.push((self.raw.clone(), self.id));
-            }
+        let Some(pool) = self.pool.upgrade() else { return };
+        let mut free = pool.free.borrow_mut();
+        let list = free.entry(self.raw.size()).or_default();
+        match self.is_pooled && list.len() < KEEP {
+            true => list.push((self.raw.clone(), self.id)),
+            false => pool.forget(self.id, self.raw.size()),
         }
     }
 }
