@@ -18,6 +18,8 @@ mod random;
 mod reducer;
 mod schedule;
 mod score;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+pub(crate) mod seen;
 mod stride;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;

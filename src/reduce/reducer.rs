@@ -162,6 +162,8 @@ impl Hooks for Reducer {
 
     fn reduce(&mut self, device: &Device, output: LayerOutput<'_>) -> Option<Reduced> {
         let kept = self.kept(output.layer)?;
+        #[cfg(all(test, not(target_arch = "wasm32")))]
+        super::seen::note(device, &output, self.salt);
         let step = (output.layer, kept);
         let mut job = Schedule::job(&self.config, &self.setting, output.hidden.rows(), step);
         job.oracle.clone_from(&self.oracle);
