@@ -5,8 +5,13 @@
 mod cases;
 #[path = "files/export.rs"]
 mod export;
+#[cfg(unix)]
+#[path = "files/faults.rs"]
+mod faults;
 #[path = "files/fuzz.rs"]
 mod fuzz;
+#[path = "files/fuzz_text.rs"]
+mod fuzz_text;
 #[path = "files/pickle.rs"]
 mod pickle;
 #[path = "files/tiny.rs"]

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 use whittle::Rng;
 use whittle::export::{Export, Folder, config_with};
 use whittle::models::{Edit, Edits, Weights};
@@ -192,7 +191,6 @@ fn killed_at_any_moment_there_is_the_whole_model_or_none() {
         // SAFETY: the child is this test's own and has not been waited for.
         unsafe { libc::kill(child.id() as libc::pid_t, signal) };
         child.wait().expect("it ends");
-        std::thread::sleep(Duration::from_millis(1));
         match out.exists() {
             true => {
                 whole += 1;

@@ -55,7 +55,7 @@ pub fn mutated(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
 }
 
 /// Runs `target` on each input; it says whether the input was taken. Both must happen, or nothing was tried.
-fn fuzz<T: std::fmt::Debug>(inputs: impl Iterator<Item = T>, target: impl Fn(&T) -> bool) {
+pub fn fuzz<T: std::fmt::Debug>(inputs: impl Iterator<Item = T>, target: impl Fn(&T) -> bool) {
     let (mut taken, mut refused) = (0, 0);
     for (number, input) in inputs.enumerate() {
         match catch_unwind(AssertUnwindSafe(|| target(&input))) {
@@ -104,19 +104,17 @@ fn a_config_goes_through_a_forward_pass_or_is_refused() {
         json!({}),
     ];
     let mut rng = Rng::new(5);
-    let inputs: Vec<Value> = (0..tries(1500))
-        .map(|_| {
-            let mut config = base.config.clone();
-            for _ in 0..1 + rng.below(3) {
-                let at = rng.below(fields.len() + more.len());
-                let field = fields.get(at).map_or_else(|| more[at - fields.len()], String::as_str);
-                config[field] = values[rng.below(values.len())].clone();
-            }
-            config
-        })
-        .collect();
+    let inputs = (0..tries(1500)).map(|_| {
+        let mut config = base.config.clone();
+        for _ in 0..1 + rng.below(3) {
+            let at = rng.below(fields.len() + more.len());
+            let field = fields.get(at).map_or_else(|| more[at - fields.len()], String::as_str);
+            config[field] = values[rng.below(values.len())].clone();
+        }
+        config
+    });
     let files = base.files();
-    fuzz(inputs.into_iter(), |config| {
+    fuzz(inputs, |config| {
         let mut files = files.clone();
         files[0].1 = config.to_string().into_bytes();
         let Ok(loaded) = open(files) else { return false };
@@ -181,20 +179,18 @@ fn a_tokenizer_encodes_and_decodes_or_is_refused() {
         "merges": ["a b", "▁ ab"], "unk_token": "<unk>", "byte_fallback": true, "fuse_unk": true});
     let sound = [tokenizer(), pieces].map(|file| file.to_string().into_bytes());
     let mut rng = Rng::new(8);
-    let inputs: Vec<(Vec<u8>, String)> = (0..tries(4000))
-        .map(|number| {
-            let text = mutated("ab <|end|> e\u{301}日本\n\t a  b".as_bytes(), &mut rng);
-            let file = &sound[number % 2];
-            // The vocabulary is most of the file; what stands round it decides more.
-            let (front, back) = (rng.below(2), 400.min(file.len()));
-            let file = match front {
-                0 => mutated(file, &mut rng),
-                _ => [mutated(&file[..back], &mut rng), file[back..].to_vec()].concat(),
-            };
-            (file, String::from_utf8_lossy(&text).into_owned())
-        })
-        .collect();
-    fuzz(inputs.into_iter(), |(file, text)| {
+    let inputs = (0..tries(4000)).map(|number| {
+        let text = mutated("ab <|end|> e\u{301}日本\n\t a  b".as_bytes(), &mut rng);
+        let file = &sound[number % 2];
+        // The vocabulary is most of the file; what stands round it decides more.
+        let (front, back) = (rng.below(2), 400.min(file.len()));
+        let file = match front {
+            0 => mutated(file, &mut rng),
+            _ => [mutated(&file[..back], &mut rng), file[back..].to_vec()].concat(),
+        };
+        (file, String::from_utf8_lossy(&text).into_owned())
+    });
+    fuzz(inputs, |(file, text)| {
         let Ok(tokenizer) = Tokenizer::parse(file) else { return false };
         if let Ok(ids) = tokenizer.encode(text) {
             let whole = tokenizer.decode(&ids);
@@ -214,10 +210,9 @@ fn a_link_and_a_spec_are_read_or_refused() {
     spec.set("prompt", "Größe & 100 %\n日本").expect("a prompt");
     let link = spec.fragment("0123456789abcdef0123").into_bytes();
     let mut rng = Rng::new(9);
-    let inputs: Vec<String> = (0..tries(20_000))
-        .map(|_| String::from_utf8_lossy(&mutated(&link, &mut rng)).into_owned())
-        .collect();
-    fuzz(inputs.into_iter(), |link| match Link::parse(link) {
+    let inputs =
+        (0..tries(20_000)).map(|_| String::from_utf8_lossy(&mutated(&link, &mut rng)).into_owned());
+    fuzz(inputs, |link| match Link::parse(link) {
         Ok(Some(read)) => {
             let again = Link::parse(&read.spec.fragment("0123456789abcdef"));
             let again = again.expect("made here").expect("not empty");
@@ -233,10 +228,9 @@ fn a_link_and_a_spec_are_read_or_refused() {
         "structured:unit=heads,share=0.25",
         "magnitude",
     ];
-    let inputs: Vec<String> = (0..tries(20_000))
-        .map(|n| String::from_utf8_lossy(&mutated(specs[n % 4].as_bytes(), &mut rng)).into_owned())
-        .collect();
-    fuzz(inputs.into_iter(), |text| match Setting::parse(text, &whittle::prune::abouts()) {
+    let inputs = (0..tries(20_000))
+        .map(|n| String::from_utf8_lossy(&mutated(specs[n % 4].as_bytes(), &mut rng)).into_owned());
+    fuzz(inputs, |text| match Setting::parse(text, &whittle::prune::abouts()) {
         Ok(Some(setting)) => {
             let again = Setting::parse(&setting.to_string(), &whittle::prune::abouts());
             assert_eq!(
