@@ -82,6 +82,45 @@ test("a lost GPU is opened again and the run is made again", LIMIT, async () => 
   await close();
 });
 
+test("a GPU that is lost twice gives way to the CPU, and the run comes to its end", LIMIT, async () => {
+  const { page, close } = await watchedPage(browser);
+  page.setDefaultTimeout(240_000);
+  await page.route("**/worker-start.js", async (route) => {
+    const body = await (await route.fetch()).text();
+    // Every device goes as soon as it has been given work.
+    const lose = `const submit = GPUQueue.prototype.submit;
+      const ask = GPUAdapter.prototype.requestDevice;
+      const owners = new Map();
+      GPUAdapter.prototype.requestDevice = async function (...list) {
+        const device = await ask.apply(this, list);
+        owners.set(device.queue, device);
+        return device;
+      };
+      GPUQueue.prototype.submit = function (...list) { submit.apply(this, list); owners.get(this)?.destroy(); };\n`;
+    await route.fulfill({ body: lose + body, contentType: "text/javascript" });
+  });
+  await page.goto(`${server.url}${GPU_LINK}&b=gpu`);
+  await page.getByText(/The GPU failed .*lost.* once more on the GPU/).waitFor();
+  await page.getByText(/The GPU failed .*lost.* on the CPU/).waitFor();
+  await complete(page);
+  assert.equal((await scores(page)).length, 1);
+  assert.match(await page.locator("#backend-badge").textContent(), /CPU \(wasm simd128\)/);
+  await close();
+});
+
+test("a network that is cut in the middle of a model ends in a sentence, and Run goes on where it is back", LIMIT, async () => {
+  const { page, close } = await watchedPage(browser);
+  page.setDefaultTimeout(240_000);
+  await page.route("**/recall-mamba2/model.safetensors", (route) => route.abort("connectionreset"));
+  await page.goto(`${server.url}#v=1&m=recall-mamba2&ev=recall:level=easy,n=8&gen=2&b=cpu`);
+  await page.getByText(/recall-mamba2\/model\.safetensors/).first().waitFor();
+  await page.unroute("**/recall-mamba2/model.safetensors");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await complete(page);
+  assert.equal((await scores(page)).length, 1);
+  await close();
+});
+
 test("broken files are refused by name, the model that was there goes on, and good files run", LIMIT, async () => {
   const { page, close } = await open("#v=1&m=recall-mamba2&ev=recall:level=easy,n=8&gen=2");
   await complete(page);

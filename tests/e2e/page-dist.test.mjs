@@ -1,5 +1,6 @@
 // The built page with its real engine, as a static host serves it.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -25,6 +26,14 @@ test("under a sub-path one worker loads one wasm module, without errors, violati
   assert.deepEqual(server.missing, []);
   assert.deepEqual(problems, []);
   await close();
+});
+
+test("the page names its engine by its hash, and the licences of what is in it", () => {
+  const dist = (file) => readFileSync(fileURLToPath(new URL(`../../dist/${file}`, import.meta.url)));
+  const sum = createHash("sha256").update(dist("worker_bg.wasm")).digest("hex");
+  assert.ok(dist("index.html").toString().includes(`data-engine="${sum}"`));
+  const notices = dist("NOTICES.txt").toString();
+  for (const part of [/^wgpu \d/m, /^serde_json \d/m, /Permission is hereby granted/, /Apache License/]) assert.match(notices, part);
 });
 
 test("a link runs, and with both methods off the two sides are the same", { timeout: 240_000 }, async () => {

@@ -139,3 +139,60 @@ test("the text of a panic and a lack of memory reach the page through the first 
     await close();
   }
 });
+
+/** Opens a mock whose run takes seconds, with a clock that jumps and a tab that hides at a word, and every alert written down. */
+async function openDisturbed() {
+  const opened = await openMock(browser, server, {
+    scenario: { tick: 250 },
+    before: (page) => page.addInitScript(() => {
+      const clock = performance.now.bind(performance);
+      Object.assign(window, { ahead: 0, away: false, alerts: [] });
+      performance.now = () => clock() + window.ahead;
+      Object.defineProperty(document, "hidden", { get: () => window.away });
+      addEventListener("DOMContentLoaded", () => {
+        const box = document.querySelector("[role=alert]");
+        new MutationObserver(() => window.alerts.push(box.textContent)).observe(box, { childList: true, subtree: true, characterData: true });
+      });
+    }),
+  });
+  const speeds = async () => {
+    await opened.tab("Speed");
+    return opened.page.getByRole("region", { name: "Speed" }).innerText();
+  };
+  const alerts = () => opened.page.evaluate(() => window.alerts.filter(Boolean));
+  const again = async () => {
+    await opened.tab("Scores");
+    await opened.page.getByRole("button", { name: "Run", exact: true }).click();
+    await opened.midway();
+    await opened.says("Run complete");
+  };
+  return { ...opened, speeds, alerts, again };
+}
+
+for (const [what, disturb, recover] of [
+  ["a computer that slept", () => { window.ahead += 3_600_000; }, () => {}],
+  ["a hidden tab", () => { window.away = true; }, () => { window.away = false; }],
+]) {
+  test(`${what} is no silent engine, and the speeds of its run are marked and not kept`, { timeout: 60_000 }, async () => {
+    const { page, midway, says, speeds, alerts, again, close } = await openDisturbed();
+    await midway();
+    await page.evaluate(disturb);
+    await says("Run complete");
+    assert.match(await speeds(), /the tab was hidden or the computer slept/);
+    assert.deepEqual(await alerts(), []);
+    await page.evaluate(recover);
+    const kept = () => page.evaluate(() => new Promise((done, fail) => {
+      const open = indexedDB.open("whittle", 1);
+      open.onerror = () => fail(open.error);
+      open.onsuccess = () => {
+        const all = open.result.transaction("runs").objectStore("runs").getAll();
+        all.onsuccess = () => done(all.result.map(({ point }) => point.speed !== null));
+      };
+    }));
+    assert.deepEqual(await kept(), [false]);
+    await again();
+    assert.doesNotMatch(await speeds(), /computer slept/);
+    assert.deepEqual(await kept(), [true], "the same settings measured again take its place");
+    await close();
+  });
+}
