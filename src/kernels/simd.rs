@@ -69,11 +69,12 @@ pub fn run<K: Kernel>(kernel: K) -> K::Output {
         }
         let avx2 = has!("avx2") && has!("fma") && has!("f16c");
         let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
-        // SAFETY: the processor has the instructions, as was just asked.
         if avx2 && avx512 {
+            // SAFETY: the processor has the instructions, as was just asked.
             return unsafe { with_avx512(kernel) };
         }
         if avx2 {
+            // SAFETY: as above.
             return unsafe { with_avx2(kernel) };
         }
     }
@@ -119,14 +120,17 @@ impl Vector for f32 {
     }
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller promises that so many values may be read there.
         unsafe { *from }
     }
     #[inline(always)]
     unsafe fn load_halves(from: *const f16) -> Self {
+        // SAFETY: the caller promises that so many values may be read there.
         unsafe { widened(*from) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller promises that so many values may be written there.
         unsafe { *to = self }
     }
     #[inline(always)]
@@ -186,10 +190,12 @@ mod four {
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller promises that so many values may be read there.
             Self(unsafe { v128_load(from.cast()) })
         }
         #[inline(always)]
         unsafe fn load_halves(from: *const f16) -> Self {
+            // SAFETY: the caller promises that so many values may be read there.
             let bits = u32x4_extend_low_u16x8(unsafe { v128_load64_zero(from.cast()) });
             let magnitude = i32x4_shl(v128_and(bits, u32x4_splat(0x7fff)), 13);
             let magnitude = f32x4_mul(magnitude, f32x4_splat(TWO_POW_112));
@@ -202,6 +208,7 @@ mod four {
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller promises that so many values may be written there.
             unsafe { v128_store(to.cast(), self.0) }
         }
         #[inline(always)]
@@ -256,14 +263,17 @@ mod four {
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller promises that so many values may be read there.
             Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
         }
         #[inline(always)]
         unsafe fn load_halves(from: *const f16) -> Self {
+            // SAFETY: the caller promises that so many values may be read there.
             Self(unsafe { from.cast::<[f16; 4]>().read_unaligned() }.map(widened))
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller promises that so many values may be read there.
             unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
         }
         #[inline(always)]

@@ -96,6 +96,7 @@ trait Element: Copy {
 impl Element for f32 {
     #[inline(always)]
     unsafe fn four(from: *const f32) -> F32x4 {
+        // SAFETY: the caller promises that so many values may be read there.
         unsafe { F32x4::load(from) }
     }
 }
@@ -103,6 +104,7 @@ impl Element for f32 {
 impl Element for f16 {
     #[inline(always)]
     unsafe fn four(from: *const f16) -> F32x4 {
+        // SAFETY: the caller promises that so many values may be read there.
         unsafe { F32x4::load_halves(from) }
     }
 }

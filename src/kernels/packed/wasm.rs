@@ -53,6 +53,7 @@ pub fn two_of_four(s: &Sums<'_>, pair: usize, t: usize) -> [f32; 2] {
 /// `from` must be valid for reading four values.
 #[inline(always)]
 unsafe fn load(from: *const f32) -> v128 {
+    // SAFETY: the caller promises that so many values may be read there.
     unsafe { v128_load(from.cast()) }
 }
 

@@ -11,48 +11,57 @@ macro_rules! x86_vector {
         #[derive(Clone, Copy)]
         pub struct $name($register);
 
-        // SAFETY of every call below: a value of this type is made only where `run` has found the instructions.
+        // Of every call below: a value of this type is made only where `run` has found the instructions.
         impl Vector for $name {
             const LANES: usize = $lanes;
             type Narrower = $narrower;
 
             #[inline(always)]
             fn splat(v: f32) -> Self {
+                // SAFETY: the instructions are there (above).
                 Self(unsafe { $splat(v) })
             }
             #[inline(always)]
             unsafe fn load(from: *const f32) -> Self {
+                // SAFETY: the instructions are there (above); the caller promises that so many values may be read.
                 Self(unsafe { $load(from) })
             }
             #[inline(always)]
             unsafe fn load_halves(from: *const f16) -> Self {
                 #[allow(clippy::redundant_closure_call)]
+                // SAFETY: the instructions are there (above); the caller promises that so many values may be read.
                 Self(unsafe { $halves(from) })
             }
             #[inline(always)]
             unsafe fn store(self, to: *mut f32) {
+                // SAFETY: the instructions are there (above); the caller promises that so many values may be written.
                 unsafe { $store(to, self.0) }
             }
             #[inline(always)]
             fn plus(self, other: Self) -> Self {
+                // SAFETY: the instructions are there (above).
                 Self(unsafe { $add(self.0, other.0) })
             }
             #[inline(always)]
             fn minus(self, other: Self) -> Self {
+                // SAFETY: the instructions are there (above).
                 Self(unsafe { $sub(self.0, other.0) })
             }
             #[inline(always)]
             fn times(self, other: Self) -> Self {
+                // SAFETY: the instructions are there (above).
                 Self(unsafe { $mul(self.0, other.0) })
             }
             #[inline(always)]
             fn fused(self, a: Self, b: Self) -> Self {
                 #[allow(clippy::redundant_closure_call)]
+                // SAFETY: the instructions are there (above).
                 Self(unsafe { $fused(a.0, b.0, self.0) })
             }
             #[inline(always)]
             fn sum(self) -> f32 {
                 #[allow(clippy::redundant_closure_call)]
+                // SAFETY: the instructions are there (above).
                 unsafe {
                     $sum(self.0)
                 }
@@ -60,10 +69,12 @@ macro_rules! x86_vector {
             /// The maximum gives its second operand where one is NaN.
             #[inline(always)]
             fn at_least(self, low: f32) -> Self {
+                // SAFETY: the instructions are there (above).
                 Self(unsafe { $max($splat(low), self.0) })
             }
             #[inline(always)]
             fn scaled(self, shifted: Self) -> Self {
+                // SAFETY: the instructions are there (above).
                 Self(unsafe { $float($int_add($int(self.0), $shift::<23>($int(shifted.0)))) })
             }
         }
@@ -73,7 +84,9 @@ macro_rules! x86_vector {
 /// Without the instruction, which the narrowest machines lack.
 #[inline(always)]
 unsafe fn four_halves(from: *const f16) -> __m128 {
+    // SAFETY: the caller promises that so many values may be read there.
     let halves = unsafe { from.cast::<[f16; 4]>().read_unaligned() };
+    // SAFETY: four values on the stack.
     unsafe { _mm_loadu_ps(halves.map(widened).as_ptr()) }
 }
 
