@@ -14,6 +14,7 @@ export function about() {
         fact("Backend", backend, { more: why && reason(why) }),
         ...(model ? ofModel(model) : []),
         ...methods.map(({ label, summary, source }) => fact(label, summary, { more: source })),
+        ...ofEngine(document.documentElement.dataset.engine),
         ...(first != null ? [fact("First baseline number", `${timing(first)} ms after the start of the run`)] : [])),
       ...(model?.card ? [el("details", {}, el("summary", {}, "Model card"), el("pre", { class: "card", tabindex: "0" }, model.card))] : []),
     ];
@@ -29,6 +30,13 @@ export function about() {
       first: view.run?.first_number_ms,
     });
   };
+}
+
+/** What a built page knows of its engine; `cargo xtask page` fills it in. */
+function ofEngine(sha256) {
+  if (!sha256) return [];
+  const more = el("a", { href: "NOTICES.txt" }, "Licences of everything in it");
+  return [fact("SHA-256 of the engine", el("code", {}, sha256), { more })];
 }
 
 function ofModel({ label, family, parameters, bytes, sha256, ignored }) {

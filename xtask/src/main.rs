@@ -4,6 +4,8 @@ mod bench;
 mod cache;
 mod command;
 mod gpu;
+mod mutants;
+mod notices;
 mod packages;
 mod seal;
 mod serve;
@@ -28,6 +30,8 @@ usage: cargo xtask COMMAND [ARGUMENTS]
                            measure speed and size in headless Chromium beside onnxruntime-web;
                            --native adds `cargo bench`, --write puts it in docs/benchmarks.md
   page                     only build the page, into dist/
+  mutants [ARGUMENTS]      change the pure modules one place at a time: does a test notice?
+                           (for example: cargo xtask mutants -f src/eval/stats.rs)
   deny                     licences and sources of all crates (cargo-deny, deny.toml)
   gpu pack | run [--quick] | page RESULTS.jsonl
                            test and measure a real GPU: pack what a machine with a card needs,
@@ -58,6 +62,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["bench", rest @ ..] => bench::bench(rest),
         ["page"] => setup::for_serve().and_then(|toolbox| test::page(&toolbox)),
         ["deny"] => deny(),
+        ["mutants", rest @ ..] => mutants::mutants(rest),
         ["gpu", rest @ ..] => gpu::gpu(rest),
         ["setup"] => setup::for_test().map(|_| ()),
         [] | ["help" | "--help" | "-h"] => {

@@ -14,6 +14,7 @@ const OPENING: &[&str] =
     &["models/lm-mamba/", "models/eval/calibration.txt", "models/eval/continuation.jsonl"];
 
 pub fn seal() -> Result<()> {
+    name_engine()?;
     let mut names = Vec::new();
     list(Path::new(FOLDER), "", &mut names)?;
     names.sort();
@@ -33,6 +34,18 @@ pub fn seal() -> Result<()> {
     fs::write(&path, sealed).map_err(|e| format!("{}: {e}", path.display()))?;
     println!("sealed build {build}: {} files", files.len());
     Ok(())
+}
+
+/// Writes the SHA-256 of the engine into the page, which shows it.
+fn name_engine() -> Result<()> {
+    let sum = output(Command::new("sha256sum").arg("worker_bg.wasm").current_dir(FOLDER))?;
+    let path = Path::new(FOLDER).join("index.html");
+    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let named = text.replacen("data-engine=\"\"", &format!("data-engine=\"{}\"", &sum[..64]), 1);
+    if named == text {
+        return Err(format!("{}: found no empty data-engine to fill in", path.display()));
+    }
+    fs::write(&path, named).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// What is kept ahead, below `folder`, as paths of the page.

@@ -1,10 +1,13 @@
 //! `cargo xtask test`: every check, in order, each with its time; the first failure ends it.
 
+use std::env;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::command::{Result, cargo, run};
+use crate::notices;
 use crate::packages::WASM_TARGET;
 use crate::seal;
 use crate::setup::{self, Toolbox};
@@ -140,10 +143,23 @@ fn browser_tests(toolbox: &Toolbox) -> Result<()> {
     run(wasm_pack.env("PATH", &toolbox.path))
 }
 
+/// Flags of rustc beside those in .cargo/config.toml.
+const WASM_FLAGS: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
+
+/// Messages of panics name source files: without the folder that cargo keeps them in, so that the same sources give the
+/// same engine to the byte whoever builds them.
+fn without_home() -> Result<String> {
+    let home = env::var("CARGO_HOME").or_else(|_| env::var("HOME").map(|home| home + "/.cargo"));
+    let home = home.map_err(|_| "neither CARGO_HOME nor HOME is set")?;
+    Ok(format!("--remap-path-prefix={home}=cargo"))
+}
+
 pub fn page(toolbox: &Toolbox) -> Result<()> {
     run(Command::new("trunk")
         .args(["build", "--release", "--offline"])
+        .env(WASM_FLAGS, without_home()?)
         .env("PATH", &toolbox.path))?;
+    notices::write(Path::new("dist"))?;
     seal::seal()
 }
 
