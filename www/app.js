@@ -43,7 +43,7 @@ let engine;
 let catalog;
 /** @type {View | undefined} */
 let view;
-/** The run whose parts are coming in. @type {RunView | undefined} */
+/** The run whose parts are coming in. @type {Shown["run"]} */
 let run;
 /** @type {Shown | undefined} */
 let shown;
@@ -134,6 +134,7 @@ function start(from) {
     },
     result(number, part) {
       if (run?.number !== number) run = newRun(number);
+      if (document.hidden) run.disturbed = true;
       take(run, part);
       app.redraw();
     },
@@ -146,6 +147,11 @@ function start(from) {
       const measured = { ...point, created: new Date().toISOString() };
       if (series === "run") keep(measured);
       else app.points.add(measured);
+    },
+    disturbed() {
+      if (!run || run.finished || run.disturbed) return;
+      run.disturbed = true;
+      app.redraw();
     },
     silent(isSilent) {
       failure = isSilent ? { text: SILENT, action: "restart" } : undefined;
@@ -166,7 +172,9 @@ function start(from) {
 function keep(point) {
   if (!run) return;
   const texts = { baseline: run.baseline.text, compressed: run.compressed.text };
-  runs.keep({ id: point.key, name: "", at: point.created, point, texts });
+  // A speed that the browser or the system decided is not kept as one of the model's.
+  const kept = run.disturbed ? { ...point, speed: null } : point;
+  runs.keep({ id: point.key, name: "", at: point.created, point: kept, texts });
 }
 
 theme();

@@ -8,6 +8,9 @@ const PROTOCOL = 2;
 /** A worker that says nothing for so long is asked whether it is there, and after so long of no answer given up on. */
 const ASK_MS = 3_000;
 const SILENT_MS = 12_000;
+/** How often the page looks. Where it could not for long, the computer slept or the browser held the page back. */
+const LOOK_MS = 1_000;
+const ASLEEP_MS = 4 * LOOK_MS;
 
 /**
  * Starts a worker. `hear.failed` is called at most once, and then nothing else is.
@@ -86,13 +89,18 @@ export function startEngine(hear) {
     };
     worker.onmessageerror = () => broke("a message could not be read");
   }
-  // A worker that the system ended, or that hangs, says nothing. Timers of a hidden page are no clock.
+  let lookedAt = heardAt;
+  // A worker that the system ended, or that hangs, says nothing. Timers of a hidden page are no clock, and while the
+  // computer slept nobody could answer.
   const watch = setInterval(() => {
     const now = performance.now();
-    if (document.hidden || !ready) heardAt = now;
+    const slept = now - lookedAt > ASLEEP_MS;
+    lookedAt = now;
+    if (slept || document.hidden) hear.disturbed();
+    if (slept || document.hidden || !ready) heardAt = now;
     if (now - heardAt > ASK_MS) worker?.postMessage({ id: 0, type: "ping" });
     if (now - heardAt > SILENT_MS && !isSilent) silence(true);
-  }, 1_000);
+  }, LOOK_MS);
   return {
     stop,
     send(ask, transfer = []) {

@@ -7,9 +7,10 @@ export * from "./protocol.js";
 export type Shown = Omit<View, "run"> & {
   /**
    * The run that belongs to these settings; absent when there is none yet. A panel gets it from `lasting`: parts that are
-   * not there yet are those of the last complete run of the same model, and `was` names them.
+   * not there yet are those of the last complete run of the same model, and `was` names them. `disturbed`: while the run
+   * went on, the tab was hidden or the computer slept.
    */
-  run?: RunView & { was?: (keyof RunView)[] };
+  run?: RunView & { was?: (keyof RunView)[]; disturbed?: boolean };
   /** While a slider is under the finger: the cost on paper of the value it shows. Then `run.cost` has these figures too. */
   paper?: PaperCost;
 };
@@ -51,6 +52,8 @@ export type Hearer = {
   failed(failure: Failure): void;
   /** The worker has said nothing for long, or says something again. */
   silent(isSilent: boolean): void;
+  /** The tab is hidden, or the computer slept: what is timed now is no speed. */
+  disturbed(): void;
 };
 
 export type Engine = { send(ask: Ask, transfer?: Transferable[]): void; stop(): void };

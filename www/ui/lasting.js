@@ -24,7 +24,8 @@ export function lasting() {
     if (!last || last.run === run) return view;
     const was = Object.keys(HELD).filter((part) => !(run && HELD[part](run)));
     const held = Object.fromEntries(was.map((part) => [part, last.run[part]]));
-    return { ...view, run: { ...run, ...held, was } };
+    const disturbed = (was.includes("speed") ? last.run : run).disturbed;
+    return { ...view, run: { ...run, ...held, was, disturbed } };
   };
 }
 
