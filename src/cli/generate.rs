@@ -47,6 +47,10 @@ pub async fn main(args: Args) -> Result<()> {
     if ids.is_empty() {
         return Err(Error::input("--prompt", &args.prompt, "at least one token"));
     }
+    let longest = ids.len() + args.max_tokens;
+    if let Ok(Some(text)) = loaded.config.check_length(longest) {
+        load::note(&text);
+    }
     let device = engine.device(args.backend.into(), &loaded).await?.device;
     let model = Model::load(&device, &loaded.config, &loaded.weights.for_new_device())?;
     let arm = Arm {

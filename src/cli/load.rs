@@ -205,8 +205,10 @@ fn length(path: &Path) -> Result<u64> {
 }
 
 /// The data of an evaluation, with the labels of another file put into its rows where there is one.
+///
+/// Errors: unreadable, not a regular file, or too large.
 pub fn data(file: &str, labels: Option<&str>) -> Result<Vec<u8>> {
-    let read = |file: &str| std::fs::read(file).map_err(|e| Error::file(file, e.to_string()));
+    let read = |file: &str| regular(Path::new(file), MOST_BYTES);
     match labels {
         None => read(file),
         Some(labels) => with_labels(&read(file)?, &read(labels)?),

@@ -1,6 +1,7 @@
 //! The command line: the same engine and the same runs as the page.
 //!
-//! Exit codes: 0 fine, 1 the work failed, 2 the input was wrong (one line on standard error says what).
+//! Exit codes: 0 fine, 1 the work failed, 2 the input was wrong (one line on standard error says what); those of `verify`
+//! are 0, 3 and 4 beside these.
 
 mod generate;
 mod hub;
@@ -11,7 +12,8 @@ mod reduce;
 mod run;
 mod score;
 mod serve;
-mod sweep;
+pub mod sweep;
+pub mod verify;
 
 use crate::Error;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -40,6 +42,8 @@ enum Command {
     Sweep(sweep::Args),
     /// Answer the requests of a program (PyPI lm_eval among them) about a compressed model, as JSON lines.
     ServeStdio(serve::Args),
+    /// Run again what somebody published: the same (exit code 0), within noise (3), or different, here (4).
+    Verify(verify::Args),
     /// List the methods and evaluations with their settings (the SPEC grammar).
     Methods,
 }
@@ -59,7 +63,8 @@ pub fn main() -> u8 {
     crate::threads::keep_freed_memory();
     let args = Args::parse();
     let done = pollster::block_on(async {
-        match args.command {
+        let done = match args.command {
+            Command::Verify(args) => return verify::main(args).await,
             Command::Score(args) => score::main(args).await,
             Command::Generate(args) => generate::main(args).await,
             Command::Run(args) => run::main(args).await,
@@ -68,10 +73,11 @@ pub fn main() -> u8 {
             Command::Sweep(args) => sweep::main(args).await,
             Command::ServeStdio(args) => serve::main(args).await,
             Command::Methods => methods::main(),
-        }
+        };
+        done.map(|()| 0)
     });
     match done {
-        Ok(()) => 0,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("whittle: {error}");
             match error {
@@ -82,12 +88,14 @@ pub fn main() -> u8 {
     }
 }
 
-/// `whittle methods | head` ends where `head` does. Rust sets this signal aside, and the next `println!` panics.
+/// `whittle methods | head` ends where `head` does. Rust sets this signal aside, and the next `println!` panics. A file
+/// that grows beyond what the user may write is an error of the write, which has a message, and no signal, which has none.
 fn end_with_the_reader() {
     #[cfg(unix)]
-    // SAFETY: this sets a default disposition and no handler; no other thread has started.
+    // SAFETY: this sets dispositions and no handler; no other thread has started.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
 }
 

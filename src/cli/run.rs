@@ -11,9 +11,11 @@ use crate::session::link::Link;
 use crate::session::protocol::{Cost, RunView, Status};
 use crate::session::spec::{OWN, RunSpec};
 use crate::session::sweep::{Sweeper, Timing};
-use crate::session::{Engine, run_with_items as run_session};
+use crate::session::{Details, Engine, run_with_items as run_session};
 use crate::{Error, Result, eval};
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -116,20 +118,14 @@ pub async fn main(args: Args) -> Result<()> {
     if args.link.is_some() && args.reduce.is_none() {
         spec.fit(&loaded.config).iter().for_each(|text| load::note(text));
     }
-    let mut show = |_: &RunView, status: Status| {
-        if std::io::stderr().is_terminal() {
-            eprint!("\r\x1b[K{}", status.text);
-        }
-    };
-    let (view, details) = run_session(&mut engine, &spec, 1, &Pace::default(), &mut show).await?;
-    if std::io::stderr().is_terminal() {
-        eprintln!();
-    }
+    let (view, details) = shown_run(&mut engine, &spec).await?;
     details.problems.iter().for_each(|problem| load::note(&format!("Left out: {problem}.")));
+    details.caution.iter().for_each(|text| load::note(text));
     if let Some(file) = &args.items {
         let is_csv = file.to_ascii_lowercase().ends_with(".csv");
         let text = if is_csv { items::csv(&details.items) } else { items::jsonl(&details.items) };
-        std::fs::write(file, text).map_err(|e| Error::file(file, e.to_string()))?;
+        write_whole(Path::new(file), text.as_bytes())
+            .map_err(|e| Error::file(file, format!("{e}; nothing was written under this name")))?;
     }
     let beside = beside(&mut engine, &spec, &args.beside).await?;
     if args.json {
@@ -173,6 +169,41 @@ async fn beside(engine: &mut Engine, spec: &RunSpec, specs: &[String]) -> Result
     Ok(points)
 }
 
+/// Runs; where standard error is a terminal, one line of it says how far it is.
+pub(super) async fn shown_run(engine: &mut Engine, spec: &RunSpec) -> Result<(RunView, Details)> {
+    let mut show = |_: &RunView, status: Status| {
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K{}", status.text);
+        }
+    };
+    let done = run_session(engine, spec, 1, &Pace::default(), &mut show).await;
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    }
+    done
+}
+
+/// Writes a file beside its name and gives it the name when it is on the disk: one that was there is replaced whole or
+/// not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // What is no regular file, such as /dev/stdout, has nothing to be replaced.
+    if path.metadata().is_ok_and(|about| !about.is_file()) {
+        return std::fs::write(path, bytes);
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = path.with_file_name(format!(".{name}.unfinished-{}", std::process::id()));
+    let write = || {
+        let mut file = File::create(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, path)
+    };
+    write().inspect_err(|_| {
+        // It is this program's own, and nobody reads its name.
+        let _ = std::fs::remove_file(&unfinished);
+    })
+}
+
 /// Opens the model again as one of the user's own, with this text among its files.
 async fn calibrate_on(
     file: &str,
@@ -202,7 +233,12 @@ fn compare(link: &str, here: &str) {
 fn start(args: &Args) -> Result<Link> {
     let Some(link) = &args.link else {
         let spec = RunSpec { reduction: None, pruning: None, ..RunSpec::first() };
-        return Ok(Link { spec, model_hash: String::new(), notes: Vec::new() });
+        return Ok(Link {
+            spec,
+            model_hash: String::new(),
+            other_bundled_data: false,
+            notes: Vec::new(),
+        });
     };
     let link = Link::parse(link)?
         .ok_or_else(|| Error::input("--link", link, "a link with a fragment after #"))?;
@@ -313,7 +349,7 @@ fn print_beside(view: &RunView) {
     }
 }
 
-fn shown(q: &Quality, e: &Estimate) -> String {
+pub(super) fn shown(q: &Quality, e: &Estimate) -> String {
     match &*q.unit {
         "share" if !e.low.is_finite() => format!("{:.1} % [too few items]", e.value * 100.0),
         "share" => {

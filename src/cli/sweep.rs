@@ -1,7 +1,7 @@
 //! `whittle sweep`: a grid of settings, measured cell by cell into a file; tables and frontiers of such a file.
 
 mod drive;
-mod grid;
+pub mod grid;
 mod points;
 mod show;
 mod worker;

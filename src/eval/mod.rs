@@ -2,6 +2,7 @@
 //!
 //! An evaluation is one file and one line in [`EVALUATIONS`].
 
+mod agreement;
 mod answer;
 mod arc;
 mod arm;
@@ -20,6 +21,8 @@ mod hellaswag;
 mod induction;
 pub mod items;
 mod lambada;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod leak;
 mod pair;
 mod piqa;
 mod placed;
@@ -41,6 +44,7 @@ mod text;
 mod wikitext;
 mod winogrande;
 
+pub use agreement::Agreement;
 pub use arm::{Arm, Context, filler};
 pub use compare::{Comparison, Sheet};
 pub use cost::Cost;

@@ -77,6 +77,8 @@ mod tests {
             (false, -0.2, -0.1, Verdict::Better),
             (true, -0.2, -0.1, Verdict::Worse),
             (true, -0.1, 0.2, Verdict::NotSignificant),
+            (true, 0.0, 0.2, Verdict::NotSignificant),
+            (true, -0.2, 0.0, Verdict::NotSignificant),
             (true, f64::NAN, f64::NAN, Verdict::None),
         ] {
             assert_eq!(Verdict::of(&change(low, high), higher_is_better, 9), verdict);
@@ -84,5 +86,7 @@ mod tests {
         assert_eq!(Verdict::of(&change(0.1, 0.2), true, 10), Verdict::None, "one is still coming");
         let few = Estimate { n: 7, ..change(0.1, 0.2) };
         assert_eq!(Verdict::of(&few, true, 7), Verdict::TooFew);
+        let enough = Estimate { n: 8, ..few };
+        assert_eq!(Verdict::of(&enough, true, 8), Verdict::Better);
     }
 }

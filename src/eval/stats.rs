@@ -223,7 +223,18 @@ mod tests {
         assert_eq!(e.value, 3.0);
         assert!(e.low.is_nan() && e.high.is_nan());
         assert!(wilson(3, 7).low.is_nan() && paired_shares(0, 0, 7).high.is_nan());
-        assert!(wilson(3, 8).low.is_finite());
+        assert!(wilson(3, 8).low.is_finite() && paired_shares(0, 0, 8).high.is_finite());
+        // The value is there all the same, and with no item not even that.
+        for (e, value, n) in [
+            (wilson(3, 4), 0.75, 4),
+            (wilson(6, 8), 0.75, 8),
+            (paired_shares(3, 1, 4), 0.5, 4),
+            (paired_shares(1, 5, 8), -0.5, 8),
+        ] {
+            assert_eq!((e.value, e.n), (value, n));
+        }
+        let none = Resamples::new(&[], |t: &mut f64, x: &f64| *t += x).interval(|t| *t);
+        assert!(none.value.is_nan() && none.n == 0);
     }
 
     /// How often an interval holds the truth, in `runs` made data sets.

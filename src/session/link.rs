@@ -20,6 +20,8 @@ pub struct Link {
     pub spec: RunSpec,
     /// Hash of the model the link was made with, possibly shortened.
     pub model_hash: String,
+    /// Whether it was made with bundled evaluation data that are not those here.
+    pub other_bundled_data: bool,
     /// Sentences for the reader: unknown keys, other data.
     pub notes: Vec<String>,
 }
@@ -95,16 +97,18 @@ impl Link {
         }
         let mut notes = Vec::new();
         let data = pairs.remove("d");
+        let mut other_bundled_data = false;
         if eval::is_of_own_data(&spec.evaluation) {
             spec.data = data.map(own_data).transpose()?.unwrap_or_default();
         } else if data.is_some_and(|d| d != spec.data_hash()) {
+            other_bundled_data = true;
             notes.push("The link was made with other evaluation data; figures will differ.".into());
         }
         if !pairs.is_empty() {
             let keys: Vec<String> = pairs.keys().take(8).map(|k| printable(k)).collect();
             notes.push(format!("The link has keys that are not known here: {}.", keys.join(", ")));
         }
-        Ok(Link { spec, model_hash: printable(model_hash), notes })
+        Ok(Link { spec, model_hash: printable(model_hash), other_bundled_data, notes })
     }
 }
 

@@ -281,9 +281,10 @@ impl Session {
                 emit(Event::Status { status: now });
             }
         };
-        let whole = run(&mut self.engine, spec, number, pace, &mut show).await;
-        let (_, point) = whole?;
-        (self.emit)(Event::Point { series: RUN.into(), point: Box::new(point) });
+        let whole = run_with_items(&mut self.engine, spec, number, pace, &mut show).await;
+        let (_, details) = whole?;
+        details.caution.into_iter().for_each(|text| self.notice(Level::Warning, text));
+        (self.emit)(Event::Point { series: RUN.into(), point: Box::new(details.point) });
         Ok(())
     }
 

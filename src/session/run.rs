@@ -52,6 +52,8 @@ pub struct Details {
     pub items: Vec<ItemResult>,
     /// What was left out of the user's own data, and why.
     pub problems: Vec<String>,
+    /// A word of caution where something read is longer than what the model was trained on.
+    pub caution: Option<String>,
 }
 
 /// The same, with what became of every item.
@@ -132,7 +134,15 @@ pub async fn run_with_items(
     let counted = counted(&placed, &task, &pruned, reduction, loaded.view.bytes)?;
     let point = point::of(spec, &loaded, &run.view, counted, now_ms() - start);
     let items = items::results(&comparison, &loaded.tokenizer);
-    Ok((run.view, Details { point, items, problems: task.problems.clone() }))
+    // One that cannot be read at all has ended the run by now.
+    let caution = loaded.config.check_length(longest(&task, prompt.len() + spec.tokens));
+    let caution = caution.ok().flatten();
+    Ok((run.view, Details { point, items, problems: task.problems.clone(), caution }))
+}
+
+/// Tokens of the longest sequence that a run reads: a context, or the text with its prompt.
+fn longest(task: &Task, text: usize) -> usize {
+    (0..task.len()).map(|i| task.item(i).context().len()).max().unwrap_or(0).max(text)
 }
 
 /// A run that is on, and the one who hears of it.

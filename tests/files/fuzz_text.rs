@@ -48,7 +48,7 @@ fn a_grid_of_a_sweep_is_read_or_refused() {
         "models = [\"lm-mamba2\"]\neval = [\"cloze:n=8\"]\nreduce = [\"off\", \"utrc:cut=0.2\"]\nseeds = [1, 2]\n",
         "models = [\"a\", \"b\"]\neval = [\"recall:level=easy\"]\nprune = [\"mrp:pattern=2:4,mask=S\"]\nspeed = true\n",
     ];
-    fuzz(texts(&sound.map(String::from), tries(10_000), 12), |text| match grid::parse(text) {
+    fuzz(texts(&sound.map(String::from), tries(10_000), 12), |text| match grid::parse(text, &[]) {
         Ok(file) => {
             file.grid.cells().iter().for_each(|cell| drop(grid::name(cell)));
             true

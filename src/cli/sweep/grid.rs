@@ -10,9 +10,14 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// More cells than anybody measures; they are held in memory.
+const MOST_CELLS: f64 = 1e5;
+
 /// What a file says.
 pub struct File {
+    /// All combinations.
     pub grid: Grid,
+    /// Whether speed is measured.
     pub timing: Timing,
     /// The user's own data, by the ids of the evaluations that run on some.
     pub data: BTreeMap<String, Vec<u8>>,
@@ -60,7 +65,8 @@ pub fn read(path: &Path, models: &[String]) -> Result<File> {
     parse(&text, models).map_err(|e| Error::file(name, e.to_string()))
 }
 
-fn parse(text: &str, models: &[String]) -> Result<File> {
+/// Reads the text of a grid. Errors: as [`read`].
+pub fn parse(text: &str, models: &[String]) -> Result<File> {
     let mut text: Text = toml::from_str(text).map_err(|e| {
         let names =
             "models, eval, reduce, prune, seeds (lists), speed (true or false), data (a file, or one by evaluation) and labels (a file)";
@@ -82,6 +88,18 @@ fn parse(text: &str, models: &[String]) -> Result<File> {
         data: data.iter().map(hash).collect(),
     };
     grid.prunings.iter().flatten().try_for_each(prune::check_setting)?;
+    let cells = grid.models.len() as f64
+        * grid.evaluations.len() as f64
+        * grid.reductions.len() as f64
+        * grid.prunings.len() as f64
+        * grid.seeds.len() as f64;
+    if cells > MOST_CELLS {
+        return Err(Error::input(
+            "grid",
+            format!("{cells} cells"),
+            format!("at most {MOST_CELLS}"),
+        ));
+    }
     if grid.cells().is_empty() {
         return Err(Error::input("grid", "an empty list", "at least one of everything"));
     }
@@ -140,6 +158,8 @@ mod tests {
         let models = ["recall-llama".to_string()];
         let other = parse("models = [\"a\"]\neval = [\"cloze\"]", &models).unwrap();
         assert_eq!(other.grid.models, models);
+        let seeds = (0..100_001).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        let many = format!("models = [\"a\"]\neval = [\"cloze\"]\nseeds = [{seeds}]");
         for (text, part) in [
             ("models = []\neval = [\"cloze\"]", "at least one"),
             ("models = [\"a\"]\neval = [\"nope\"]", "one of continuation"),
@@ -149,6 +169,7 @@ mod tests {
             ("models = 3", "models"),
             ("models = [\"a\"]\neval = [\"piqa\"]", "piqa = FILE"),
             ("models = [\"a\"]\neval = [\"piqa\"]\ndata = { arc-easy = \"x\" }", "piqa = FILE"),
+            (many.as_str(), "at most 100000"),
         ] {
             let error = parse(text, &[]).err().expect(text).to_string();
             assert!(error.contains(part), "{text}: {error}");
