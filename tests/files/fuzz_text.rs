@@ -83,6 +83,7 @@ fn items_are_made_or_refused_whatever_the_evaluation() {
         json!({"context": context, "target": "ab"}),
         json!({"context": context, "query": "a", "answer": "ab"}),
         json!({"text": "ab ab a"}),
+        json!({"page": " = ab = \n a ' ab ' ( b ) @-@ a"}),
         json!({"activity_label": "A", "ctx_a": "a [b] c", "ctx_b": "éb", "endings": ["a", "b"], "label": "1"}),
         json!({"goal": "a", "sol1": "b", "sol2": "ab", "label": 0}),
         json!({"question": "a", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "A"}),
