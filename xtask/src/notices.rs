@@ -102,7 +102,7 @@ mod tests {
         }
         fs::write(folder.join("b-2.0.0/COPYING"), "Other text").expect("room");
         let tree = "whittle v0.1.0 (/x)|MIT|\nb v2.0.0|MIT|https://b\na v1.0.0 (proc-macro)|MIT|\na v1.0.0 (*)|MIT|\nc v3.0.0|ISC|\n";
-        let found = list(tree, &[folder.clone()]).expect("a list");
+        let found = list(tree, std::slice::from_ref(&folder)).expect("a list");
         fs::remove_dir_all(&folder).expect("this test's own");
         for (part, times) in [
             ("a 1.0.0: MIT\n", 1),
