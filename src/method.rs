@@ -25,6 +25,7 @@ pub struct About {
     pub summary: &'static str,
     /// Paper and equation, and where we differ.
     pub source: &'static str,
+    /// Its settings, in the order in which they are shown and written.
     pub knobs: &'static [Knob],
     /// model_type values it can run on.
     pub families: &'static [&'static str],
@@ -34,10 +35,13 @@ pub struct About {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Knob {
+    /// Key in SPECs.
     pub id: &'static str,
+    /// For people.
     pub label: &'static str,
     /// What the value means, with its unit.
     pub help: &'static str,
+    /// Which values it takes.
     pub kind: KnobKind,
 }
 
@@ -46,23 +50,46 @@ pub struct Knob {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum KnobKind {
-    /// A number; `step` is what a slider moves by. Whole numbers only, where the least one and the step are whole.
-    Number { min: f64, max: f64, step: f64, default: f64 },
+    /// A number. Whole numbers only, where the least one and the step are whole.
+    Number {
+        /// Least value that is taken.
+        min: f64,
+        /// Greatest value that is taken.
+        max: f64,
+        /// What a slider moves by; values between its steps are taken too.
+        step: f64,
+        /// Where a SPEC says nothing.
+        default: f64,
+    },
     /// One of (id, label).
-    Choice { options: &'static [(&'static str, &'static str)], default: &'static str },
+    Choice {
+        /// In the order in which they are shown.
+        options: &'static [(&'static str, &'static str)],
+        /// Id of the option that is taken where a SPEC says nothing.
+        default: &'static str,
+    },
     /// Layer indices; empty means that the method's own rule chooses.
     Layers,
-    /// A text of printable ASCII without commas, at most so many characters; the method reads it.
-    Text { longest: usize, default: &'static str },
+    /// A text of printable ASCII without commas; the method reads it.
+    Text {
+        /// Most characters.
+        longest: usize,
+        /// Where a SPEC says nothing.
+        default: &'static str,
+    },
 }
 
 /// A knob's value, already checked against its kind.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
+    /// Of a [`KnobKind::Number`].
     Number(f64),
+    /// Id of the option.
     Choice(&'static str),
+    /// Layers in increasing order, from 0; empty where the method's own rule chooses.
     Layers(Vec<usize>),
+    /// As the person wrote it.
     Text(String),
 }
 
@@ -76,6 +103,7 @@ impl Value {
 /// A chosen method with every knob set. Built only by [`Setting::parse`], so its values are valid.
 #[derive(Debug, Clone)]
 pub struct Setting {
+    /// The method.
     pub about: &'static About,
     values: Vec<Value>,
 }

@@ -6,24 +6,131 @@ export type Ask = Numbered & Request;
 /**
  * The number of a request. Stands beside its fields in the message: `{ id: 7, type: "run" }`.
  */
-export type Numbered = { id: number, };
+export type Numbered = { 
+/**
+ * Higher than that of every request before on this page; 0 where the message has none.
+ */
+id: number, };
 
 /**
  * What a person did.
  */
-export type Request = { "type": "hello", fragment: string, base: string, } | { "type": "set", name: string, value: string, } | { "type": "run" } | { "type": "cancel" } | { "type": "link", fragment: string, } | { "type": "reset" } | { "type": "open", files: Array<File>, } | { "type": "preview", name: string, value: string, } | { "type": "sweep", knob: string, values: Array<string>, } | { "type": "pause" } | { "type": "ping" };
+export type Request = { "type": "hello", 
+/**
+ * location.hash: hostile until it is parsed.
+ */
+fragment: string, 
+/**
+ * document.baseURI, below which the files of models and evaluations lie.
+ */
+base: string, } | { "type": "set", 
+/**
+ * A control, e.g. `prune.sparsity`.
+ */
+name: string, 
+/**
+ * As [`View::settings`] writes it; checked before anything changes.
+ */
+value: string, } | { "type": "run" } | { "type": "cancel" } | { "type": "link", 
+/**
+ * location.hash, as hostile as that of the first message.
+ */
+fragment: string, } | { "type": "reset" } | { "type": "open", 
+/**
+ * config.json, model.safetensors (or shards and their index) and tokenizer.json, with what else lies beside them.
+ */
+files: Array<File>, } | { "type": "preview", 
+/**
+ * As in [`Request::Set`].
+ */
+name: string, 
+/**
+ * As in [`Request::Set`]; it is not kept.
+ */
+value: string, } | { "type": "sweep", 
+/**
+ * A knob of the reduction or the pruning that is chosen: `reduce.KNOB` or `prune.KNOB`.
+ */
+knob: string, 
+/**
+ * At most 64, in the order in which they are measured.
+ */
+values: Array<string>, } | { "type": "pause" } | { "type": "ping" };
 
 /**
  * A file that the user opened.
  */
-export type File = { name: string, bytes: Uint8Array, };
+export type File = { 
+/**
+ * Without folders; decides what the file is taken for.
+ */
+name: string, 
+/**
+ * All of its content.
+ */
+bytes: Uint8Array, };
 
 /**
  * What the engine says.
  */
-export type Event = { "type": "catalog" } & Catalog | { "type": "view" } & View | { "type": "status", status: Status, } | { "type": "result", run: number, part: Part, } | { "type": "cost", answers: number, cost: PaperCost, } | { "type": "point", series: string, point: Point, } | { "type": "pong" } | { "type": "failed", text: string, };
+export type Event = { "type": "catalog" } & Catalog | { "type": "view" } & View | { "type": "status", 
+/**
+ * The whole of it, not what changed.
+ */
+status: Status, } | { "type": "result", 
+/**
+ * The run's number, by which [`View::run`] names it.
+ */
+run: number, 
+/**
+ * What is new.
+ */
+part: Part, } | { "type": "cost", 
+/**
+ * The number of that request.
+ */
+answers: number, 
+/**
+ * At the value asked about, all else as it is set.
+ */
+cost: PaperCost, } | { "type": "point", 
+/**
+ * The curve it belongs to: "run" for a run, "KNOB METHOD" for a point of a sweep.
+ */
+series: string, 
+/**
+ * Settings and figures.
+ */
+point: Point, } | { "type": "pong" } | { "type": "failed", 
+/**
+ * A sentence for people.
+ */
+text: string, };
 
-export type Catalog = { version: number, models: Array<ModelChoice>, reductions: Array<About>, prunings: Array<About>, evaluations: Array<About>, 
+/**
+ * Everything that can be chosen. The same for the whole life of an engine.
+ */
+export type Catalog = { 
+/**
+ * [`VERSION`] of the engine.
+ */
+version: number, 
+/**
+ * Bundled models; the first is chosen on a page without a link.
+ */
+models: Array<ModelChoice>, 
+/**
+ * Values of the control `reduce`, beside "off".
+ */
+reductions: Array<About>, 
+/**
+ * Values of the control `prune`, beside "off".
+ */
+prunings: Array<About>, 
+/**
+ * Values of the control `eval`.
+ */
+evaluations: Array<About>, 
 /**
  * Id and name for people.
  */
@@ -32,13 +139,29 @@ backends: Array<[string, string]>, };
 /**
  * A bundled model before it is loaded.
  */
-export type ModelChoice = { id: string, label: string, 
+export type ModelChoice = { 
+/**
+ * Value of the control `model`, and the model's name in links.
+ */
+id: string, 
+/**
+ * For people.
+ */
+label: string, 
 /**
  * model_type
  */
-family: string, parameters: number, bytes: number, 
+family: string, 
 /**
- * Evaluations that make sense for it.
+ * Weights, each counted once.
+ */
+parameters: number, 
+/**
+ * Size of the weights file.
+ */
+bytes: number, 
+/**
+ * Ids of the evaluations that make sense for it; the first is its default.
  */
 evaluations: Array<string>, };
 
@@ -61,7 +184,11 @@ summary: string,
 /**
  * Paper and equation, and where we differ.
  */
-source: string, knobs: Array<Knob>, 
+source: string, 
+/**
+ * Its settings, in the order in which they are shown and written.
+ */
+knobs: Array<Knob>, 
 /**
  * model_type values it can run on.
  */
@@ -70,16 +197,60 @@ families: Array<string>, };
 /**
  * One setting of a method.
  */
-export type Knob = { id: string, label: string, 
+export type Knob = { 
+/**
+ * Key in SPECs.
+ */
+id: string, 
+/**
+ * For people.
+ */
+label: string, 
 /**
  * What the value means, with its unit.
  */
-help: string, kind: KnobKind, };
+help: string, 
+/**
+ * Which values it takes.
+ */
+kind: KnobKind, };
 
 /**
  * The values a knob takes.
  */
-export type KnobKind = { "type": "number", min: number, max: number, step: number, default: number, } | { "type": "choice", options: Array<[string, string]>, default: string, } | { "type": "layers" } | { "type": "text", longest: number, default: string, };
+export type KnobKind = { "type": "number", 
+/**
+ * Least value that is taken.
+ */
+min: number, 
+/**
+ * Greatest value that is taken.
+ */
+max: number, 
+/**
+ * What a slider moves by; values between its steps are taken too.
+ */
+step: number, 
+/**
+ * Where a SPEC says nothing.
+ */
+default: number, } | { "type": "choice", 
+/**
+ * In the order in which they are shown.
+ */
+options: Array<[string, string]>, 
+/**
+ * Id of the option that is taken where a SPEC says nothing.
+ */
+default: string, } | { "type": "layers" } | { "type": "text", 
+/**
+ * Most characters.
+ */
+longest: number, 
+/**
+ * Where a SPEC says nothing.
+ */
+default: string, };
 
 /**
  * The settings and what is known without a run.
@@ -92,15 +263,31 @@ answers: number,
 /**
  * Control name -> value, as the engine understood it.
  */
-settings: { [key in string]: string }, why_not: { [key in string]: { [key in string]: string } }, 
+settings: { [key in string]: string }, 
+/**
+ * What these settings and this model rule out.
+ */
+why_not: { [key in string]: { [key in string]: string } }, 
 /**
  * The address fragment that reproduces these settings, starting with '#'.
  */
 fragment: string, 
 /**
- * "CPU (wasm simd128)" and why it was chosen; empty before a device was.
+ * "CPU (wasm simd128)"; empty before a device was chosen.
  */
-backend: string, backend_why: string, model: ModelView | null, status: Status, 
+backend: string, 
+/**
+ * Why that one was chosen, for people; empty while `backend` is.
+ */
+backend_why: string, 
+/**
+ * Absent before the first is loaded, and while a link waits for files that its reader has to open.
+ */
+model: ModelView | null, 
+/**
+ * How far the engine is.
+ */
+status: Status, 
 /**
  * Messages that need reading: what happened, what was done, what one can do.
  */
@@ -108,18 +295,41 @@ notices: Array<Notice>,
 /**
  * The run that belongs to these settings; absent when there is none yet.
  */
-run: number | null, sweep: SweepView | null, };
+run: number | null, 
+/**
+ * Absent unless a sweep is on or halted.
+ */
+sweep: SweepView | null, };
 
 /**
  * A sweep that is on.
  */
-export type SweepView = { knob: string, 
+export type SweepView = { 
 /**
- * Points measured, and in all.
+ * The control that it moves, e.g. `prune.sparsity`.
  */
-done: number, total: number, paused: boolean, };
+knob: string, 
+/**
+ * Points measured, and those that could not be.
+ */
+done: number, 
+/**
+ * Points in all, with those of the controls' curves.
+ */
+total: number, 
+/**
+ * Whether [`Request::Pause`] halted it.
+ */
+paused: boolean, };
 
-export type Status = { state: State, 
+/**
+ * How far a run is.
+ */
+export type Status = { 
+/**
+ * The same in one word.
+ */
+state: State, 
 /**
  * Whether a run is on or about to be.
  */
@@ -138,14 +348,52 @@ progress: number | null, };
  */
 export type State = "idle" | "running" | "complete" | "cancelled" | "failed";
 
-export type Notice = { level: Level, text: string, };
+/**
+ * A message that needs reading.
+ */
+export type Notice = { 
+/**
+ * How much it matters.
+ */
+level: Level, 
+/**
+ * One line for people, of bounded length and without hidden characters.
+ */
+text: string, };
 
+/**
+ * How much a notice matters.
+ */
 export type Level = "error" | "warning" | "info";
 
 /**
  * The loaded model.
  */
-export type ModelView = { id: string, label: string, family: string, parameters: number, bytes: number, sha256: string, 
+export type ModelView = { 
+/**
+ * A bundled id, or "own".
+ */
+id: string, 
+/**
+ * For people.
+ */
+label: string, 
+/**
+ * model_type
+ */
+family: string, 
+/**
+ * Weights that the model uses, each counted once.
+ */
+parameters: number, 
+/**
+ * Size of the weights files.
+ */
+bytes: number, 
+/**
+ * Of the weights files, lower-case hex; its first 16 digits name the model in links.
+ */
+sha256: string, 
 /**
  * The model card (Markdown, shown as plain text).
  */
@@ -163,12 +411,71 @@ notes: Array<string>, };
  * A piece of what a run found. A page puts the pieces of one run together to what [`RunView`] holds; a later piece of
  * the same kind stands for the earlier one, but for `text`, which goes on from `at`, and `control`, which is one more.
  */
-export type Part = { "kind": "begin", link: string, backend: string, } | { "kind": "text", side: Which, at: number, text: string, tokens: number, 
+export type Part = { "kind": "begin", 
+/**
+ * As [`RunView::link`].
+ */
+link: string, 
+/**
+ * As [`RunView::backend`].
+ */
+backend: string, } | { "kind": "text", 
+/**
+ * Whose text.
+ */
+side: Which, 
+/**
+ * Characters (not bytes) of what was told before that stay.
+ */
+at: number, 
+/**
+ * What stands behind them now.
+ */
+text: string, 
+/**
+ * Tokens of the whole text so far.
+ */
+tokens: number, 
 /**
  * Of both sides.
  */
-differs_at: number | null, done: boolean, } | { "kind": "first_number", ms: number, } | { "kind": "cost", cost: Cost, } | { "kind": "quality", quality: Array<Quality>, } | { "kind": "speed", speed: Speed, } | { "kind": "trace", trace: TraceView, } | { "kind": "control", control: ControlView, } | { "kind": "published", published: PublishedView, } | { "kind": "done" };
+differs_at: number | null, 
+/**
+ * Whether the text is at its end.
+ */
+done: boolean, } | { "kind": "first_number", 
+/**
+ * As [`RunView::first_number_ms`].
+ */
+ms: number, } | { "kind": "cost", 
+/**
+ * The whole of it.
+ */
+cost: Cost, } | { "kind": "quality", 
+/**
+ * Every metric of the evaluation.
+ */
+quality: Array<Quality>, } | { "kind": "speed", 
+/**
+ * Over all of them.
+ */
+speed: Speed, } | { "kind": "trace", 
+/**
+ * Complete.
+ */
+trace: TraceView, } | { "kind": "control", 
+/**
+ * Complete.
+ */
+control: ControlView, } | { "kind": "published", 
+/**
+ * Complete.
+ */
+published: PublishedView, } | { "kind": "done" };
 
+/**
+ * One of the two models that a run sets side by side.
+ */
 export type Which = "baseline" | "compressed";
 
 /**
@@ -178,11 +485,31 @@ export type RunView = {
 /**
  * Rises with every run of this page.
  */
-number: number, finished: boolean, 
+number: number, 
+/**
+ * Whether nothing more comes.
+ */
+finished: boolean, 
 /**
  * Canonical link of the run.
  */
-link: string, backend: string, baseline: Side, compressed: Side, quality: Array<Quality>, 
+link: string, 
+/**
+ * The device it runs on, for people; empty before one was chosen.
+ */
+backend: string, 
+/**
+ * What the dense model writes after the prompt.
+ */
+baseline: Side, 
+/**
+ * What the compressed one writes.
+ */
+compressed: Side, 
+/**
+ * Every metric of the evaluation; empty before the first items are scored.
+ */
+quality: Array<Quality>, 
 /**
  * Controls of the token reduction, each complete; they come last.
  */
@@ -190,7 +517,11 @@ controls: Array<ControlView>,
 /**
  * Where the evaluation's `published` is on.
  */
-published: PublishedView | null, speed: Speed | null, 
+published: PublishedView | null, 
+/**
+ * Absent until the first round is timed.
+ */
+speed: Speed | null, 
 /**
  * Absent until it is counted.
  */
@@ -207,11 +538,23 @@ first_number_ms: number | null, };
 /**
  * Generated text of one side; the prompt is not repeated.
  */
-export type Side = { text: string, tokens: number, 
+export type Side = { 
+/**
+ * While it is being written, without a character of which only some bytes are there.
+ */
+text: string, 
+/**
+ * Tokens that the text is made of.
+ */
+tokens: number, 
 /**
  * Characters (not bytes) until the two texts part; absent while they agree.
  */
-differs_at: number | null, done: boolean, };
+differs_at: number | null, 
+/**
+ * Whether the text is at its end.
+ */
+done: boolean, };
 
 /**
  * One quality metric of a baseline and a compressed model on the same items.
@@ -220,7 +563,11 @@ export type Quality = {
 /**
  * "accuracy", "perplexity", "bits_per_byte", "bits_per_target", "context_benefit", "context_benefit_nats"
  */
-metric: string, label: string, 
+metric: string, 
+/**
+ * For people.
+ */
+label: string, 
 /**
  * How it is defined, on which data; one sentence.
  */
@@ -228,15 +575,35 @@ definition: string,
 /**
  * "share" (0..=1), "" for plain numbers, "bits"
  */
-unit: string, higher_is_better: boolean, baseline: Estimate, compressed: Estimate, 
+unit: string, 
+/**
+ * Whether a rise is good.
+ */
+higher_is_better: boolean, 
+/**
+ * Of the first arm; with the items its 95 % interval.
+ */
+baseline: Estimate, 
+/**
+ * Of the second arm.
+ */
+compressed: Estimate, 
 /**
  * compressed - baseline, paired over items.
  */
 change: Estimate, 
 /**
- * Items scored so far and in all.
+ * Items scored so far.
  */
-items: number, items_total: number, verdict: Verdict, };
+items: number, 
+/**
+ * Items in all.
+ */
+items_total: number, 
+/**
+ * What `change` says about quality.
+ */
+verdict: Verdict, };
 
 /**
  * What a paired change says.
@@ -246,12 +613,36 @@ export type Verdict = "better" | "worse" | "not_significant" | "too_few" | "none
 /**
  * A number with its 95 % interval and the items it rests on. What is not finite is null in JSON: absent.
  */
-export type Estimate = { value: number, low: number, high: number, n: number, };
+export type Estimate = { 
+/**
+ * The figure; NaN where there is none.
+ */
+value: number, 
+/**
+ * Lower end of the interval; of a speed the lower quartile of the rounds. NaN where it is not known.
+ */
+low: number, 
+/**
+ * Upper end of the interval; of a speed the upper quartile.
+ */
+high: number, 
+/**
+ * Items, or rounds of timing.
+ */
+n: number, };
 
 /**
  * A reduction that does not look at the tokens (or looks at the answer), at the lengths of the method.
  */
-export type ControlView = { label: string, spec: string, 
+export type ControlView = { 
+/**
+ * For people.
+ */
+label: string, 
+/**
+ * Its SPEC, at the lengths of the method that it is compared with.
+ */
+spec: string, 
 /**
  * `baseline` is the control, `compressed` the method, `change` the method minus the control; on some of the items.
  */
@@ -260,7 +651,11 @@ quality: Array<Quality>, };
 /**
  * Figures of the released code's scorer, which are no measure of quality.
  */
-export type PublishedView = { warning: string, 
+export type PublishedView = { 
+/**
+ * Why they are none, for people; to be shown beside them.
+ */
+warning: string, 
 /**
  * Share of the scored rows that are compared with the right label.
  */
@@ -273,13 +668,44 @@ quality: Array<Quality>, };
 /**
  * Speed of the two, measured in turns in one process.
  */
-export type Speed = { prompt_tokens: number, decode_tokens: number, baseline: SpeedSide, compressed: SpeedSide, 
+export type Speed = { 
 /**
- * compressed / baseline, formed in rounds made in turns; median and its 95 % interval.
+ * Tokens of a prefill.
  */
-prefill_ratio: Estimate, decode_ratio: Estimate, };
+prompt_tokens: number, 
+/**
+ * Least tokens decoded in one of the two visits to a side in a round.
+ */
+decode_tokens: number, 
+/**
+ * The first arm.
+ */
+baseline: SpeedSide, 
+/**
+ * The second arm.
+ */
+compressed: SpeedSide, 
+/**
+ * Prefill speed, compressed / baseline, formed within each round; median and its 95 % interval.
+ */
+prefill_ratio: Estimate, 
+/**
+ * The same of decoding.
+ */
+decode_ratio: Estimate, };
 
-export type SpeedSide = { prefill_tokens_per_s: Estimate, decode_tokens_per_s: Estimate, 
+/**
+ * Speeds of one side: medians, with the middle half of the rounds.
+ */
+export type SpeedSide = { 
+/**
+ * The whole prompt in one pass, without a head.
+ */
+prefill_tokens_per_s: Estimate, 
+/**
+ * One token at a time, each read back before the next is chosen.
+ */
+decode_tokens_per_s: Estimate, 
 /**
  * Prefill of the prompt and the first token.
  */
@@ -321,16 +747,48 @@ matrices: Array<MatrixReport>, };
 /**
  * The cost of settings that were not run, counted from shapes alone; the fields are those of [`Cost`].
  */
-export type PaperCost = { flops_saved_layers: number, flops_saved_total: number, lengths: Array<number>, sparsity: number, sparsity_of_model: number, };
+export type PaperCost = { 
+/**
+ * Share of the layers' FLOPs saved in a prefill of the context, 0..=1.
+ */
+flops_saved_layers: number, 
+/**
+ * The same with the output head of one token and the method's own arithmetic; below 0 where that is more than is saved.
+ */
+flops_saved_total: number, 
+/**
+ * Context tokens that enter each layer.
+ */
+lengths: Array<number>, 
+/**
+ * Weights of the pruned matrices that would be zero or gone, 0..=1.
+ */
+sparsity: number, 
+/**
+ * The same among all weights of the model, 0..=1.
+ */
+sparsity_of_model: number, };
 
 /**
  * What one decoded token reads and multiplies: linear layers and head. Counted, not measured.
  */
 export type Decode = { 
 /**
- * Bytes of weights, with every matrix dense and as they are run, in the precision of the device.
+ * Bytes of weights with every matrix dense, in the precision of the device.
  */
-bytes_dense: number, bytes: number, flops_dense: number, flops: number, 
+bytes_dense: number, 
+/**
+ * Bytes of weights as they are run.
+ */
+bytes: number, 
+/**
+ * FLOPs of the dense model, 2 per multiply-add.
+ */
+flops_dense: number, 
+/**
+ * FLOPs of the compressed model; of a matrix that is packed, without its zeros.
+ */
+flops: number, 
 /**
  * Matrices that are multiplied without their zeros.
  */
@@ -347,11 +805,23 @@ export type MatrixReport = {
 /**
  * Checkpoint name.
  */
-name: string, rows: number, cols: number, 
+name: string, 
 /**
- * Share of zeros asked for and reached, 0..=1.
+ * Outputs.
  */
-requested: number, achieved: number, 
+rows: number, 
+/**
+ * Inputs.
+ */
+cols: number, 
+/**
+ * Share of zeros asked for, 0..=1.
+ */
+requested: number, 
+/**
+ * Share of zeros reached, 0..=1; of weights gone where the matrix became smaller.
+ */
+achieved: number, 
 /**
  * ||X W^T - X W'^T||^2 / ||X W^T||^2 on the first calibration sequence.
  */
@@ -366,10 +836,13 @@ held_out_error: number | null,
  */
 milliseconds: number, 
 /**
- * λ as a share of the mean of diag(XᵀX), and how often it was raised because a factorisation failed; absent
- * for methods without a Hessian.
+ * λ as a share of the mean of diag(XᵀX); absent for methods without a Hessian.
  */
-damping: number | null, retries: number, 
+damping: number | null, 
+/**
+ * How often λ was raised because a factorisation failed.
+ */
+retries: number, 
 /**
  * Where the weights were computed: on the GPU in f32, else on the CPU in f64.
  */
@@ -406,15 +879,31 @@ reduce: string,
 /**
  * SPEC or "off"
  */
-prune: string, seed: number, 
+prune: string, 
 /**
- * Items scored, and as many as were asked for.
+ * Of items and methods.
  */
-items: number, items_wanted: number, 
+seed: number, 
+/**
+ * Items scored.
+ */
+items: number, 
+/**
+ * Items of the evaluation's setting.
+ */
+items_wanted: number, 
 /**
  * Nothing is still coming.
  */
-complete: boolean, quality: Array<Quality>, cost: PointCost, 
+complete: boolean, 
+/**
+ * Every metric of the evaluation; `compressed` is this setting, `baseline` the dense model.
+ */
+quality: Array<Quality>, 
+/**
+ * Over the contexts of the items.
+ */
+cost: PointCost, 
 /**
  * Absent where nothing was timed.
  */
@@ -422,7 +911,11 @@ speed: PointSpeed | null,
 /**
  * Time that measuring took.
  */
-ms: number, backend: string, 
+ms: number, 
+/**
+ * Name of the device, for people.
+ */
+backend: string, 
 /**
  * ISO 8601; absent where the clock is not known, and where equal runs must give equal bytes.
  */
@@ -439,7 +932,11 @@ flops_share: number | null,
 /**
  * Weights that one decoded token reads.
  */
-bytes_per_token: number | null, bytes_per_token_dense: number | null, 
+bytes_per_token: number | null, 
+/**
+ * The same with every matrix dense.
+ */
+bytes_per_token_dense: number | null, 
 /**
  * Size of the weights file.
  */
@@ -448,7 +945,15 @@ file_bytes: number | null, };
 /**
  * Measured in turns: compressed / baseline.
  */
-export type PointSpeed = { prefill_ratio: Estimate | null, decode_ratio: Estimate | null, };
+export type PointSpeed = { 
+/**
+ * Tokens per second of reading a context.
+ */
+prefill_ratio: Estimate | null, 
+/**
+ * Tokens per second of decoding.
+ */
+decode_ratio: Estimate | null, };
 
 /**
  * Which tokens of the prompt went where.
@@ -467,7 +972,18 @@ tokens: Array<TraceToken>,
  */
 left_out: number, };
 
-export type TraceToken = { position: number, text: string, 
+/**
+ * A token of the prompt and its way through the layers.
+ */
+export type TraceToken = { 
+/**
+ * In the prompt, from 0.
+ */
+position: number, 
+/**
+ * The token decoded by itself; part of a character shows as such.
+ */
+text: string, 
 /**
  * One for each layer.
  */
@@ -476,4 +992,28 @@ fates: Array<Fate>, };
 /**
  * What became of a token after a layer.
  */
-export type Fate = { "fate": "kept", score: number | null, } | { "fate": "pruned", score: number | null, } | { "fate": "merged", into: number, hidden: boolean, residual: boolean, score: number | null, } | { "fate": "gone" };
+export type Fate = { "fate": "kept", 
+/**
+ * The method's importance of the token here; absent where the method scores none, or the score is no number.
+ */
+score: number | null, } | { "fate": "pruned", 
+/**
+ * As of a kept one.
+ */
+score: number | null, } | { "fate": "merged", 
+/**
+ * That position in the prompt, from 0.
+ */
+into: number, 
+/**
+ * In the layer's own output.
+ */
+hidden: boolean, 
+/**
+ * In the stream before the layer.
+ */
+residual: boolean, 
+/**
+ * As of a kept one.
+ */
+score: number | null, } | { "fate": "gone" };

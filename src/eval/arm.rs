@@ -14,9 +14,13 @@ use crate::{Error, Result};
 
 /// A model with the token reduction that belongs to it.
 pub struct Arm<'a> {
+    /// Where the model lies and everything of this arm is computed.
     pub device: &'a Device,
+    /// Of `model`, which pruning may have made smaller than the checkpoint's.
     pub config: &'a ModelConfig,
+    /// Dense or pruned; several arms may share one.
     pub model: &'a Model,
+    /// What contexts go through; `None` reads every token in every layer.
     pub reduction: Option<&'a Setting>,
     /// Which ids of the vocabulary are filler; only the oracle control looks at it. From [`filler`].
     pub filler: Option<&'a [bool]>,
@@ -37,6 +41,7 @@ pub fn filler(tokenizer: &Tokenizer) -> Option<Vec<bool>> {
 /// A context that has been read: the state after it and the last hidden row, which predicts what follows.
 #[derive(Clone)]
 pub struct Context {
+    /// After the whole context; `next_position` counts removed tokens too.
     pub state: State,
     last: Tensor, // [1, d_model]
 }

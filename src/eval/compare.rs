@@ -21,10 +21,12 @@ pub struct Sheet {
 }
 
 impl Sheet {
+    /// An empty sheet with a place for every item of a task.
     pub fn of(task: &Task) -> Sheet {
         Sheet { priors: vec![None; task.len()], scores: vec![None; task.len()] }
     }
 
+    /// Of item `i`; `None` until it is scored.
     pub fn score(&self, i: usize) -> Option<&Score> {
         self.scores.get(i)?.as_ref()
     }
@@ -112,8 +114,11 @@ fn place(error: Error, place: &str) -> Error {
 
 /// Baseline and compressed on the items of a task.
 pub struct Comparison<'a> {
+    /// The items, and how figures are made of their scores.
     pub task: &'a Task,
+    /// Baseline, compressed.
     pub arms: [&'a Arm<'a>; 2],
+    /// What each of the arms has scored, in the same order.
     pub sheets: [Sheet; 2],
 }
 

@@ -12,10 +12,13 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Decode {
-    /// Bytes of weights, with every matrix dense and as they are run, in the precision of the device.
+    /// Bytes of weights with every matrix dense, in the precision of the device.
     pub bytes_dense: f64,
+    /// Bytes of weights as they are run.
     pub bytes: f64,
+    /// FLOPs of the dense model, 2 per multiply-add.
     pub flops_dense: f64,
+    /// FLOPs of the compressed model; of a matrix that is packed, without its zeros.
     pub flops: f64,
     /// Matrices that are multiplied without their zeros.
     pub packed: usize,

@@ -11,6 +11,7 @@ use std::pin::Pin;
 
 /// One way to measure a model.
 pub trait Evaluation: Sync {
+    /// Its id, its knobs and the families it runs on, for SPECs, the page and `whittle methods`.
     fn about(&self) -> &'static About;
 
     /// Files (below models/eval) that it reads.

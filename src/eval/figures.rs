@@ -7,10 +7,15 @@ use std::f64::consts::LN_2;
 
 /// A figure made of sums over items. An evaluation names those that it has.
 pub struct Metric {
+    /// As in [`Quality::metric`].
     pub id: &'static str,
+    /// For people.
     pub label: &'static str,
+    /// As in [`Quality::unit`].
     pub unit: &'static str,
+    /// Whether a rise is good.
     pub higher_is_better: bool,
+    /// How it is computed.
     pub kind: Kind,
 }
 

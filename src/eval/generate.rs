@@ -14,6 +14,7 @@ const AHEAD: usize = 8;
 pub struct Sampling {
     /// 0 takes the most likely token; 1 samples from the model's distribution.
     pub temperature: f64,
+    /// Of the draws; means nothing at temperature 0.
     pub seed: u64,
 }
 

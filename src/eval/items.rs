@@ -14,8 +14,11 @@ pub struct ItemResult {
     pub item: String,
     /// First 16 hex digits of the sha256 of the context, as text.
     pub prompt_hash: String,
+    /// Length of the context before any reduction.
     pub context_tokens: usize,
+    /// What the dense arm scored.
     pub baseline: Score,
+    /// What the other arm scored, on the same item.
     pub compressed: Score,
 }
 

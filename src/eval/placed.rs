@@ -14,10 +14,15 @@ use std::rc::Rc;
 
 /// A dense model on a device.
 pub struct Placed<'a> {
+    /// Where the model and its pruned forms lie.
     pub device: &'a Device,
+    /// Of the dense model.
     pub config: &'a ModelConfig,
+    /// The checkpoint that pruning edits.
     pub weights: &'a Weights,
+    /// The model's.
     pub tokenizer: &'a Tokenizer,
+    /// The dense model on the device.
     pub model: Rc<Model>,
     /// Which ids are filler, see [`filler`].
     filler: Option<Vec<bool>>,
@@ -26,15 +31,18 @@ pub struct Placed<'a> {
 /// The compressed side's model.
 #[derive(Clone)]
 pub struct PrunedModel {
+    /// On the same device; the dense one itself where nothing is pruned.
     pub model: Rc<Model>,
     /// Another than the baseline's where the model became smaller.
     pub config: Rc<ModelConfig>,
+    /// What was done to every matrix; empty without a pruning.
     pub report: Vec<MatrixReport>,
     /// What a decoded token reads; absent without a pruning.
     pub decode: Option<Decode>,
 }
 
 impl<'a> Placed<'a> {
+    /// All four belong together: `model` was loaded from `weights` with `config` onto `device`.
     pub fn new(
         device: &'a Device,
         config: &'a ModelConfig,

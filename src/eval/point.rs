@@ -20,18 +20,23 @@ pub struct Point {
     pub reduce: String,
     /// SPEC or "off"
     pub prune: String,
+    /// Of items and methods.
     pub seed: u64,
-    /// Items scored, and as many as were asked for.
+    /// Items scored.
     pub items: usize,
+    /// Items of the evaluation's setting.
     pub items_wanted: usize,
     /// Nothing is still coming.
     pub complete: bool,
+    /// Every metric of the evaluation; `compressed` is this setting, `baseline` the dense model.
     pub quality: Vec<Quality>,
+    /// Over the contexts of the items.
     pub cost: PointCost,
     /// Absent where nothing was timed.
     pub speed: Option<PointSpeed>,
     /// Time that measuring took.
     pub ms: f64,
+    /// Name of the device, for people.
     pub backend: String,
     /// ISO 8601; absent where the clock is not known, and where equal runs must give equal bytes.
     pub created: Option<String>,
@@ -45,6 +50,7 @@ pub struct PointCost {
     pub flops_share: Option<f64>,
     /// Weights that one decoded token reads.
     pub bytes_per_token: Option<f64>,
+    /// The same with every matrix dense.
     pub bytes_per_token_dense: Option<f64>,
     /// Size of the weights file.
     pub file_bytes: Option<f64>,
@@ -54,7 +60,9 @@ pub struct PointCost {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PointSpeed {
+    /// Tokens per second of reading a context.
     pub prefill_ratio: Option<Estimate>,
+    /// Tokens per second of decoding.
     pub decode_ratio: Option<Estimate>,
 }
 

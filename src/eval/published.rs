@@ -25,6 +25,7 @@ pub fn is_wanted(evaluation: &Setting) -> bool {
 /// An item as the released code scores it.
 #[derive(Debug, Clone)]
 pub struct Published {
+    /// From rows that may be out of step with their labels: no measure of quality.
     pub score: Score,
     /// Share of the true answer's rows that are compared with the right label.
     pub in_step: f64,

@@ -10,19 +10,25 @@ use std::borrow::Cow;
 pub struct Quality {
     /// "accuracy", "perplexity", "bits_per_byte", "bits_per_target", "context_benefit", "context_benefit_nats"
     pub metric: Cow<'static, str>,
+    /// For people.
     pub label: Cow<'static, str>,
     /// How it is defined, on which data; one sentence.
     pub definition: String,
     /// "share" (0..=1), "" for plain numbers, "bits"
     pub unit: Cow<'static, str>,
+    /// Whether a rise is good.
     pub higher_is_better: bool,
+    /// Of the first arm; with the items its 95 % interval.
     pub baseline: Estimate,
+    /// Of the second arm.
     pub compressed: Estimate,
     /// compressed - baseline, paired over items.
     pub change: Estimate,
-    /// Items scored so far and in all.
+    /// Items scored so far.
     pub items: usize,
+    /// Items in all.
     pub items_total: usize,
+    /// What `change` says about quality.
     pub verdict: Verdict,
 }
 
@@ -33,6 +39,7 @@ pub struct Quality {
 pub enum Verdict {
     /// The 95 % interval of the change lies on the good side of 0.
     Better,
+    /// It lies on the bad side.
     Worse,
     /// The interval holds 0.
     NotSignificant,

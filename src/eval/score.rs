@@ -13,18 +13,24 @@ pub enum Score {
         nats: Vec<f64>,
         /// -log p(choice) without the context; empty where the choice does not depend on it.
         prior: Vec<f64>,
-        /// Length of every choice as text, in bytes and in characters.
+        /// Bytes of every choice as text.
         bytes: Vec<usize>,
+        /// Characters of every choice as text.
         chars: Vec<usize>,
+        /// Place of the choice that the arm takes, from 0.
         chosen: usize,
+        /// Place of the right choice, from 0.
         label: usize,
     },
     /// A stretch of text was predicted.
     Span {
+        /// -log p of the scored tokens together.
         nats: f64,
         /// The same without any context; absent where nothing is compared with it.
         prior: Option<f64>,
+        /// Tokens that were scored.
         tokens: usize,
+        /// Bytes of the scored tokens, scaled to the text as given where decoding it gives another length: rarely whole.
         bytes: f64,
     },
     /// A document was predicted from its beginning.
@@ -38,7 +44,9 @@ pub enum Score {
     },
     /// An answer of some tokens was asked for.
     Answer {
+        /// -log p(answer | context)
         nats: f64,
+        /// Tokens of the answer.
         tokens: usize,
         /// Of the answer as text.
         bytes: usize,
@@ -50,17 +58,21 @@ pub enum Score {
 /// Sums over items.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sums {
+    /// Items that were scored.
     pub items: f64,
     /// Items that came out right.
     pub right: f64,
     /// Items whose true choice is the most likely one by character.
     pub right_by_length: f64,
-    /// Of what was scored; of the true choice where several were.
+    /// -log p of what was scored; of the true choice where there are several.
     pub nats: f64,
+    /// The same without any context; 0 where it is not asked for, and of choices.
     pub prior: f64,
+    /// Tokens that were scored; 0 of choices.
     pub tokens: f64,
     /// Of documents; 0 where words are not counted.
     pub words: f64,
+    /// Bytes of the scored text.
     pub bytes: f64,
 }
 

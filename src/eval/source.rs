@@ -13,11 +13,15 @@ pub type File = (String, Rc<Vec<u8>>);
 
 /// Everything that decides the items.
 pub struct Source<'a> {
+    /// Of the evaluation.
     pub setting: &'a Setting,
     /// Those that the evaluation asked for, in that order.
     pub files: &'a [File],
+    /// Chooses items and, where there are any, their random parts.
     pub seed: u64,
+    /// The model's, so that items are made of its tokens.
     pub tokenizer: &'a Tokenizer,
+    /// For begin-of-text and the longest sequence.
     pub config: &'a ModelConfig,
     /// What was left out of the user's own data, and why.
     pub problems: RefCell<Vec<String>>,

@@ -17,19 +17,27 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Speed {
+    /// Tokens of a prefill.
     pub prompt_tokens: usize,
+    /// Least tokens decoded in one of the two visits to a side in a round.
     pub decode_tokens: usize,
+    /// The first arm.
     pub baseline: SpeedSide,
+    /// The second arm.
     pub compressed: SpeedSide,
-    /// compressed / baseline, formed in rounds made in turns; median and its 95 % interval.
+    /// Prefill speed, compressed / baseline, formed within each round; median and its 95 % interval.
     pub prefill_ratio: Estimate,
+    /// The same of decoding.
     pub decode_ratio: Estimate,
 }
 
+/// Speeds of one side: medians, with the middle half of the rounds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct SpeedSide {
+    /// The whole prompt in one pass, without a head.
     pub prefill_tokens_per_s: Estimate,
+    /// One token at a time, each read back before the next is chosen.
     pub decode_tokens_per_s: Estimate,
     /// Prefill of the prompt and the first token.
     pub first_token_ms: Estimate,
@@ -56,6 +64,7 @@ struct Round {
 
 /// What is timed, and for how long.
 pub struct Timed<'a> {
+    /// Context tokens.
     pub prompt: &'a [u32],
     /// Least tokens decoded in a visit.
     pub decode_tokens: usize,

@@ -12,15 +12,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Estimate {
+    /// The figure; NaN where there is none.
     #[serde(with = "number_or_null")]
     #[cfg_attr(test, ts(type = "number"))]
     pub value: f64,
+    /// Lower end of the interval; of a speed the lower quartile of the rounds. NaN where it is not known.
     #[serde(with = "number_or_null")]
     #[cfg_attr(test, ts(type = "number"))]
     pub low: f64,
+    /// Upper end of the interval; of a speed the upper quartile.
     #[serde(with = "number_or_null")]
     #[cfg_attr(test, ts(type = "number"))]
     pub high: f64,
+    /// Items, or rounds of timing.
     pub n: usize,
 }
 

@@ -21,9 +21,13 @@ use std::collections::BTreeMap;
 pub struct Grid {
     /// Ids, or whatever else the caller opens a model by.
     pub models: Vec<String>,
+    /// At least one for there to be cells; so with the other lists.
     pub evaluations: Vec<Setting>,
+    /// `None` stands for reading every token.
     pub reductions: Vec<Option<Setting>>,
+    /// `None` stands for the dense weights.
     pub prunings: Vec<Option<Setting>>,
+    /// Of items and methods.
     pub seeds: Vec<u64>,
     /// Hashes of the user's own data, by the ids of the evaluations that run on some.
     pub data: BTreeMap<String, String>,
@@ -32,10 +36,15 @@ pub struct Grid {
 /// One combination.
 #[derive(Debug, Clone)]
 pub struct Cell {
+    /// As in the grid.
     pub model: String,
+    /// What both sides are judged by.
     pub evaluation: Setting,
+    /// `None`: every token is read.
     pub reduction: Option<Setting>,
+    /// `None`: the weights are dense.
     pub pruning: Option<Setting>,
+    /// Of items and methods.
     pub seed: u64,
     /// Hash of its evaluation's data; empty where that is bundled.
     pub data: String,
@@ -92,12 +101,15 @@ pub struct Shared {
 
 /// A model, its items, and what else a cell is measured on.
 pub struct Ground<'a> {
+    /// The dense model on its device.
     pub placed: &'a Placed<'a>,
+    /// The items of the cell's evaluation and seed.
     pub task: &'a Task,
     /// The link that gives the cell's settings back.
     pub fragment: String,
     /// id@hash
     pub model: String,
+    /// Of the model's weights, hex.
     pub sha256: &'a str,
     /// Size of the weights file.
     pub file_bytes: u64,

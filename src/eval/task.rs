@@ -33,14 +33,17 @@ impl Task {
         Ok(Task { metrics: evaluation.metrics(), items, definition, problems })
     }
 
+    /// Items, at least one.
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
+    /// Never: a task without items is not built.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
+    /// Item `i` in the order of the data, below [`Task::len`].
     pub fn item(&self, i: usize) -> &dyn Item {
         &*self.items[i]
     }

@@ -14,10 +14,13 @@ use serde::Serialize;
 pub struct MatrixReport {
     /// Checkpoint name.
     pub name: String,
+    /// Outputs.
     pub rows: usize,
+    /// Inputs.
     pub cols: usize,
-    /// Share of zeros asked for and reached, 0..=1.
+    /// Share of zeros asked for, 0..=1.
     pub requested: f64,
+    /// Share of zeros reached, 0..=1; of weights gone where the matrix became smaller.
     pub achieved: f64,
     /// ||X W^T - X W'^T||^2 / ||X W^T||^2 on the first calibration sequence.
     pub error: f64,
@@ -26,9 +29,9 @@ pub struct MatrixReport {
     /// Time for this matrix without the calibration passes. The first of several matrices with the same inputs
     /// bears their factorisation.
     pub milliseconds: f64,
-    /// λ as a share of the mean of diag(XᵀX), and how often it was raised because a factorisation failed; absent
-    /// for methods without a Hessian.
+    /// λ as a share of the mean of diag(XᵀX); absent for methods without a Hessian.
     pub damping: Option<f64>,
+    /// How often λ was raised because a factorisation failed.
     pub retries: u32,
     /// Where the weights were computed: on the GPU in f32, else on the CPU in f64.
     pub on_gpu: bool,
@@ -63,7 +66,9 @@ pub fn sparsity(report: &[MatrixReport]) -> f64 {
 
 /// Pruned weights and the report.
 pub struct Pruned {
+    /// The tensors that changed, by their names in the checkpoint.
     pub edits: Edits,
+    /// One line a matrix, in the order in which they were pruned.
     pub report: Vec<MatrixReport>,
     /// Where the model has another shape now.
     pub smaller: Option<Smaller>,
@@ -90,6 +95,7 @@ impl Pruned {
 
 /// What is left of a model's shape.
 pub struct Smaller {
+    /// Of the smaller model.
     pub config: ModelConfig,
     /// Fields of config.json that differ, and their values.
     pub fields: Fields,

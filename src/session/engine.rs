@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 /// Everything that outlives a run.
 pub struct Engine {
-    pub library: Library,
+    library: Library,
     gpu: GpuSlot,
     loaded: Option<Rc<Loaded>>,
     own: Option<Rc<Loaded>>,
@@ -59,6 +59,7 @@ pub struct Chosen {
 }
 
 impl Engine {
+    /// Without a device or a model; both are opened when they are first asked for.
     pub fn new(library: Library) -> Engine {
         let (cache, read) = (Cache::default(), RefCell::default());
         Engine {

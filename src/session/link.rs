@@ -17,6 +17,7 @@ const MAX_LINK: usize = 64 * 1024;
 /// A parsed link and what has to be told about it.
 #[derive(Debug, Clone)]
 pub struct Link {
+    /// The settings; everything that the link does not name is at its default.
     pub spec: RunSpec,
     /// Hash of the model the link was made with, possibly shortened.
     pub model_hash: String,

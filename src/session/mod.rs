@@ -70,11 +70,14 @@ const RUN: &str = "run";
 /// What a request leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
+    /// [`Session::run`] with the new settings.
     Run,
+    /// No run: none was asked for, or the request was refused and the settings are as before.
     Nothing,
 }
 
 impl Session {
+    /// A session with the first settings and nothing loaded; `emit` hears every event, in order.
     pub fn new(library: Library, emit: impl Fn(Event) + 'static) -> Session {
         let view = View::default();
         let engine = Engine::new(library);

@@ -32,10 +32,15 @@ pub const COMPANIONS: [&str; 8] = [
 
 /// A model as its files describe it, not yet on a device.
 pub struct Loaded {
+    /// What the page is told of it.
     pub view: ModelView,
+    /// As config.json and generation_config.json say.
     pub config: ModelConfig,
+    /// Every token that it puts before a text has a row in the model.
     pub tokenizer: Tokenizer,
+    /// Loaded once on the CPU, so names, shapes and values are right.
     pub weights: Weights,
+    /// The text for prunings that look at data.
     pub calibration: CalibrationText,
 }
 

@@ -10,11 +10,17 @@
 //! `www/protocol.d.ts` declares the same for the page's scripts. It is made from the types here by a test, see
 //! `super::declarations`.
 
+mod run;
+
+use crate::eval::Point;
 pub use crate::eval::{Cost, Decode};
-use crate::eval::{Point, Quality, Speed};
 use crate::method::About;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use run::{
+    ControlView, Fate, PaperCost, Part, PublishedView, RunView, Side, TraceToken, TraceView, Which,
+};
 
 /// Raised whenever a message changes its meaning; the page refuses to talk to another version.
 pub const VERSION: u32 = 2;
@@ -23,6 +29,7 @@ pub const VERSION: u32 = 2;
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Numbered {
+    /// Higher than that of every request before on this page; 0 where the message has none.
     #[serde(default)]
     pub id: u64,
 }
@@ -32,27 +39,50 @@ pub struct Numbered {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Request {
-    /// First message. `fragment` is location.hash (hostile), `base` is document.baseURI.
-    Hello { fragment: String, base: String },
+    /// First message.
+    Hello {
+        /// location.hash: hostile until it is parsed.
+        fragment: String,
+        /// document.baseURI, below which the files of models and evaluations lie.
+        base: String,
+    },
     /// A control changed. Supersedes a run that is on and starts a new one.
-    Set { name: String, value: String },
+    Set {
+        /// A control, e.g. `prune.sparsity`.
+        name: String,
+        /// As [`View::settings`] writes it; checked before anything changes.
+        value: String,
+    },
     /// Start a run with the settings as they are.
     Run,
     /// Stop the run that is on; what it measured so far is no longer current.
     Cancel,
     /// The address changed by hand or by the back button.
-    Link { fragment: String },
+    Link {
+        /// location.hash, as hostile as that of the first message.
+        fragment: String,
+    },
     /// Back to the defaults of the chosen model.
     Reset,
-    /// A model of the user's own: config.json, model.safetensors (or shards and their index), tokenizer.json.
-    Open { files: Vec<File> },
+    /// A model of the user's own.
+    Open {
+        /// config.json, model.safetensors (or shards and their index) and tokenizer.json, with what else lies beside them.
+        files: Vec<File>,
+    },
     /// A control is under the finger: what would it cost at this value? Answered by [`Event::Cost`], also while a run is
     /// on, which goes on. A value that cannot be has no answer.
-    Preview { name: String, value: String },
+    Preview {
+        /// As in [`Request::Set`].
+        name: String,
+        /// As in [`Request::Set`]; it is not kept.
+        value: String,
+    },
     /// Measure the chosen methods over the values of one knob (`prune.sparsity`), or over its range where there are no
     /// values, while nothing else runs. Each is told by [`Event::Point`].
     Sweep {
+        /// A knob of the reduction or the pruning that is chosen: `reduce.KNOB` or `prune.KNOB`.
         knob: String,
+        /// At most 64, in the order in which they are measured.
         #[serde(default)]
         values: Vec<String>,
     },
@@ -66,7 +96,9 @@ pub enum Request {
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct File {
+    /// Without folders; decides what the file is taken for.
     pub name: String,
+    /// All of its content.
     #[serde(with = "serde_bytes")]
     #[cfg_attr(test, ts(type = "Uint8Array"))]
     pub bytes: Vec<u8>,
@@ -88,26 +120,53 @@ pub enum Event {
     /// After every request, and when the model, the device or a notice changes.
     View(Box<View>),
     /// How far the run is; stands for the newest view's `status`. At most about 20 a second.
-    Status { status: Status },
+    Status {
+        /// The whole of it, not what changed.
+        status: Status,
+    },
     /// A piece of a run.
-    Result { run: u64, part: Part },
+    Result {
+        /// The run's number, by which [`View::run`] names it.
+        run: u64,
+        /// What is new.
+        part: Part,
+    },
     /// Answers [`Request::Preview`].
-    Cost { answers: u64, cost: PaperCost },
-    /// One measured setting: of a run ("run"), or of a sweep's curve ("KNOB METHOD").
-    Point { series: String, point: Box<Point> },
+    Cost {
+        /// The number of that request.
+        answers: u64,
+        /// At the value asked about, all else as it is set.
+        cost: PaperCost,
+    },
+    /// One measured setting.
+    Point {
+        /// The curve it belongs to: "run" for a run, "KNOB METHOD" for a point of a sweep.
+        series: String,
+        /// Settings and figures.
+        point: Box<Point>,
+    },
     /// Answers [`Request::Ping`].
     Pong,
-    /// The engine itself is broken and says no more. `text` is for people.
-    Failed { text: String },
+    /// The engine itself is broken and says no more.
+    Failed {
+        /// A sentence for people.
+        text: String,
+    },
 }
 
+/// Everything that can be chosen. The same for the whole life of an engine.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Catalog {
+    /// [`VERSION`] of the engine.
     pub version: u32,
+    /// Bundled models; the first is chosen on a page without a link.
     pub models: Vec<ModelChoice>,
+    /// Values of the control `reduce`, beside "off".
     pub reductions: Vec<&'static About>,
+    /// Values of the control `prune`, beside "off".
     pub prunings: Vec<&'static About>,
+    /// Values of the control `eval`.
     pub evaluations: Vec<&'static About>,
     /// Id and name for people.
     pub backends: Vec<(&'static str, &'static str)>,
@@ -117,13 +176,17 @@ pub struct Catalog {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ModelChoice {
+    /// Value of the control `model`, and the model's name in links.
     pub id: String,
+    /// For people.
     pub label: String,
     /// model_type
     pub family: String,
+    /// Weights, each counted once.
     pub parameters: u64,
+    /// Size of the weights file.
     pub bytes: u64,
-    /// Evaluations that make sense for it.
+    /// Ids of the evaluations that make sense for it; the first is its default.
     pub evaluations: Vec<String>,
 }
 
@@ -139,18 +202,23 @@ pub struct View {
     pub answers: u64,
     /// Control name -> value, as the engine understood it.
     pub settings: BTreeMap<String, String>,
+    /// What these settings and this model rule out.
     pub why_not: WhyNot,
     /// The address fragment that reproduces these settings, starting with '#'.
     pub fragment: String,
-    /// "CPU (wasm simd128)" and why it was chosen; empty before a device was.
+    /// "CPU (wasm simd128)"; empty before a device was chosen.
     pub backend: String,
+    /// Why that one was chosen, for people; empty while `backend` is.
     pub backend_why: String,
+    /// Absent before the first is loaded, and while a link waits for files that its reader has to open.
     pub model: Option<ModelView>,
+    /// How far the engine is.
     pub status: Status,
     /// Messages that need reading: what happened, what was done, what one can do.
     pub notices: Vec<Notice>,
     /// The run that belongs to these settings; absent when there is none yet.
     pub run: Option<u64>,
+    /// Absent unless a sweep is on or halted.
     pub sweep: Option<SweepView>,
 }
 
@@ -158,16 +226,21 @@ pub struct View {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct SweepView {
+    /// The control that it moves, e.g. `prune.sparsity`.
     pub knob: String,
-    /// Points measured, and in all.
+    /// Points measured, and those that could not be.
     pub done: usize,
+    /// Points in all, with those of the controls' curves.
     pub total: usize,
+    /// Whether [`Request::Pause`] halted it.
     pub paused: bool,
 }
 
+/// How far a run is.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Status {
+    /// The same in one word.
     pub state: State,
     /// Whether a run is on or about to be.
     pub running: bool,
@@ -185,26 +258,36 @@ pub enum State {
     /// Nothing was run yet.
     #[default]
     Idle,
+    /// A run is on, or about to be.
     Running,
+    /// The run came to its end: all its figures are there.
     Complete,
+    /// A person stopped the run.
     Cancelled,
     /// A notice says why.
     Failed,
 }
 
+/// A message that needs reading.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Notice {
+    /// How much it matters.
     pub level: Level,
+    /// One line for people, of bounded length and without hidden characters.
     pub text: String,
 }
 
+/// How much a notice matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
+    /// What was asked for was not done.
     Error,
+    /// It was done, though not quite as asked, or its figures may differ.
     Warning,
+    /// The engine chose something that a person may want to know of.
     Info,
 }
 
@@ -212,11 +295,17 @@ pub enum Level {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ModelView {
+    /// A bundled id, or "own".
     pub id: String,
+    /// For people.
     pub label: String,
+    /// model_type
     pub family: String,
+    /// Weights that the model uses, each counted once.
     pub parameters: u64,
+    /// Size of the weights files.
     pub bytes: u64,
+    /// Of the weights files, lower-case hex; its first 16 digits name the model in links.
     pub sha256: String,
     /// The model card (Markdown, shown as plain text).
     pub card: String,
@@ -224,170 +313,4 @@ pub struct ModelView {
     pub ignored: Vec<String>,
     /// Sentences about what was left out or is unusual.
     pub notes: Vec<String>,
-}
-
-/// A piece of what a run found. A page puts the pieces of one run together to what [`RunView`] holds; a later piece of
-/// the same kind stands for the earlier one, but for `text`, which goes on from `at`, and `control`, which is one more.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Part {
-    /// The first of a run.
-    Begin {
-        link: String,
-        backend: String,
-    },
-    /// A side's text from character `at` on.
-    Text {
-        side: Which,
-        at: usize,
-        text: String,
-        tokens: usize,
-        /// Of both sides.
-        differs_at: Option<usize>,
-        done: bool,
-    },
-    FirstNumber {
-        ms: f64,
-    },
-    Cost {
-        cost: Box<Cost>,
-    },
-    Quality {
-        quality: Vec<Quality>,
-    },
-    Speed {
-        speed: Box<Speed>,
-    },
-    Trace {
-        trace: TraceView,
-    },
-    Control {
-        control: ControlView,
-    },
-    Published {
-        published: PublishedView,
-    },
-    /// The last of a run that came to its end.
-    Done,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum Which {
-    Baseline,
-    Compressed,
-}
-
-/// What a run has measured so far. The same structure is printed by `whittle run --json`.
-#[derive(Debug, Clone, Serialize, Default)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct RunView {
-    /// Rises with every run of this page.
-    pub number: u64,
-    pub finished: bool,
-    /// Canonical link of the run.
-    pub link: String,
-    pub backend: String,
-    pub baseline: Side,
-    pub compressed: Side,
-    pub quality: Vec<Quality>,
-    /// Controls of the token reduction, each complete; they come last.
-    pub controls: Vec<ControlView>,
-    /// Where the evaluation's `published` is on.
-    pub published: Option<PublishedView>,
-    pub speed: Option<Speed>,
-    /// Absent until it is counted.
-    pub cost: Option<Cost>,
-    /// What the reduction did to the prompt; absent without one, or where the prompt is too short for it.
-    pub trace: Option<TraceView>,
-    /// Milliseconds from the start of the run to its first baseline number.
-    pub first_number_ms: Option<f64>,
-}
-
-/// Generated text of one side; the prompt is not repeated.
-#[derive(Debug, Clone, PartialEq, Serialize, Default)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Side {
-    pub text: String,
-    pub tokens: usize,
-    /// Characters (not bytes) until the two texts part; absent while they agree.
-    pub differs_at: Option<usize>,
-    pub done: bool,
-}
-
-/// A reduction that does not look at the tokens (or looks at the answer), at the lengths of the method.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct ControlView {
-    pub label: &'static str,
-    pub spec: String,
-    /// `baseline` is the control, `compressed` the method, `change` the method minus the control; on some of the items.
-    pub quality: Vec<Quality>,
-}
-
-/// Figures of the released code's scorer, which are no measure of quality.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct PublishedView {
-    pub warning: &'static str,
-    /// Share of the scored rows that are compared with the right label.
-    pub in_step: f64,
-    /// `baseline` is the honest figure of the compressed model, `compressed` the published one.
-    pub quality: Vec<Quality>,
-}
-
-/// Which tokens of the prompt went where.
-#[derive(Debug, Clone, PartialEq, Serialize, Default)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct TraceView {
-    /// Layers after which tokens went, in order.
-    pub layers: Vec<usize>,
-    /// The tokens of the prompt, or its last 256.
-    pub tokens: Vec<TraceToken>,
-    /// Tokens of the prompt that are left out before them.
-    pub left_out: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct TraceToken {
-    pub position: usize,
-    pub text: String,
-    /// One for each layer.
-    pub fates: Vec<Fate>,
-}
-
-/// What became of a token after a layer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(tag = "fate", rename_all = "snake_case")]
-pub enum Fate {
-    Kept {
-        score: Option<f32>,
-    },
-    Pruned {
-        score: Option<f32>,
-    },
-    /// Folded into another position, in the layer's own output, in the stream before it, or in both.
-    Merged {
-        into: u32,
-        hidden: bool,
-        residual: bool,
-        score: Option<f32>,
-    },
-    /// Went at an earlier layer.
-    Gone,
-}
-
-/// The cost of settings that were not run, counted from shapes alone; the fields are those of [`Cost`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct PaperCost {
-    pub flops_saved_layers: f64,
-    pub flops_saved_total: f64,
-    pub lengths: Vec<usize>,
-    pub sparsity: f64,
-    pub sparsity_of_model: f64,
 }

@@ -47,6 +47,7 @@ pub async fn run(
 
 /// What a run knows beside its view.
 pub struct Details {
+    /// The run as a point of the chart.
     pub point: Point,
     /// What became of every item.
     pub items: Vec<ItemResult>,

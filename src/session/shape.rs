@@ -36,6 +36,7 @@ const MAX_BYTES: u64 = if cfg!(target_arch = "wasm32") { 1 << 30 } else { 16 << 
 pub struct Shape {
     /// A built-in name, or a path to a config.json.
     pub name: String,
+    /// Of the random weights; 0 where none is given.
     pub seed: u64,
     /// Nothing: as the configuration says.
     pub dtype: Option<Dtype>,

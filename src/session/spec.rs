@@ -14,8 +14,11 @@ pub const OWN: &str = "own";
 /// Which backend a run asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
+    /// Whichever reads 128 tokens faster; a GPU that is a program on the CPU is passed over.
     Auto,
+    /// wasm simd128, or the native kernels.
     Cpu,
+    /// WebGPU, natively Vulkan; an error where there is none.
     Gpu,
 }
 
@@ -28,13 +31,21 @@ pub const BACKENDS: &[(&str, &str)] =
 pub struct RunSpec {
     /// A bundled id, or [`OWN`].
     pub model: String,
+    /// What both sides are judged by.
     pub evaluation: Setting,
+    /// Of the contexts that the compressed side reads; `None` is "off".
     pub reduction: Option<Setting>,
+    /// Of the weights of the compressed side; `None` is "off".
     pub pruning: Option<Setting>,
+    /// Chooses items, sampled tokens and every random choice of a method; fits in 32 bits.
     pub seed: u64,
+    /// Most tokens that are written after the prompt: 1 to 512.
     pub tokens: usize,
+    /// 0 takes the most likely token; at most 5.
     pub temperature: f64,
+    /// At most 8,192 characters.
     pub prompt: String,
+    /// Where both sides run.
     pub backend: Backend,
     /// First 16 hex digits of the sha256 of the user's own data; empty where nothing is known of it.
     pub data: String,
@@ -233,6 +244,7 @@ fn backend(value: &str) -> Result<Backend> {
 }
 
 impl Backend {
+    /// As in [`BACKENDS`]: the control's value, and the link's.
     pub fn id(self) -> &'static str {
         match self {
             Backend::Auto => "auto",

@@ -26,11 +26,14 @@ pub struct Sweeper {
 /// What is measured of a cell beside its quality.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timing {
+    /// Quality and counted cost only.
     Untimed,
+    /// Speed of both sides too, timed in turns, with 16 tokens decoded in each visit.
     InTurns,
 }
 
 impl Sweeper {
+    /// Knows nothing of any model yet.
     pub fn new(backend: Backend, timing: Timing) -> Sweeper {
         let (model, shared) = (String::new(), Shared::default());
         Sweeper { backend, has_speed: timing == Timing::InTurns, model, shared }
