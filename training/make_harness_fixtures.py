@@ -123,6 +123,7 @@ def load(folder):
         if first is None:
             first = config["eos_token_id"]
         tokenizer.bos_token = tokenizer.convert_ids_to_tokens(first)
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(config["eos_token_id"])
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1)
 
