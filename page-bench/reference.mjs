@@ -1,11 +1,12 @@
 // Measures the reference points that the page shows before anything was measured in it, and writes them to www/reference:
-// one file a model, one Point a line, and the list of models. From the repository's root:
+// one file a model, one Point a line, and the list of models. What is there is not measured again, so that it can be
+// broken off and go on; delete a file to measure it anew. From the repository's root:
 //
 //   node page-bench/reference.mjs [PATH OF whittle] [MODEL..]
 //
 // Quality and counted cost only: times belong to the machine that measures them.
 import { execFile } from "node:child_process";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { inLink } from "../www/points.js";
 
@@ -30,6 +31,7 @@ const TASK = [
 const PLAN = {
   "lm-mamba": ["continuation:n=100,controls=0", PROSE],
   "lm-mamba2": ["continuation:n=100,controls=0", PROSE],
+  "lm-llama": ["continuation:n=100,controls=0", PROSE],
   "copy-mamba2": ["copy:n=100,controls=0", TASK],
   "recall-mamba2": ["recall:n=100,controls=0", TASK],
 };
@@ -50,11 +52,14 @@ async function point(model, evaluation, [reduction, pruning]) {
 await mkdir(FOLDER, { recursive: true });
 for (const model of models.length ? models : Object.keys(PLAN)) {
   const [evaluation, settings] = PLAN[model];
-  const lines = [];
+  const file = `${FOLDER}/${model}.jsonl`;
+  const before = await readFile(file, "utf8").catch(() => "");
+  const measured = new Set(before.split("\n").filter(Boolean).map(JSON.parse).map(({ reduce, prune }) => `${reduce} ${prune}`));
   for (const setting of settings) {
-    lines.push(JSON.stringify(await point(model, evaluation, setting)));
+    if (measured.has(setting.join(" "))) continue;
+    const found = await point(model, evaluation, setting);
+    await appendFile(file, `${JSON.stringify(found)}\n`);
     console.log(model, ...setting);
-    await writeFile(`${FOLDER}/${model}.jsonl`, `${lines.join("\n")}\n`);
   }
 }
 const there = (await readdir(FOLDER)).filter((name) => name.endsWith(".jsonl")).map((name) => name.replace(".jsonl", ""));

@@ -44,7 +44,15 @@ export function metric(x, unit, like) {
 /** A change of shares is in percentage points. */
 export const change = (x, unit, like) => signed(x, unit, like) + (unit === "share" && known(x) ? " pt" : "");
 
-export const changeRange = (low, high, unit, like) => `${signed(low, unit, like)} to ${change(high, unit, like)}`;
+/** "0.1 to 0.2", or that there is no interval: too few items have none, and none is not the interval [0, 0]. */
+const interval = (low, high, between) => (known(low) && known(high) ? between() : "no interval");
+
+export const metricInterval = ({ low, high }, unit, like) => interval(low, high, () => `${metric(low, unit, like)} to ${metric(high, unit, like)}`);
+export const changeInterval = ({ low, high }, unit, like) => interval(low, high, () => changeRange(low, high, unit, like));
+/** Of any estimate, its ends written by `write`. */
+export const writtenInterval = ({ low, high }, write) => interval(low, high, () => `${write(low)} to ${write(high)}`);
+
+const changeRange = (low, high, unit, like) => `${signed(low, unit, like)} to ${change(high, unit, like)}`;
 
 function signed(x, unit, like) {
   if (!known(x)) return NOTHING;

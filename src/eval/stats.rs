@@ -8,21 +8,22 @@ use crate::Rng;
 use crate::order::sort_f64;
 use serde::{Deserialize, Serialize};
 
-/// A number with its 95 % interval and the items it rests on. What is not finite is null in JSON: absent.
+/// A number with its 95 % interval and the items it rests on. What is not finite is null in JSON: there is no interval below eight
+/// items, and no value where a figure is undefined.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Estimate {
     /// The figure; NaN where there is none.
     #[serde(with = "number_or_null")]
-    #[cfg_attr(test, ts(type = "number"))]
+    #[cfg_attr(test, ts(type = "number | null"))]
     pub value: f64,
     /// Lower end of the interval; of a speed the lower quartile of the rounds. NaN where it is not known.
     #[serde(with = "number_or_null")]
-    #[cfg_attr(test, ts(type = "number"))]
+    #[cfg_attr(test, ts(type = "number | null"))]
     pub low: f64,
     /// Upper end of the interval; of a speed the upper quartile.
     #[serde(with = "number_or_null")]
-    #[cfg_attr(test, ts(type = "number"))]
+    #[cfg_attr(test, ts(type = "number | null"))]
     pub high: f64,
     /// Items, or rounds of timing.
     pub n: usize,

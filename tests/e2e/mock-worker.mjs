@@ -77,7 +77,9 @@ let timer;
 /** @type {Status} */
 let status = { state: "idle", running: false, text: "Loading model", progress: null };
 
-const estimate = (value, low, high, n) => ({ value, low, high, n });
+const estimate = (value, low, high, n) => (n < 8 ? { value, low: null, high: null, n } : { value, low, high, n });
+/** Items in all: in the scenario \`few\` fewer than an interval needs. */
+const ALL = scenario.few ? 3 : 240;
 const base = " in possession of a good fortune, must be in want of a wife. However little known the feelings or views of such a man may be";
 const other = " in possession of a good fortune, must be in want of a house, and of the country; <b>and</b> the same time, which was not to be";
 const PARTS_AT = Array.from(base).findIndex((c, i) => c !== Array.from(other)[i]);
@@ -108,7 +110,7 @@ function progress(step, steps) {
   const first = Math.ceil(share * base.length);
   const second = Math.ceil(Math.max(0, Math.min(1, (step - 5) / 10)) * other.length);
   const before = Math.ceil(Math.max(0, Math.min(1, (step - 6) / 10)) * other.length);
-  const items = Math.round(240 * Math.max(0, (step - 10) / (steps - 10)));
+  const items = Math.round(ALL * Math.max(0, (step - 10) / (steps - 10)));
   const differs_at = second > PARTS_AT ? PARTS_AT : null;
   if (step === 1) {
     piece({ kind: "begin", link: fragment(), backend: "CPU (wasm simd128)" });
@@ -126,19 +128,19 @@ function progress(step, steps) {
     piece({ kind: "done" });
   }
   status = done ? { state: "complete", running: false, text: "Run complete", progress: 1 }
-    : { state: "running", running: true, text: step < 5 ? `Pruning layer ${step} of 6` : `Scoring items (${items} of 240)`, progress: step / steps };
+    : { state: "running", running: true, text: step < 5 ? `Pruning layer ${step} of 6` : `Scoring items (${items} of ${ALL})`, progress: step / steps };
   if (done) {
     view();
-    tell({ type: "point", series: "run", point: point(settings, quality(240)) });
+    tell({ type: "point", series: "run", point: point(settings, quality(ALL)) });
   } else tell({ type: "status", status });
 }
 
 /** @type {(items: number) => Quality[]} */
 const quality = (items) => [
   { metric: "accuracy", label: "Accuracy", definition: "Share of items whose right continuation gains most from the context, of four.", unit: "share", higher_is_better: true,
-    baseline: estimate(0.752, 0.693, 0.802, items), compressed: estimate(0.731, 0.671, 0.783, items), change: estimate(-0.021, -0.058, 0.017, items), items, items_total: 240, verdict: items < 240 ? "none" : "not_significant" },
+    baseline: estimate(0.752, 0.693, 0.802, items), compressed: estimate(0.731, 0.671, 0.783, items), change: estimate(-0.021, -0.058, 0.017, items), items, items_total: ALL, verdict: items < ALL ? "none" : scenario.few ? "too_few" : "not_significant" },
   { metric: "bits_per_byte", label: "Bits per byte", definition: "Negative log2 likelihood of the right continuation over its bytes.", unit: "bits", higher_is_better: false,
-    baseline: estimate(1.535, 1.501, 1.569, items), compressed: estimate(1.612, 1.577, 1.648, items), change: estimate(0.077, 0.064, 0.091, items), items, items_total: 240, verdict: items < 240 ? "none" : "worse" },
+    baseline: estimate(1.535, 1.501, 1.569, items), compressed: estimate(1.612, 1.577, 1.648, items), change: estimate(0.077, 0.064, 0.091, items), items, items_total: ALL, verdict: items < ALL ? "none" : scenario.few ? "too_few" : "worse" },
 ];
 // The same figures between others: method minus control, and published beside honest.
 const between = (accuracy, bits) => {
@@ -188,7 +190,7 @@ const trace = () => ({
 /** @returns {import("../../www/state.js").Point} */
 const point = (of, quality) => ({
   key: fragment(of), fragment: fragment(of), model: of.model, evaluation: of.eval, reduce: of.reduce, prune: `${of.prune}:${of["prune.sparsity"] ?? ""}`,
-  seed: Number(of.seed), items: 240, items_wanted: 240, complete: true, quality,
+  seed: Number(of.seed), items: ALL, items_wanted: ALL, complete: true, quality,
   cost: { flops_share: 1 - cost().flops_saved_total, bytes_per_token: 1.31e6, bytes_per_token_dense: 1.78e6, file_bytes: 1844440 },
   speed: { prefill_ratio: speed().prefill_ratio, decode_ratio: speed().decode_ratio }, ms: 1234, backend: "CPU (wasm simd128)", created: null,
 });
@@ -276,7 +278,7 @@ worker.onmessage = ({ data }) => {
       return view();
     }
     for (const value of data.values) {
-      tell({ type: "point", series: `${data.knob} ${settings[group]}`, point: point({ ...settings, [data.knob]: value }, quality(240)) });
+      tell({ type: "point", series: `${data.knob} ${settings[group]}`, point: point({ ...settings, [data.knob]: value }, quality(ALL)) });
     }
     sweep = null;
     return view();

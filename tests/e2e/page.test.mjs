@@ -80,6 +80,19 @@ test("a scorecard cell has its interval and n, and a change that may be none say
     "1.535 (1.501 to 1.569) n=240", "1.612 (1.577 to 1.648) n=240", "+0.077 worse (+0.064 to +0.091) n=240"]);
 }));
 
+test("below eight items there is no interval, and nothing on the page claims one", () => withPage({ scenario: { few: true } }, async ({ page, says, tab }) => {
+  await says("Run complete");
+  const flat = (text) => text.replace(/\s+/g, " ");
+  assert.match(flat(await page.locator("#headline .quality").innerText()), /−2\.1 pt too few items to tell \(no interval, n=3\)$/);
+  assert.equal(await page.locator("#headline .quality .whisker").count(), 0, "without an interval nothing is drawn");
+  const cells = await page.getByRole("row", { name: /^Accuracy/ }).getByRole("cell").allInnerTexts();
+  assert.deepEqual(cells.map(flat), ["75.2% (no interval) n=3", "73.1% (no interval) n=3", "−2.1 pt too few items (no interval) n=3"]);
+  await page.getByRole("button", { name: "Table", exact: true }).click();
+  await tab("Runs");
+  await page.getByRole("table", { name: "Runs" }).getByRole("cell", { name: "(no interval)" }).first().waitFor();
+  assert.doesNotMatch(await page.locator("body").innerText(), /NaN|undefined|null|\(– to –\)/);
+}));
+
 test("controls stand below the scorecard, method minus control, and go with the settings", () => withPage({ scenario: { tick: 60 } }, async ({ page, says, midway }) => {
   const table = page.getByRole("table").filter({ has: page.getByRole("columnheader", { name: "Control", exact: true }) });
   await midway();

@@ -1,7 +1,7 @@
 // The answer in five figures: what it costs in quality, what it gains in time and size. A measured figure has an interval
 // and a solid card; a counted one has neither.
 
-import { change, changeRange, count, percent, ratio } from "../format.js";
+import { change, changeInterval, count, percent, ratio, writtenInterval } from "../format.js";
 import { byId, el, part } from "./dom.js";
 import { mark } from "./lasting.js";
 import { whisker } from "./whisker.js";
@@ -13,6 +13,7 @@ const WORDS = {
   too_few: "too few items to tell",
   none: "no verdict yet",
 };
+const UNDEFINED = "not defined on these items";
 
 /** @returns {import("../state.js").Panel} */
 export function headline() {
@@ -43,12 +44,13 @@ const OF = {
 const draw = {
   quality(found) {
     if (!found) return waiting("Quality", "while items are scored", "measured");
-    const { label, change: c, unit, baseline, verdict: said } = found;
-    return [
+    const { label, change: c, unit, baseline, verdict: said, items, items_total: all } = found;
+    const words = said === "none" && items === all ? UNDEFINED : WORDS[said];
+    return drawn(
       ...figure(label, change(c.value, unit, baseline.value), "measured"),
       whisker(c, 0),
-      el("p", {}, el("strong", { class: said }, WORDS[said]), ` (${changeRange(c.low, c.high, unit, baseline.value)}, n=${count(c.n)})`),
-    ];
+      el("p", {}, el("strong", { class: said }, words), ` (${changeInterval(c, unit, baseline.value)}, n=${count(c.n)})`),
+    );
   },
   prefill: (found) => pace("Prefill", found),
   decode: (found) => pace("Decode", found),
@@ -70,9 +72,18 @@ const waiting = (label, when, kind) => [...figure(label, "–", kind), el("p", {
 /** An interval of a ratio wider than this says nothing about "as fast". */
 const NOISY = 0.3;
 
+const drawn = (...nodes) => nodes.filter((node) => node !== undefined);
+
 function pace(label, found) {
   if (!found) return waiting(label, "measured last", "measured");
-  const words = found.low > 1 ? "faster" : found.high < 1 ? "slower" : found.high - found.low > NOISY ? "not told apart" : "about as fast";
-  return [...figure(label, ratio(found.value), "measured"), whisker(found, 1),
-    el("p", {}, el("strong", {}, words), ` (${ratio(found.low)} to ${ratio(found.high)})`)];
+  return drawn(...figure(label, ratio(found.value), "measured"), whisker(found, 1),
+    el("p", {}, el("strong", {}, paceWords(found)), ` (${writtenInterval(found, ratio)})`));
+}
+
+/** @param {import("../protocol.js").Estimate} ratio */
+function paceWords({ low, high }) {
+  if (low === null || high === null) return "too few rounds to tell";
+  if (low > 1) return "faster";
+  if (high < 1) return "slower";
+  return high - low > NOISY ? "not told apart" : "about as fast";
 }

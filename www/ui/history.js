@@ -1,6 +1,6 @@
 // Runs that were made, here and before: search, name, restore, delete, compare side by side, take home.
 
-import { change, changeRange, metric, percent, ratio } from "../format.js";
+import { change, changeInterval, metric, percent, ratio } from "../format.js";
 import { idOf } from "../points.js";
 import { openStore } from "../store.js";
 import { save } from "./chart/export.js";
@@ -133,7 +133,7 @@ function figures({ quality: [q], speed }) {
   const writes = (v) => metric(v, q?.unit, like);
   return [
     [writes(q?.compressed?.value), q ? `${q.label} n=${q.compressed?.n}` : ""],
-    [change(q?.change?.value, q?.unit, like), Number.isFinite(q?.change?.low) ? `(${changeRange(q.change.low, q.change.high, q.unit, like)})` : ""],
+    [change(q?.change?.value, q?.unit, like), q?.change ? `(${changeInterval(q.change, q.unit, like)})` : ""],
     [ratio(speed?.prefill_ratio?.value), range(speed?.prefill_ratio, ratio)],
     [ratio(speed?.decode_ratio?.value), range(speed?.decode_ratio, ratio)],
   ];

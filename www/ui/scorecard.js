@@ -1,6 +1,6 @@
 // Quality of the two on the same items, every figure with its interval and n.
 
-import { change, changeRange, count, metric, percent } from "../format.js";
+import { change, changeInterval, count, metric, metricInterval, percent } from "../format.js";
 import { byId, cell, el, empty, part, row, table } from "./dom.js";
 import { mark } from "./lasting.js";
 
@@ -68,12 +68,13 @@ function scores(quality) {
   return row(label, better + scored, value(baseline), value(compressed), changed(quality, like));
 }
 
-const figure = ({ value, low, high, n }, unit, like) =>
-  cell(metric(value, unit, like), `(${metric(low, unit, like)} to ${metric(high, unit, like)}) n=${count(n)}`);
+/** @param {import("../protocol.js").Estimate} estimate */
+const figure = (estimate, unit, like) => cell(metric(estimate.value, unit, like), `(${metricInterval(estimate, unit, like)}) n=${count(estimate.n)}`);
 
 const WORDS = { better: "better", worse: "worse", not_significant: "not significant", too_few: "too few items", none: "still coming" };
 
-function changed({ change: c, unit, verdict }, like) {
-  const interval = `(${changeRange(c.low, c.high, unit, like)}) n=${count(c.n)}`;
-  return cell(change(c.value, unit, like), interval, " ", el("span", { class: "tag" }, WORDS[verdict]));
+/** @param {import("../protocol.js").Quality} quality */
+function changed({ change: c, unit, verdict, items, items_total: all }, like) {
+  const words = verdict === "none" && items === all ? "not defined" : WORDS[verdict];
+  return cell(change(c.value, unit, like), `(${changeInterval(c, unit, like)}) n=${count(c.n)}`, " ", el("span", { class: "tag" }, words));
 }

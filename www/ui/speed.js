@@ -1,6 +1,6 @@
 // Time measured here, in turns, on the backend that is named.
 
-import { count, ratio, timing } from "../format.js";
+import { count, ratio, timing, writtenInterval } from "../format.js";
 import { byId, cell, el, empty, part, reason, row, table } from "./dom.js";
 import { mark } from "./lasting.js";
 import { why as whyNot } from "./why.js";
@@ -35,7 +35,7 @@ export function speed() {
 }
 
 function times(label, unit, baseline, compressed, quotient) {
-  const figure = (e, write) => cell(write(e.value), `(${write(e.low)} to ${write(e.high)}) n=${count(e.n)}`);
+  const figure = (e, write) => cell(write(e.value), `(${writtenInterval(e, write)}) n=${count(e.n)}`);
   const last = quotient ? figure(quotient, ratio) : el("td", { role: "cell" });
   return row(label, unit, figure(baseline, timing), figure(compressed, timing), last);
 }

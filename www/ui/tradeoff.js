@@ -1,6 +1,6 @@
 // The trade-off: every measured setting a point, quality against a cost that can be chosen.
 
-import { metric } from "../format.js";
+import { metric, metricInterval } from "../format.js";
 import { idOf, inLink, methodsOf, specId } from "../points.js";
 import { COSTS, frontier, placed, quality, words } from "./chart/figures.js";
 import { savePng, saveSvg } from "./chart/export.js";
@@ -146,7 +146,7 @@ function entries(list) {
 
 function asRows(list, best, cost) {
   const line = (p) => row(p.label, [p.source, best.includes(p) ? "on the frontier" : ""].filter(Boolean).join(", "),
-    cell(metric(p.y.value, p.quality.unit, p.quality.baseline?.value), `(${metric(p.y.low, p.quality.unit)} to ${metric(p.y.high, p.quality.unit)}) n=${p.y.n}`),
+    cell(metric(p.y.value, p.quality.unit, p.quality.baseline?.value), `(${metricInterval(p.y, p.quality.unit, p.quality.baseline?.value)}) n=${p.y.n}`),
     cell(cost.write(p.x.value), p.x.low === undefined ? cost.kind : `(${cost.write(p.x.low)} to ${cost.write(p.x.high)})`));
   return table("Trade-off table", `The points of the chart; ${cost.label.toLowerCase()} is ${cost.kind}.`, ["Setting", list[0]?.quality.label ?? "Quality", cost.label], list.map(line), { class: "small" });
 }

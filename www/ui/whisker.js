@@ -10,8 +10,16 @@ export function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** `neutral` is the value of no change: 0 for a difference, 1 for a ratio. Decoration: the figures stand beside it. */
+/** @import { Estimate } from "../protocol.js" */
+
+/**
+ * `neutral` is the value of no change: 0 for a difference, 1 for a ratio. Decoration: the figures stand beside it. Without
+ * an interval there is nothing to draw.
+ * @param {Estimate} estimate
+ * @param {number} neutral
+ */
 export function whisker({ value, low, high }, neutral) {
+  if (value === null || low === null || high === null) return undefined;
   const reach = 1.15 * Math.max(Math.abs(low - neutral), Math.abs(high - neutral), Math.abs(value - neutral), 1e-9);
   const x = (v) => (WIDTH / 2) * (1 + (v - neutral) / reach);
   const mid = HEIGHT / 2;

@@ -1,6 +1,6 @@
 // "Why is this not faster?", answered with the figure that decides. The figures are the engine's; here are the sentences.
 
-import { megabytes, percent, ratio } from "../format.js";
+import { megabytes, percent, ratio, writtenInterval } from "../format.js";
 import { el } from "./dom.js";
 
 /** Below this share of what the dense model does, a saving is worth speaking of. */
@@ -20,7 +20,7 @@ function prefill(e, cost) {
       ? `Prefill is not faster (${ratio(e.value)}): the layers save ${percent(cost.flops_saved_layers)} of their arithmetic, but the method's own takes most of it back; ${percent(left)} is left in all.`
       : `Prefill is not faster (${ratio(e.value)}): ${percent(left)} of the arithmetic is still done. Zeros among weights are multiplied like any number.`;
   }
-  return `Prefill is measured at ${ratio(e.value)} (${ratio(e.low)} to ${ratio(e.high)}) although only ${percent(left)} of the arithmetic is left: at this size fixed costs and choosing the tokens weigh as much as what is saved.`;
+  return `Prefill is measured at ${ratio(e.value)} (${writtenInterval(e, ratio)}) although only ${percent(left)} of the arithmetic is left: at this size fixed costs and choosing the tokens weigh as much as what is saved.`;
 }
 
 function decode(e, counted) {
@@ -29,5 +29,5 @@ function decode(e, counted) {
   const left = counted.bytes / counted.bytes_dense;
   const bytes = `${megabytes(counted.bytes)} of ${megabytes(counted.bytes_dense)} of weights are read for a token`;
   if (left > WORTH) return `Decode is not faster (${ratio(e.value)}): ${bytes}. Zeros that lie anywhere are read all the same.`;
-  return `Decode is measured at ${ratio(e.value)} (${ratio(e.low)} to ${ratio(e.high)}) although only ${bytes}: finding the weights between the zeros costs what reading fewer saves.`;
+  return `Decode is measured at ${ratio(e.value)} (${writtenInterval(e, ratio)}) although only ${bytes}: finding the weights between the zeros costs what reading fewer saves.`;
 }
