@@ -20,7 +20,7 @@ const at = (id, knob, ...values) => values.map((value) => `${id}:${knob}=${value
 const PROSE = [
   ["off", "off"],
   ...prune("structured", ...at("structured", "share", 0.25, 0.75), ...at("magnitude", "sparsity", 0.7), "magnitude", ...at("mrp", "sparsity", 0.7), "mrp"),
-  ...reduce("utrc", ...at("utrc", "cut", 0.1, 0.4), "random", ...at("random", "cut", 0.1, 0.4)),
+  ...reduce("utrc", ...at("utrc", "cut", 0.1, 0.3), "random", ...at("random", "cut", 0.1, 0.3)),
   ...prune("wanda", ...at("wanda", "sparsity", 0.3, 0.7), ...at("magnitude", "sparsity", 0.3), ...at("mrp", "sparsity", 0.3)),
 ];
 const TASK = [
