@@ -7,7 +7,7 @@
 
 use crate::pace::Pace;
 use crate::session::protocol::{Event, Numbered, Request};
-use crate::session::{Desk, Library, Next, Session};
+use crate::session::{Desk, Library, Next, Session, compare};
 use serde::Serialize;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::RefCell;
@@ -45,6 +45,12 @@ pub fn start() {
                 // Another model may be on its way; and a value that cannot be is told when it is set.
                 let cost = desk.borrow().as_ref().and_then(|d| d.cost(&name, &value).ok());
                 cost.into_iter().for_each(|cost| post(Event::Cost { answers, cost }));
+            }
+            Ok((answers, Request::Compare { evaluation, first, second })) => {
+                let found = compare(&evaluation, &first, &second);
+                let problem = found.as_ref().err().map(|e| e.to_string());
+                let quality = found.unwrap_or_default();
+                post(Event::Compared { answers, quality, problem });
             }
             Ok((id, request)) => receiver.borrow_mut().put(id, request),
             Err(e) => post_failure(&format!("A message of the page was not understood: {e}")),
@@ -90,6 +96,12 @@ async fn drive(inbox: Rc<RefCell<Inbox>>) {
                 inbox.borrow_mut().pace = pace.clone();
                 session.run(&pace).await;
                 interrupted = pace.is_cancelled();
+                continue;
+            }
+            if let Some(session) = session.as_mut().filter(|session| session.wants_real_size()) {
+                let pace = Pace::default();
+                inbox.borrow_mut().pace = pace.clone();
+                session.time_real_size(&pace).await;
                 continue;
             }
             if let Some(session) = session.as_mut().filter(|session| session.is_sweeping()) {

@@ -6,11 +6,13 @@ import { startEngine } from "./engine.js";
 import { points } from "./points.js";
 import { newRun, take } from "./run.js";
 import { about } from "./ui/about.js";
+import { along } from "./ui/along.js";
 import { cost } from "./ui/cost.js";
 import { byId } from "./ui/dom.js";
 import { embed } from "./ui/embed.js";
 import { files } from "./ui/files.js";
 import { history as kept } from "./ui/history.js";
+import { items } from "./ui/items.js";
 import { headline } from "./ui/headline.js";
 import { keys } from "./ui/keys.js";
 import { lasting } from "./ui/lasting.js";
@@ -18,11 +20,13 @@ import { notices } from "./ui/notices.js";
 import { offline } from "./ui/offline.js";
 import { output } from "./ui/output.js";
 import { presets } from "./ui/presets.js";
+import { realSize } from "./ui/real-size.js";
 import { runBar } from "./ui/run.js";
 import { scorecard } from "./ui/scorecard.js";
 import { settings } from "./ui/settings.js";
 import { share } from "./ui/share.js";
 import { speed } from "./ui/speed.js";
+import { states } from "./ui/states.js";
 import { stories } from "./ui/stories.js";
 import { tabs } from "./ui/tabs.js";
 import { theme } from "./ui/theme.js";
@@ -57,6 +61,10 @@ let sent = 0;
 let awaited = 0;
 /** @type {import("./state.js").PaperCost | undefined} */
 let paper;
+/** @type {import("./state.js").RealSize | undefined} */
+let timed;
+/** Comparisons that wait for their answer, by the number of the request. @type {Map<number, (found: any) => void>} */
+const comparing = new Map();
 let changed = -HASTE_MS;
 /** The newest fragment: an engine that is started again takes up its settings. */
 let fragment = "";
@@ -91,6 +99,13 @@ const app = {
     sent += 1;
     engine.send({ id: sent, type: "preview", name, value });
   },
+  realSize: () => timed,
+  compare(evaluation, first, second) {
+    sent += 1;
+    const number = sent;
+    engine.send({ id: number, type: "compare", evaluation, first, second });
+    return new Promise((answer) => comparing.set(number, answer));
+  },
   complain(text) {
     failure = { text, action: "dismiss" };
     app.redraw();
@@ -108,11 +123,11 @@ const app = {
 
 /** @param {string} from What the settings come from. */
 function start(from) {
-  catalog = view = run = failure = undefined;
+  catalog = view = run = failure = timed = undefined;
   loading = "Loading the engine (WebAssembly).";
   clearTimeout(slow);
   slow = setTimeout(() => {
-    loading = "Still loading the engine (worker_bg.wasm); the network is slow.";
+    loading = "Still loading the engine (WebAssembly); the network is slow.";
     app.redraw();
   }, SLOW_MS);
   engine = startEngine({
@@ -143,6 +158,14 @@ function start(from) {
       if (answers > awaited) paper = cost;
       app.redraw();
     },
+    realSize(found) {
+      timed = found;
+      app.redraw();
+    },
+    compared(answers, quality, problem) {
+      comparing.get(answers)?.({ quality, problem });
+      comparing.delete(answers);
+    },
     point(series, point) {
       const measured = { ...point, created: new Date().toISOString() };
       if (series === "run") keep(measured);
@@ -172,9 +195,10 @@ function start(from) {
 function keep(point) {
   if (!run) return;
   const texts = { baseline: run.baseline.text, compressed: run.compressed.text };
+  const scores = run.items && { items: run.items.map(({ item }) => item), compressed: run.items.map(({ compressed }) => compressed) };
   // A speed that the browser or the system decided is not kept as one of the model's.
   const kept = run.disturbed ? { ...point, speed: null } : point;
-  runs.keep({ id: point.key, name: "", at: point.created, point: kept, texts });
+  runs.keep({ id: point.key, name: "", at: point.created, point: kept, texts, scores });
 }
 
 theme();
@@ -184,7 +208,7 @@ offline();
 const runs = kept(app);
 const held = lasting();
 /** @type {Panel[]} */
-const panels = [embed(), files(app), stories(app), settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), cost(), about()];
+const panels = [embed(), files(app), stories(app), settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), realSize(app), along(), items(), states(), cost(), about()];
 
 function draw() {
   frame = undefined;

@@ -59,6 +59,8 @@ export function startEngine(hear) {
       case "status": return hear.status(event.status);
       case "result": return hear.result(event.run, event.part);
       case "cost": return hear.cost(event.answers, event.cost);
+      case "real_size": return hear.realSize(event.found);
+      case "compared": return hear.compared(event.answers, event.quality, event.problem);
       case "point": return hear.point(event.series, event.point);
       case "catalog": break;
       case "pong":

@@ -30,6 +30,12 @@ export const timing = (x) => (known(x) ? format({ maximumSignificantDigits: 3 })
 /** What a method scores a token by; only the order counts. */
 export const score = timing;
 
+/** Nats, with their sign where they are a change or a log-likelihood. */
+export const nats = (x) => (known(x) ? fixed(x, { signDisplay: "exceptZero" }, 2) : NOTHING);
+
+/** e^-cost as a percentage; two figures where it is small. */
+export const probability = (cost) => (known(cost) ? format({ style: "percent", maximumSignificantDigits: 2 }).format(Math.exp(-cost)) : NOTHING);
+
 /** 1.234 -> "1.23×". */
 export const ratio = (x) => (known(x) ? `${fixed(x, {}, 2)}×` : NOTHING);
 

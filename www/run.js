@@ -1,12 +1,13 @@
 // A run as it is told: piece by piece, each piece once. Put together they are what the panels draw.
 
-/** @import { Part, RunView, Side } from "./protocol.js" */
+/** @import { Part, Side } from "./protocol.js" */
+/** @import { RunView } from "./state.js" */
 
 /** @returns {RunView} */
 export function newRun(number) {
   return {
     number, finished: false, link: "", backend: "", baseline: newSide(), compressed: newSide(), quality: [], controls: [],
-    published: null, speed: null, cost: null, trace: null, first_number_ms: null,
+    published: null, speed: null, cost: null, trace: null, words: null, states: null, items: null, first_number_ms: null,
   };
 }
 
@@ -36,6 +37,9 @@ export function take(run, part) {
     case "speed": run.speed = part.speed; break;
     case "trace": run.trace = part.trace; break;
     case "published": run.published = part.published; break;
+    case "words": run.words = part.words; break;
+    case "states": run.states = part.states; break;
+    case "items": run.items = part.items; break;
     case "control": run.controls = [...run.controls, part.control]; break;
     case "done": run.finished = true; break;
     default: unknown(part);

@@ -1,8 +1,12 @@
 // What the panels are given: the engine's newest view, and the run that belongs to it, put together from its parts.
 
-import type { Ask, Catalog, PaperCost, Part, Point, Request, RunView, View } from "./protocol.js";
+import type * as Protocol from "./protocol.js";
+import type { Ask, Catalog, ItemView, PaperCost, Part, Point, Quality, RealSize, Request, Score, View } from "./protocol.js";
 
 export * from "./protocol.js";
+
+/** A run put together from its parts, with its items, which the engine tells once all are scored. */
+export type RunView = Protocol.RunView & { items: ItemView[] | null };
 
 export type Shown = Omit<View, "run"> & {
   /**
@@ -37,6 +41,10 @@ export type App = {
   redraw(): void;
   /** A slider is under the finger: what the results show is no longer what is chosen. Asks for the cost on paper. */
   moving(name: string, value: string): void;
+  /** The newest timing in a published shape. */
+  realSize(): RealSize | undefined;
+  /** What the second run's scores are more than the first's, on the same items, paired. */
+  compare(evaluation: string, first: Score[], second: Score[]): Promise<{ quality: Quality[]; problem: string | null }>;
   complain(text: string): void;
   recover(action: Failure["action"]): void;
 };
@@ -49,6 +57,8 @@ export type Hearer = {
   result(run: number, part: Part): void;
   cost(answers: number, cost: PaperCost): void;
   point(series: string, point: Point): void;
+  realSize(found: RealSize): void;
+  compared(answers: number, quality: Quality[], problem: string | null): void;
   failed(failure: Failure): void;
   /** The worker has said nothing for long, or says something again. */
   silent(isSilent: boolean): void;

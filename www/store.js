@@ -1,7 +1,11 @@
 // Finished runs, kept in the browser's database until the person deletes them. Where storage is refused they last as long
 // as the page, and `refused` says so.
 
-/** @typedef {{ id: string, name: string, at: string, point: any, texts: { baseline: string, compressed: string } | null }} Kept */
+/**
+ * `scores`: of every item its name and what the compressed model scored, to compare two runs item by item; an imported run has none.
+ * @typedef {{ items: string[], compressed: import("./protocol.js").Score[] }} Scores
+ * @typedef {{ id: string, name: string, at: string, point: any, texts: { baseline: string, compressed: string } | null, scores?: Scores | null }} Kept
+ */
 
 const NAME = "whittle";
 const RUNS = "runs";

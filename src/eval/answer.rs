@@ -112,6 +112,14 @@ impl Item for Answer {
         &self.context
     }
 
+    fn query(&self) -> &[u32] {
+        &self.query
+    }
+
+    fn options(&self) -> Vec<&[u32]> {
+        vec![&self.answer]
+    }
+
     fn score<'a>(&'a self, arm: &'a Arm<'a>, _prior: &'a [f64]) -> Work<'a, Score> {
         Box::pin(async move {
             let mut context = arm.read(&self.context)?;

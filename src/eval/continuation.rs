@@ -113,6 +113,10 @@ impl Item for Choice {
         &self.context
     }
 
+    fn options(&self) -> Vec<&[u32]> {
+        self.choices.iter().map(Vec::as_slice).collect()
+    }
+
     fn prior<'a>(&'a self, arm: &'a Arm<'a>, none: &'a Context) -> Work<'a, Prior> {
         Box::pin(self.nats(arm, none))
     }

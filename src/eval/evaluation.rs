@@ -41,6 +41,14 @@ pub trait Item {
     /// The tokens that are reduced.
     fn context(&self) -> &[u32];
 
+    /// What stands between the context and what is scored: read, never reduced.
+    fn query(&self) -> &[u32] {
+        &[]
+    }
+
+    /// What may follow the context, or has to: the choices, or the one stretch that is scored.
+    fn options(&self) -> Vec<&[u32]>;
+
     /// What the arm's model says without the context; `none` is [`no_context`]. Empty where nothing is compared with it.
     fn prior<'a>(&'a self, _arm: &'a Arm<'a>, _none: &'a Context) -> Work<'a, Prior> {
         Box::pin(async { Ok(Prior::new()) })

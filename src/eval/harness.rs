@@ -64,6 +64,10 @@ impl Item for Choices {
         &self.pairs[self.label].context
     }
 
+    fn options(&self) -> Vec<&[u32]> {
+        self.pairs.iter().map(|pair| pair.continuation.as_slice()).collect()
+    }
+
     fn score<'a>(&'a self, arm: &'a Arm<'a>, _prior: &'a [f64]) -> Work<'a, Score> {
         Box::pin(async move {
             let mut nats = Vec::with_capacity(self.pairs.len());
@@ -119,6 +123,10 @@ impl Item for Continued {
 
     fn context(&self) -> &[u32] {
         &self.pair.context
+    }
+
+    fn options(&self) -> Vec<&[u32]> {
+        vec![&self.pair.continuation]
     }
 
     fn score<'a>(&'a self, arm: &'a Arm<'a>, _prior: &'a [f64]) -> Work<'a, Score> {

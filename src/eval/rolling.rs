@@ -151,6 +151,10 @@ impl Item for Span {
         &self.ids[..self.context]
     }
 
+    fn options(&self) -> Vec<&[u32]> {
+        vec![&self.ids[self.context..]]
+    }
+
     fn score<'a>(&'a self, arm: &'a Arm<'a>, _prior: &'a [f64]) -> Work<'a, Score> {
         Box::pin(async move {
             let (context, target) = self.ids.split_at(self.context);

@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 
 /// The outcome of one item on one arm. Log-likelihoods are natural; a cost is -log p in nats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Score {
     /// One of several continuations was taken.
@@ -93,6 +94,20 @@ impl Score {
             Score::Span { nats, prior, .. } => nats.is_finite() && prior.is_none_or(f64::is_finite),
             Score::Answer { nats, .. } | Score::Document { nats, .. } => nats.is_finite(),
         }
+    }
+
+    /// Whether its parts fit each other, which one that was read from a file need not.
+    pub fn is_sound(&self) -> bool {
+        let fits = match self {
+            Score::Choice { nats, prior, bytes, chars, chosen, label } => {
+                let n = nats.len();
+                let same = bytes.len() == n && chars.len() == n && chars.iter().all(|c| *c > 0);
+                same && (prior.is_empty() || prior.len() == n) && *chosen < n && *label < n
+            }
+            Score::Span { tokens, bytes, .. } => *tokens > 0 && *bytes > 0.0,
+            Score::Answer { .. } => true,
+        };
+        fits && self.is_finite()
     }
 
     /// What the item adds to the sums.

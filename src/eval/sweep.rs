@@ -120,6 +120,16 @@ pub struct Ground<'a> {
 }
 
 impl Shared {
+    /// Takes what is known of the baseline on an evaluation's items, unless there is something already.
+    pub fn know(&mut self, cell: &Cell, sheet: Sheet) {
+        self.baselines.entry(baseline_key(cell)).or_insert(sheet);
+    }
+
+    /// What is known of the baseline on a cell's items.
+    pub fn known(&self, cell: &Cell) -> Option<&Sheet> {
+        self.baselines.get(&baseline_key(cell))
+    }
+
     /// Measures a cell. `hear` is told how many of how many items are done.
     ///
     /// Errors: cancelled, a method that cannot run on the model, a figure that is no number, the GPU failed.
@@ -134,7 +144,7 @@ impl Shared {
         let (placed, task) = (ground.placed, ground.task);
         let pruned = self.pruned(cell, ground, pace).await?;
         let arms = [&placed.arm(None), &placed.compressed(&pruned, cell.reduction.as_ref())];
-        let baseline = format!("{} {}", cell.evaluation, cell.seed);
+        let baseline = baseline_key(cell);
         let known = self.baselines.get(&baseline).cloned();
         let mut comparison = Comparison::new(task, arms, known);
         let all = task.len();
@@ -195,6 +205,10 @@ impl Shared {
         self.pruned = Some((key, pruned.clone()));
         Ok(pruned)
     }
+}
+
+fn baseline_key(cell: &Cell) -> String {
+    format!("{} {}", cell.evaluation, cell.seed)
 }
 
 /// What a point counts: over the contexts of a task's items, of a model whose file has so many bytes.

@@ -130,6 +130,10 @@ impl Item for Window {
         &self.ids[..self.context]
     }
 
+    fn options(&self) -> Vec<&[u32]> {
+        vec![&self.ids[self.context..]]
+    }
+
     fn prior<'a>(&'a self, arm: &'a Arm<'a>, none: &'a Context) -> Work<'a, Prior> {
         Box::pin(async move { Ok(vec![nats(arm, none, &self.ids[self.context..]).await?]) })
     }

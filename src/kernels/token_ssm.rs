@@ -38,6 +38,8 @@ pub struct SsmInputs<'a> {
     pub x: View<'a>,
     /// `[seq_len, n_head]`, before the bias and softplus.
     pub dt: View<'a>,
+    /// -exp(A_log): `[1, n_head]`, or `[n_head, d_state]` in Mamba-1. No score here looks at it.
+    pub a: &'a Tensor,
     /// `[1, n_head]`; absent where `dt` already has it.
     pub dt_bias: Option<&'a Tensor>,
     /// `[seq_len, n_groups * d_state]`
@@ -189,9 +191,11 @@ fn with_random<R>(
     let (inner, states) = (n_head * headdim, n_groups * d_state);
     let all = random(device, &mut rng, rows, 3 + inner + n_head + 2 * states);
     let bias = random(device, &mut rng, 1, n_head);
+    let a = device.zeros(1, n_head);
     f(&SsmInputs {
         x: all.columns(3, inner),
         dt: all.columns(3 + inner, n_head),
+        a: &a,
         dt_bias: (headdim > 1).then_some(&bias),
         b: all.columns(3 + inner + n_head, states),
         c: all.columns(3 + inner + n_head + states, states),

@@ -42,6 +42,7 @@ pub(super) struct Mamba {
 pub(super) struct Inputs {
     u: Tensor,  // [seq_len, d_inner]
     dt: Tensor, // [seq_len, d_inner]
+    a: Tensor,  // [d_inner, d_state]
     selection: Selection,
     d_state: usize,
 }
@@ -59,6 +60,7 @@ impl Inputs {
         SsmInputs {
             x: self.u.view(),
             dt: self.dt.view(),
+            a: &self.a,
             dt_bias: None,
             b: b.0.columns(b.1, self.d_state),
             c: c.0.columns(c.1, self.d_state),
@@ -175,7 +177,7 @@ impl Mamba {
         ); // [seq_len, d_inner]
         memory.ssm = next_ssm;
         let gated = if apart { silu_gate(device, &y, z) } else { y.clone() };
-        let inputs = Inputs { u, dt, selection, d_state: m.d_state };
+        let inputs = Inputs { u, dt, a: self.a.clone(), selection, d_state: m.d_state };
         Mixed { gated, y, inputs: MixerOwned::Mamba(inputs) }
     }
 }

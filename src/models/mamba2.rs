@@ -32,6 +32,7 @@ pub(super) struct Inputs {
     xbc: Tensor,    // [seq_len, conv_dim]
     zxbcdt: Tensor, // [seq_len, d_in_proj]
     dt_bias: Tensor,
+    a: Tensor, // [1, n_head]
     config: Mamba2Mixer,
 }
 
@@ -42,6 +43,7 @@ impl Inputs {
         SsmInputs {
             x: self.xbc.columns(0, m.d_inner),
             dt: self.zxbcdt.columns(m.d_inner + m.conv_dim(), m.n_head),
+            a: &self.a,
             dt_bias: Some(&self.dt_bias),
             b: self.xbc.columns(m.d_inner, states),
             c: self.xbc.columns(m.d_inner + states, states),
@@ -136,8 +138,8 @@ impl Mamba2 {
         memory.ssm = next_ssm;
         let z = zxbcdt.columns(0, m.d_inner);
         let gated = gated_rmsnorm(device, &y, z, &self.norm, self.eps, m.norm_group_size());
-        let dt_bias = self.dt_bias.clone();
-        let inputs = Inputs { xbc, zxbcdt, dt_bias, config: m.clone() };
+        let (dt_bias, a) = (self.dt_bias.clone(), self.a.clone());
+        let inputs = Inputs { xbc, zxbcdt, dt_bias, a, config: m.clone() };
         Mixed { gated, y, inputs: MixerOwned::Mamba2(inputs) }
     }
 }

@@ -1,7 +1,9 @@
 //! `www/protocol.d.ts`, made from the types of the protocol, so that the page's scripts are checked against them.
 
 use super::protocol::*;
-use crate::eval::{Estimate, Point, PointCost, PointSpeed, Quality, Speed, SpeedSide, Verdict};
+use crate::eval::{
+    Estimate, Point, PointCost, PointSpeed, Quality, Score, Speed, SpeedSide, StateUse, Verdict,
+};
 use crate::method::{About, Knob, KnobKind};
 use crate::prune::MatrixReport;
 use std::fmt::Write;
@@ -63,7 +65,15 @@ fn declarations() -> String {
         PointSpeed,
         TraceView,
         TraceToken,
-        Fate
+        Fate,
+        WordsView,
+        PromptToken,
+        WrittenToken,
+        ItemView,
+        Score,
+        StateView,
+        StateUse,
+        RealSize
     );
     text
 }

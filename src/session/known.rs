@@ -10,20 +10,21 @@ const MOST: usize = 16;
 /// Of one model on one device.
 #[derive(Default)]
 pub(super) struct Known {
-    texts: Vec<(String, Side)>,
+    /// The text and its tokens.
+    texts: Vec<(String, (Side, Vec<u32>))>,
     sheets: Vec<(String, Sheet)>,
 }
 
 impl Known {
     /// The text that a spec's settings give, if it was written to its end.
-    pub fn text(&self, spec: &RunSpec) -> Option<&Side> {
+    pub fn text(&self, spec: &RunSpec) -> Option<(Side, Vec<u32>)> {
         let key = text_key(spec);
-        self.texts.iter().find(|(known, _)| *known == key).map(|(_, side)| side)
+        self.texts.iter().find(|(known, _)| *known == key).map(|(_, text)| text.clone())
     }
 
-    pub fn keep_text(&mut self, spec: &RunSpec, side: &Side) {
+    pub fn keep_text(&mut self, spec: &RunSpec, side: &Side, ids: &[u32]) {
         let side = Side { differs_at: None, ..side.clone() };
-        put(&mut self.texts, text_key(spec), side);
+        put(&mut self.texts, text_key(spec), (side, ids.to_vec()));
     }
 
     /// What is scored of a spec's items.

@@ -1,11 +1,14 @@
 //! A session: what a person set, what is loaded, what is shown. The page and the command line both sit on it.
 
 pub mod calibration;
+mod compare;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod declarations;
 mod desk;
 mod engine;
 mod fits;
+mod insight;
+mod item_views;
 mod known;
 mod library;
 pub mod link;
@@ -14,14 +17,17 @@ mod open;
 mod parts;
 mod point;
 pub mod protocol;
+mod real_size;
 mod run;
 mod series;
 pub mod shape;
 pub mod spec;
 pub mod sweep;
 mod trace;
+mod words;
 
 pub use crate::bundle;
+pub use compare::compare;
 pub use desk::Desk;
 pub use engine::Engine;
 pub use library::Library;
@@ -29,15 +35,13 @@ pub use open::{COMPANIONS, CalibrationText, Loaded, OWN_CALIBRATION, open};
 pub use run::{Details, Show, run, run_with_items};
 
 use crate::error::printable;
-use crate::eval::Point;
-use crate::eval::sweep::Cell;
 use crate::method::Setting;
 use crate::pace::Pace;
 use crate::{Error, Result, eval, prune, reduce};
 use link::Link;
 use parts::Told;
 use protocol::{
-    Catalog, Event, Level, ModelChoice, ModelView, Notice, Request, RunView, State, Status,
+    Catalog, Event, Level, ModelChoice, ModelView, Notice, Part, Request, RunView, State, Status,
     VERSION, View,
 };
 use series::Series;
@@ -59,6 +63,8 @@ pub struct Session {
     awaited: Option<Link>,
     sweep: Option<Series>,
     sweeper: Sweeper,
+    /// The name of a published shape whose timing was asked for.
+    real_size: Option<String>,
     /// For what is asked while a run holds the session.
     desk: Rc<RefCell<Option<Desk>>>,
     emit: Box<dyn Fn(Event)>,
@@ -83,8 +89,8 @@ impl Session {
         let engine = Engine::new(library);
         let (spec, emit) = (RunSpec::first(), Box::new(emit));
         let sweeper = Sweeper::new(spec.backend, Timing::InTurns);
-        let (awaited, sweep, desk) = (None, None, Rc::default());
-        Session { engine, spec, view, runs: 0, awaited, sweep, sweeper, desk, emit }
+        let (awaited, sweep, real_size, desk) = (None, None, None, Rc::default());
+        Session { engine, spec, view, runs: 0, awaited, sweep, sweeper, real_size, desk, emit }
     }
 
     /// Where the cost on paper can be asked for at any time; empty before there is a model.
@@ -122,10 +128,15 @@ impl Session {
                 self.sweep.iter_mut().for_each(|s| s.view.paused = !s.view.paused);
                 Next::Nothing
             }
-            Request::Ping | Request::Preview { .. } => Next::Nothing,
+            Request::RealSize { shape } => {
+                self.real_size = Some(shape);
+                Next::Nothing
+            }
+            Request::Ping | Request::Preview { .. } | Request::Compare { .. } => Next::Nothing,
             Request::Cancel => {
                 self.view.run = None;
                 self.sweep = None;
+                self.real_size = None;
                 self.view.status = ended(State::Cancelled, "Cancelled");
                 Next::Nothing
             }
@@ -286,50 +297,11 @@ impl Session {
         };
         let whole = run_with_items(&mut self.engine, spec, number, pace, &mut show).await;
         let (_, details) = whole?;
-        details.caution.into_iter().for_each(|text| self.notice(Level::Warning, text));
-        (self.emit)(Event::Point { series: RUN.into(), point: Box::new(details.point) });
+        let Details { point, read: items, caution, .. } = details;
+        caution.into_iter().for_each(|text| self.notice(Level::Warning, text));
+        (self.emit)(Event::Result { run: number, part: Part::Items { items } });
+        (self.emit)(Event::Point { series: RUN.into(), point: Box::new(point) });
         Ok(())
-    }
-
-    /// Whether there is a point of a sweep to be measured.
-    pub fn is_sweeping(&self) -> bool {
-        self.sweep.as_ref().is_some_and(|sweep| !sweep.view.paused)
-    }
-
-    /// Measures the next point of the sweep; one that was broken off is measured again the next time.
-    pub async fn step(&mut self, pace: &Pace) {
-        let Some((series, mut spec)) = self.sweep.as_ref().and_then(|s| s.left.front().cloned())
-        else {
-            self.sweep = None;
-            return self.show();
-        };
-        match self.cell(&mut spec, pace).await {
-            Ok(point) => (self.emit)(Event::Point { series, point: Box::new(point) }),
-            Err(Error::Cancelled) => return,
-            Err(e) => {
-                self.notice(Level::Warning, format!("A point of the sweep is missing. {e}"));
-            }
-        }
-        if let Some(sweep) = &mut self.sweep {
-            sweep.left.pop_front();
-            sweep.view.done += 1;
-        }
-        self.sweep.take_if(|sweep| sweep.left.is_empty());
-        self.show();
-    }
-
-    async fn cell(&mut self, spec: &mut RunSpec, pace: &Pace) -> Result<Point> {
-        let loaded = self.engine.model(&spec.model).await?;
-        spec.fit(&loaded.config);
-        let cell = Cell {
-            model: spec.model.clone(),
-            evaluation: spec.evaluation.clone(),
-            reduction: spec.reduction.clone(),
-            pruning: spec.pruning.clone(),
-            seed: spec.seed,
-            data: String::new(),
-        };
-        self.sweeper.cell(&mut self.engine, &loaded, &cell, pace, &mut |_, _| {}).await
     }
 
     fn show(&mut self) {
@@ -388,5 +360,6 @@ pub fn catalog() -> Catalog {
         prunings: prune::abouts(),
         evaluations: eval::abouts(),
         backends: BACKENDS.to_vec(),
+        shapes: shape::BUILT_IN.map(|(name, _)| name).to_vec(),
     }
 }

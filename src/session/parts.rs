@@ -40,6 +40,12 @@ impl Told {
         if now.published.is_some() != last.published.is_some() {
             parts.extend(now.published.clone().map(|published| Part::Published { published }));
         }
+        if now.words.is_some() != last.words.is_some() {
+            parts.extend(now.words.clone().map(|words| Part::Words { words }));
+        }
+        if now.states.is_some() != last.states.is_some() {
+            parts.extend(now.states.clone().map(|states| Part::States { states }));
+        }
         let more = now.controls.iter().skip(last.controls.len()).cloned();
         parts.extend(more.map(|control| Part::Control { control }));
         if now.finished && !last.finished {

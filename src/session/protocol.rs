@@ -12,8 +12,11 @@
 
 mod run;
 
-use crate::eval::Point;
+pub use super::insight::{
+    ItemView, PromptToken, RealSize, StateView, WordsView, WrittenToken,
+};
 pub use crate::eval::{Cost, Decode};
+use crate::eval::{Point, Quality, Score};
 use crate::method::About;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -88,6 +91,21 @@ pub enum Request {
     },
     /// Halt the sweep, or go on with it.
     Pause,
+    /// Time the settings on random weights in a published shape. Told by [`Event::RealSize`].
+    RealSize {
+        /// One of [`Catalog::shapes`].
+        shape: String,
+    },
+    /// The difference of two runs on the same items, second minus first, paired. Answered by [`Event::Compared`], also
+    /// while a run is on.
+    Compare {
+        /// The SPEC of the evaluation that scored the items.
+        evaluation: String,
+        /// What the compressed model of the first run scored, item by item.
+        first: Vec<Score>,
+        /// The same of the second run, in the same order.
+        second: Vec<Score>,
+    },
     /// Is anybody there? Answered by [`Event::Pong`], not by a view.
     Ping,
 }
@@ -145,6 +163,20 @@ pub enum Event {
         /// Settings and figures.
         point: Box<Point>,
     },
+    /// How far the timing in a published shape is.
+    RealSize {
+        /// The whole of it.
+        found: Box<RealSize>,
+    },
+    /// Answers [`Request::Compare`].
+    Compared {
+        /// The number of that request.
+        answers: u64,
+        /// Empty where the two do not belong together.
+        quality: Vec<Quality>,
+        /// Why they do not, for people.
+        problem: Option<String>,
+    },
     /// Answers [`Request::Ping`].
     Pong,
     /// The engine itself is broken and says no more.
@@ -170,6 +202,8 @@ pub struct Catalog {
     pub evaluations: Vec<&'static About>,
     /// Id and name for people.
     pub backends: Vec<(&'static str, &'static str)>,
+    /// Published shapes that can be timed with random weights.
+    pub shapes: Vec<&'static str>,
 }
 
 /// A bundled model before it is loaded.

@@ -1,9 +1,12 @@
 //! One run: baseline and compressed on the same text and items, each figure shown as it comes.
 
 use super::engine::{Engine, short_hash};
+use super::insight::{ItemView, StateView};
+use super::item_views::item_views;
 use super::open::{CalibrationText, Loaded};
 use super::protocol::{ControlView, PublishedView, RunView, Side, State, Status};
 use super::spec::RunSpec;
+use super::words::{self, Written};
 use super::{calibration, point, trace};
 use crate::eval::calibration::Cut;
 use crate::eval::items::{self, ItemResult};
@@ -11,7 +14,7 @@ use crate::eval::published::{WARNING, is_wanted};
 use crate::eval::sweep::counted;
 use crate::eval::{
     Arm, Comparison, Placed, Point, PrunedModel, Sampling, Source, Speed, Task, Timed, cost, files,
-    generate, shuffled, speed,
+    generate, shuffled, speed, states,
 };
 use crate::method::{Setting, Value};
 use crate::pace::{Pace, now_ms};
@@ -49,8 +52,9 @@ pub async fn run(
 pub struct Details {
     /// The run as a point of the chart.
     pub point: Point,
-    /// What became of every item.
+    /// What became of every item, and the same for people to read.
     pub items: Vec<ItemResult>,
+    pub read: Vec<ItemView>,
     /// What was left out of the user's own data, and why.
     pub problems: Vec<String>,
     /// A word of caution where something read is longer than what the model was trained on.
@@ -86,14 +90,18 @@ pub async fn run_with_items(
     let baseline = placed.arm(None);
     let prompt = prompt_ids(spec, &loaded)?;
 
-    match engine.cache.known.text(spec) {
-        Some(side) => put(&mut run, side.clone(), false),
+    let first = match engine.cache.known.text(spec) {
+        Some((side, ids)) => {
+            put(&mut run, side, false);
+            ids
+        }
         None => {
             run.say("Writing baseline text", None);
-            write(&mut run, &baseline, &prompt, spec, &loaded, pace, false).await?;
-            engine.cache.known.keep_text(spec, &run.view.baseline);
+            let ids = write(&mut run, &baseline, &prompt, spec, &loaded, pace, false).await?;
+            engine.cache.known.keep_text(spec, &run.view.baseline, &ids);
+            ids
         }
-    }
+    };
     run.view.first_number_ms = Some(now_ms() - start);
 
     let pruned = pruned_model(engine, spec, &loaded, &placed, pace, &mut run).await?;
@@ -104,7 +112,7 @@ pub async fn run_with_items(
     // Refuses a reduction after layers that pruning has taken.
     run.view.cost = Some(cost::on_paper(config, parameters, &pruned, reduction, tokens)?);
     run.say("Writing compressed text", None);
-    write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
+    let second = write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
 
     let known = engine.cache.known.sheet(spec);
     let mut comparison = Comparison::new(&task, [&baseline, &compressed], known);
@@ -124,9 +132,16 @@ pub async fn run_with_items(
     let decode = run.view.cost.as_mut().and_then(|cost| cost.decode.as_mut());
     decode.into_iter().for_each(|d| d.judge(&measured));
     run.view.speed = Some(measured);
+    let layers = match reduction {
+        Some(setting) => compressed.trace(setting, &prompt).await?,
+        None => Vec::new(),
+    };
+    run.view.trace = trace::view(&prompt, &layers, &loaded.tokenizer);
+    let written = Written { prompt: &prompt, by: [&first, &second], layers: &layers };
+    let words = words::view([&baseline, &compressed], &written, &loaded.tokenizer, pace).await?;
+    run.view.words = Some(words);
+    run.view.states = states_of(&baseline, &compressed, &prompt, pace).await?;
     if let Some(setting) = reduction {
-        let layers = compressed.trace(setting, &prompt).await?;
-        run.view.trace = trace::view(&prompt, &layers, &loaded.tokenizer);
         published(&mut run, &comparison, &spec.evaluation, pace).await?;
         controls(&mut run, &comparison, setting, &spec.evaluation, pace).await?;
     }
@@ -135,10 +150,11 @@ pub async fn run_with_items(
     let counted = counted(&placed, &task, &pruned, reduction, loaded.view.bytes)?;
     let point = point::of(spec, &loaded, &run.view, counted, now_ms() - start);
     let items = items::results(&comparison, &loaded.tokenizer);
+    let read = item_views(&comparison, &loaded.tokenizer);
     // One that cannot be read at all has ended the run by now.
     let caution = loaded.config.check_length(longest(&task, prompt.len() + spec.tokens));
     let caution = caution.ok().flatten();
-    Ok((run.view, Details { point, items, problems: task.problems.clone(), caution }))
+    Ok((run.view, Details { point, items, read, problems: task.problems.clone(), caution }))
 }
 
 /// Tokens of the longest sequence that a run reads: a context, or the text with its prompt.
@@ -206,7 +222,7 @@ async fn write(
     loaded: &Loaded,
     pace: &Pace,
     is_compressed: bool,
-) -> Result<()> {
+) -> Result<Vec<u32>> {
     let context = arm.read(prompt)?;
     let sampling = Sampling { temperature: spec.temperature, seed: spec.seed };
     let mut ids = Vec::new();
@@ -222,7 +238,23 @@ async fn write(
     let text = loaded.tokenizer.decode(&ids);
     let side = Side { text, done: true, ..get(run, is_compressed).clone() };
     put(run, side, is_compressed);
-    Ok(())
+    Ok(ids)
+}
+
+/// How both models use their states on the prompt; `None` where they have none.
+async fn states_of(
+    baseline: &Arm<'_>,
+    compressed: &Arm<'_>,
+    prompt: &[u32],
+    pace: &Pace,
+) -> Result<Option<StateView>> {
+    let (tokens, before) = states(baseline, prompt, pace).await?;
+    let after = match std::ptr::eq(baseline.model, compressed.model) {
+        true => None,
+        false => Some(states(compressed, &prompt[..tokens], pace).await?.1),
+    };
+    let view = StateView { tokens, baseline: before, compressed: after };
+    Ok((!view.baseline.is_empty()).then_some(view))
 }
 
 fn get<'a>(run: &'a Running<'_, '_>, is_compressed: bool) -> &'a Side {

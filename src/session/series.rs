@@ -1,8 +1,12 @@
 //! A sweep: one knob of the chosen methods from end to end, measured point by point while nothing else runs.
 
-use super::protocol::SweepView;
+use super::Session;
+use super::protocol::{Event, Level, SweepView};
 use super::spec::RunSpec;
+use crate::eval::Point;
+use crate::eval::sweep::Cell;
 use crate::method::KnobKind;
+use crate::pace::Pace;
 use crate::{Error, Result, reduce};
 use std::collections::VecDeque;
 
@@ -46,6 +50,49 @@ impl Series {
         left.append(&mut controls);
         let view = SweepView { knob: knob.into(), done: 0, total: left.len(), paused: false };
         Ok(Series { left, view })
+    }
+}
+
+impl Session {
+    /// Whether there is a point of a sweep to be measured.
+    pub fn is_sweeping(&self) -> bool {
+        self.sweep.as_ref().is_some_and(|sweep| !sweep.view.paused)
+    }
+
+    /// Measures the next point of the sweep; one that was broken off is measured again the next time.
+    pub async fn step(&mut self, pace: &Pace) {
+        let Some((series, mut spec)) = self.sweep.as_ref().and_then(|s| s.left.front().cloned())
+        else {
+            self.sweep = None;
+            return self.show();
+        };
+        match self.cell(&mut spec, pace).await {
+            Ok(point) => (self.emit)(Event::Point { series, point: Box::new(point) }),
+            Err(Error::Cancelled) => return,
+            Err(e) => {
+                self.notice(Level::Warning, format!("A point of the sweep is missing. {e}"));
+            }
+        }
+        if let Some(sweep) = &mut self.sweep {
+            sweep.left.pop_front();
+            sweep.view.done += 1;
+        }
+        self.sweep.take_if(|sweep| sweep.left.is_empty());
+        self.show();
+    }
+
+    async fn cell(&mut self, spec: &mut RunSpec, pace: &Pace) -> Result<Point> {
+        let loaded = self.engine.model(&spec.model).await?;
+        spec.fit(&loaded.config);
+        let cell = Cell {
+            model: spec.model.clone(),
+            evaluation: spec.evaluation.clone(),
+            reduction: spec.reduction.clone(),
+            pruning: spec.pruning.clone(),
+            seed: spec.seed,
+            data: String::new(),
+        };
+        self.sweeper.cell(&mut self.engine, &loaded, &cell, pace, &mut |_, _| {}).await
     }
 }
 

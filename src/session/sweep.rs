@@ -60,6 +60,9 @@ impl Sweeper {
         let task = build_task(engine, &spec, loaded).await?;
         let device = engine.device(self.backend, loaded).await?.device;
         let (dense, weights) = engine.baseline(&device, loaded)?;
+        // Of this model on this device, which `baseline` has seen to.
+        let known = engine.cache.known.sheet(&spec);
+        known.into_iter().for_each(|sheet| self.shared.know(cell, sheet));
         let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense);
         let sequences = match &cell.pruning {
             Some(setting) => calibration::sequences(engine, loaded, setting).await?,
@@ -82,7 +85,9 @@ impl Sweeper {
             sequences,
             timed,
         };
-        self.shared.measure(cell, &ground, pace, hear).await
+        let point = self.shared.measure(cell, &ground, pace, hear).await?;
+        self.shared.known(cell).iter().for_each(|s| engine.cache.known.keep_sheet(&spec, s));
+        Ok(point)
     }
 }
 

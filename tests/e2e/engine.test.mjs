@@ -66,7 +66,7 @@ test("the GPU gives what the CPU gives, and is named", LIMIT, async () => {
 test("a lost GPU is opened again and the run is made again", LIMIT, async () => {
   const { page, close } = await watchedPage(browser);
   page.setDefaultTimeout(240_000);
-  await page.route("**/worker-start.js", async (route) => {
+  await page.route("**/worker-start-*.js", async (route) => {
     const body = await (await route.fetch()).text();
     const keep = `const ask = GPUAdapter.prototype.requestDevice;
       GPUAdapter.prototype.requestDevice = async function (...list) { return (self.lastDevice = await ask.apply(this, list)); };\n`;

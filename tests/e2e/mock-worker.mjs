@@ -3,7 +3,7 @@
 // self.scenario, set by a line that the test puts in front, picks what goes wrong.
 // `tsc -p www` checks what it sends against the types of the real engine.
 
-/** @import { Ask, Catalog, ControlView, Cost, Event, Knob, ModelChoice, ModelView, Notice, Part, PublishedView, Quality, Speed, Status, TraceView } from "../../www/state.js" */
+/** @import { Ask, Catalog, ControlView, Cost, Event, Knob, ModelChoice, ModelView, Notice, Part, PublishedView, Quality, Score, Speed, StateView, Status, TraceView, WordsView } from "../../www/state.js" */
 
 /** @type {any} */
 const worker = self;
@@ -54,6 +54,7 @@ const catalog = {
     { id: "text", label: "Held-out text", summary: "Perplexity of four books that no model has seen.", source: "House windows.", families, knobs: [] },
     { id: "recall", label: "Recall in noise", summary: "Values of keys that stand among filler.", source: "House items.", families, knobs: [items] },
   ],
+  shapes: ["mamba-130m", "mamba2-130m"],
   backends: [["auto", "Automatic"], ["cpu", "CPU (wasm simd128)"], ["gpu", "WebGPU"]],
 };
 const defaults = {
@@ -123,9 +124,12 @@ function progress(step, steps) {
   if (done) {
     piece({ kind: "speed", speed: speed() });
     piece({ kind: "trace", trace: trace() });
+    piece({ kind: "words", words: words() });
+    piece({ kind: "states", states: states() });
     if (scenario.published) piece({ kind: "published", published: published() });
     for (const control of controls()) piece({ kind: "control", control });
     piece({ kind: "done" });
+    piece({ kind: "items", items: listed() });
   }
   status = done ? { state: "complete", running: false, text: "Run complete", progress: 1 }
     : { state: "running", running: true, text: step < 5 ? `Pruning layer ${step} of 6` : `Scoring items (${items} of ${ALL})`, progress: step / steps };
@@ -187,6 +191,26 @@ const trace = () => ({
   ],
 });
 
+/** The prompt is read under a reduction, and its second token goes; the baseline's fourth word costs the other 3 nats more. */
+const inWords = (text) => text.match(/^\S+|\s+\S+/g) ?? [];
+/** @type {() => WordsView} */
+const words = () => ({
+  left_out: 0,
+  prompt: ["It", " <b>is</b>", " wife."].map((text, at) => ({ text, went_after: at === 0 ? null : 2, baseline: null, compressed: null })),
+  baseline: inWords(base).map((text) => ({ text, baseline: 0.7, compressed: text === " wife." ? 3.7 : 0.7 })),
+  compressed: inWords(other).map((text) => ({ text, baseline: text === " house," ? 5 : 0.7, compressed: 0.7 })),
+});
+/** @type {() => StateView} */
+const states = () => {
+  const layer = (number, columns, most) => ({ layer: number, columns, columns_for_most: most, channels_for_most: 40, channels: 256, half_lives: [0, 0.25, 0.5, 0.25, 0, 0] });
+  return { tokens: 14, baseline: [layer(0, [0.1, 0.9], 1), layer(1, [0.5, 0.5], 2)], compressed: [layer(0, [0.2, 0.8], 2), layer(1, [0.5, 0.5], 2)] };
+};
+/** @type {(right: boolean, cost: number) => Score} */
+const choice = (right, cost) => ({ kind: "choice", nats: [cost, 9], prior: [20, 20], bytes: [4, 5], chars: [4, 5], chosen: right ? 0 : 1, label: 0 });
+/** Of three: lost, won, and right on both. @type {() => import("../../www/state.js").ItemView[]} */
+const listed = () => [[true, false, 5, 7.5], [false, true, 8, 6], [true, true, 4, 4]].map(([a, b, x, y], at) => ({
+  item: `made.jsonl:${at + 1}`, context: "…<i>the</i> end", options: [" one", " other"], baseline: choice(Boolean(a), Number(x)), compressed: choice(Boolean(b), Number(y)) }));
+
 /** @returns {import("../../www/state.js").Point} */
 const point = (of, quality) => ({
   key: fragment(of), fragment: fragment(of), model: of.model, evaluation: of.eval, reduce: of.reduce, prune: `${of.prune}:${of["prune.sparsity"] ?? ""}`,
@@ -199,7 +223,7 @@ function start() {
   clearInterval(timer);
   number += 1;
   let step = 0;
-  const steps = 30;
+  const steps = scenario.steps ?? 30;
   isCurrent = true;
   status = { state: "running", running: true, text: "Loading model", progress: null };
   view();
@@ -230,6 +254,10 @@ worker.onmessage = ({ data }) => {
   if (data.type === "preview") {
     worker.previews = [...(worker.previews ?? []), data];
     return tell({ type: "cost", answers: data.id, cost: { flops_saved_layers: 0.3, flops_saved_total: 0.25, lengths: [512, 512, 300, 300, 300, 300], sparsity: Number(data.value), sparsity_of_model: 0.4 } });
+  }
+  if (data.type === "compare") {
+    worker.compared = [...(worker.compared ?? []), data];
+    return tell({ type: "compared", answers: data.id, quality: data.first.length < 2 ? [] : quality(ALL).slice(0, 1), problem: data.first.length < 2 ? "one item" : null });
   }
   worker.heard ??= [];
   worker.heard.push(data);
@@ -268,6 +296,12 @@ worker.onmessage = ({ data }) => {
   }
   if (data.type === "pause" && sweep) {
     sweep = { ...sweep, paused: !sweep.paused };
+    return view();
+  }
+  if (data.type === "real_size") {
+    const found = { shape: data.shape, text: "Timed", done: true, backend: "CPU (wasm simd128)", reduce: "off", prune: "magnitude", parameters: 129_000_000, speed: speed() };
+    tell({ type: "real_size", found: { ...found, text: "Making random weights", done: false, speed: null } });
+    tell({ type: "real_size", found });
     return view();
   }
   if (data.type === "sweep") {

@@ -40,7 +40,7 @@ test("a question mark lists the shortcuts, and focus goes back", () => withPage(
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "hidden" });
   assert.equal(await opener.evaluate((node) => node === document.activeElement), true);
-  await page.keyboard.press("5");
+  await page.keyboard.press("8");
   assert.equal(await page.getByRole("tab", { name: "Runs" }).getAttribute("aria-selected"), "true");
   const before = (await heard()).length;
   const search = page.getByRole("searchbox", { name: "Search runs" });
@@ -56,7 +56,7 @@ test("single letters can be turned off, and stay off", () => withPage(async ({ p
   await page.getByRole("dialog").getByRole("button", { name: "Close" }).click();
   await page.reload();
   await says("Run complete");
-  await page.keyboard.press("5");
+  await page.keyboard.press("8");
   assert.equal(await page.getByRole("tab", { name: "Runs" }).getAttribute("aria-selected"), "false");
 }));
 

@@ -25,16 +25,20 @@ function rows(runs) {
 /** A cell: quoted where it must be; words that a spreadsheet would take for a formula begin with an apostrophe. */
 function csvCell(value) {
   if (value === null || value === undefined) return "";
+  if (typeof value === "boolean") return String(value);
   if (typeof value === "number") return Number.isFinite(value) ? String(value) : "";
   const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** @param {Kept[]} runs */
-export const toCsv = (runs) => [COLUMNS, ...rows(runs)].map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
+export const csvLine = (cells) => cells.map(csvCell).join(",");
 
 /** @param {Kept[]} runs */
-export const toJson = (runs) => `${JSON.stringify({ format: FORMAT, version: 1, runs }, null, 1)}\n`;
+export const toCsv = (runs) => [COLUMNS, ...rows(runs)].map(csvLine).join("\r\n") + "\r\n";
+
+/** @param {Kept[]} runs */
+/** Without the scores of single items, which have an export of their own. */
+export const toJson = (runs) => `${JSON.stringify({ format: FORMAT, version: 1, runs: runs.map(({ scores, ...run }) => run) }, null, 1)}\n`;
 
 const mdCell = (value) => `${value ?? ""}`.replaceAll("|", "\\|").replace(/\s+/g, " ");
 const four = (x) => (Number.isFinite(x) ? x.toFixed(4) : "");

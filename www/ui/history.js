@@ -1,10 +1,11 @@
 // Runs that were made, here and before: search, name, restore, delete, compare side by side, take home.
 
-import { change, changeInterval, metric, percent, ratio } from "../format.js";
+import { change, changeInterval, metric, ratio } from "../format.js";
 import { idOf } from "../points.js";
 import { openStore } from "../store.js";
 import { save } from "./chart/export.js";
 import { byId, cell, el, empty, table, text } from "./dom.js";
+import { comparison } from "./compare.js";
 import { fromJson, toCsv, toJson, toMarkdown } from "./exports.js";
 
 /** @import { Kept } from "../store.js" */
@@ -24,12 +25,12 @@ export function history(app) {
   const search = el("input", { type: "search", "aria-label": "Search runs", placeholder: "Search runs", autocomplete: "off" });
   const said = el("p", { class: "note", "aria-live": "polite" });
   const list = el("div");
-  const compare = el("div", { id: "compare" });
+  const compare = comparison(app);
   const chosen = el("input", { type: "file", accept: ".json,.jsonl,application/json", hidden: true, "aria-label": "Runs to import" });
   const importing = small("Import…", () => chosen.click());
   const exporting = EXPORTS.map(([label, write, type, ending]) =>
     small(label, () => save(new Blob([write(found())], { type }), `whittle-runs.${ending}`), { "aria-label": `Export the listed runs as ${label}` }));
-  root.replaceChildren(notice, el("div", { class: "row tools" }, search, ...exporting, importing, chosen), list, said, compare);
+  root.replaceChildren(notice, el("div", { class: "row tools" }, search, ...exporting, importing, chosen), list, said, compare.node);
 
   /** @type {Kept[]} */
   let runs = [];
@@ -88,7 +89,7 @@ export function history(app) {
     list.replaceChildren(shown.length
       ? table("Runs table", "Every finished run, the newest first. Pin two or three to compare them.", ["Pin", "Run", "Quality", "Change", "Prefill", "Decode", "Actions"], shown.map(line), { "aria-label": "Runs" })
       : empty(runs.length ? "No run has these words." : "Every finished run is kept here."));
-    compare.replaceChildren(...comparison(runs.filter(({ id }) => pinned.has(id))));
+    compare.show(runs.filter(({ id }) => pinned.has(id)));
   }
 
   function pin(id, on) {
@@ -106,7 +107,7 @@ function small(label, act, attributes = {}) {
   return button;
 }
 
-const setting = ({ reduce, prune }) => [reduce, prune].filter((spec) => spec !== "off").join(" + ") || "dense";
+export const setting = ({ reduce, prune }) => [reduce, prune].filter((spec) => spec !== "off").join(" + ") || "dense";
 const haystack = ({ name, at, point: p }) => [name, at, p.model, p.evaluation, p.reduce, p.prune, p.backend].join(" ").toLowerCase();
 
 function row(run, { pinned, pin, remove, rename, restore }) {
@@ -127,7 +128,7 @@ function row(run, { pinned, pin, remove, rename, restore }) {
 }
 
 /** Quality, its change, and the two measured ratios, as [figure, what it rests on]. */
-function figures({ quality: [q], speed }) {
+export function figures({ quality: [q], speed }) {
   const like = q?.baseline?.value;
   const range = (e, write) => (Number.isFinite(e?.low) ? `(${write(e.low)} to ${write(e.high)})` : "");
   const writes = (v) => metric(v, q?.unit, like);
@@ -136,23 +137,5 @@ function figures({ quality: [q], speed }) {
     [change(q?.change?.value, q?.unit, like), q?.change ? `(${changeInterval(q.change, q.unit, like)})` : ""],
     [ratio(speed?.prefill_ratio?.value), range(speed?.prefill_ratio, ratio)],
     [ratio(speed?.decode_ratio?.value), range(speed?.decode_ratio, ratio)],
-  ];
-}
-
-/** @param {Kept[]} runs */
-function comparison(runs) {
-  if (runs.length < 2) return [];
-  const line = (head, write) => el("tr", { role: "row" }, el("th", { scope: "row", role: "rowheader" }, head), ...runs.map((run) => write(run)));
-  const figure = (at) => (run) => cell(...figures(run.point)[at]);
-  const same = new Set(runs.map(({ point: p }) => `${p.model} ${p.evaluation} ${p.seed}`)).size === 1;
-  const words = same ? "Same model, items and seed: each change is paired with the same baseline." : "Beware: model, items or seed differ, so the figures do not compare.";
-  return [
-    el("h3", {}, "Compare"),
-    table("Comparison", words, ["", ...runs.map(({ name, point }) => name || setting(point))], [
-      line("Settings", ({ point }) => cell("", setting(point))),
-      line("Quality", figure(0)), line("Change", figure(1)), line("Prefill", figure(2)), line("Decode", figure(3)),
-      line("Arithmetic", ({ point }) => cell(percent(point.cost?.flops_share), "of the dense model's, counted")),
-      line("Text", ({ texts }) => el("td", { role: "cell", class: "prose" }, texts?.compressed || "–")),
-    ]),
   ];
 }

@@ -11,10 +11,13 @@ const KEYS = [
   ["s", "share", "share"],
   ["d", "dark or light", "theme"],
   ["1", "scores and controls", "tab-panel-scores"],
-  ["2", "layers", "tab-panel-layers"],
-  ["3", "speed", "tab-panel-speed"],
-  ["4", "method and model", "tab-panel-about"],
-  ["5", "runs", "tab-panel-runs"],
+  ["2", "along the text", "tab-panel-along"],
+  ["3", "items", "tab-panel-items"],
+  ["4", "layers", "tab-panel-layers"],
+  ["5", "states", "tab-panel-states"],
+  ["6", "speed", "tab-panel-speed"],
+  ["7", "method and model", "tab-panel-about"],
+  ["8", "runs", "tab-panel-runs"],
 ];
 const OTHERS = [["Ctrl+Enter", "run, from any field"], ["Escape", "cancel the run, close a dialog"], ["← →", "within tabs, chart and tokens"]];
 

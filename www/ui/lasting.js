@@ -6,6 +6,9 @@ export const HELD = {
   speed: (run) => Boolean(run.speed),
   cost: (run) => Boolean(run.cost),
   trace: (run) => Boolean(run.trace) || run.finished,
+  words: (run) => Boolean(run.words) || run.finished,
+  states: (run) => Boolean(run.states) || run.finished,
+  items: (run) => Boolean(run.items) || run.finished,
   compressed: (run) => run.compressed?.tokens > 0,
   baseline: (run) => run.baseline?.tokens > 0,
 };

@@ -1,6 +1,6 @@
 // The two texts side by side, with the place where they part.
 
-import { timing } from "../format.js";
+import { probability, timing } from "../format.js";
 import { compressions } from "./about.js";
 import { byId, el, part, text } from "./dom.js";
 import { mark } from "./lasting.js";
@@ -15,7 +15,7 @@ export function output() {
     const run = view?.run;
     baseline.draw(run, "baseline", "as it was trained");
     compressed.draw(run, "compressed", view ? treatment(view, catalog) : "");
-    text(byId("parted"), run?.baseline && run.compressed ? parted(run) : "");
+    text(byId("parted"), run?.baseline && run.compressed ? [parted(run), ...(run.words && !run.was?.includes("words") ? [atParting(run.words), HOW] : [])].filter(Boolean).join(" ") : "");
   };
 }
 
@@ -29,7 +29,9 @@ function side(title) {
     node,
     draw(run, name, treatment) {
       text(how, treatment);
-      drawWords(run?.[name]);
+      // Words of a held run belong to its own text only.
+      const tokens = run?.words && !run.was?.includes("words") ? run.words[name] : undefined;
+      drawWords(run?.[name] && { ...run[name], name, tokens: tokens?.map((t) => t.text).join("") === run[name].text ? tokens : undefined });
       text(speed, run?.[name] ? pace(run[name], run.speed?.[name]) : "");
       mark(node, run?.was?.includes(name) ?? false);
     },
@@ -45,14 +47,49 @@ function pace(side, measured) {
 function spans(side) {
   const characters = Array.from(side.text);
   const at = Math.min(side.differs_at ?? characters.length, characters.length);
+  const before = characters.slice(0, at).join("");
   const rest = characters.slice(at).join("");
   const word = /^\s*\S*/u.exec(rest)?.[0] ?? "";
+  const piece = pieces(side);
   return [
-    characters.slice(0, at).join(""),
-    word ? el("mark", { title: "First difference" }, word) : undefined,
-    rest.slice(word.length),
+    ...piece(before),
+    word ? el("mark", { title: "First difference" }, ...piece(word)) : undefined,
+    ...piece(rest.slice(word.length)),
     side.done ? undefined : el("span", { class: "caret", "aria-hidden": "true" }),
   ].filter((node) => node !== undefined);
+}
+
+/** Cuts the text, piece by piece from its start, at the ends of its tokens: each is underlined by how sure the model was of it. */
+function pieces({ tokens, name }) {
+  if (!tokens) return (text) => [text];
+  let [number, used] = [0, 0];
+  return (text) => {
+    const nodes = [];
+    for (let left = text; left;) {
+      const token = tokens[number];
+      const now = left.slice(0, token.text.length - used);
+      const sure = Math.exp(-(token[name] ?? Infinity));
+      const node = el("span", { class: "token", title: `${JSON.stringify(token.text)}: baseline ${probability(token.baseline)}, compressed ${probability(token.compressed)}` }, now);
+      node.style.setProperty("--sure", `${Math.round(100 * sure)}%`);
+      nodes.push(node);
+      used += now.length;
+      if (used >= token.text.length) [number, used] = [number + 1, 0];
+      left = left.slice(now.length);
+    }
+    return nodes;
+  };
+}
+
+const HOW = "The stronger a token is underlined, the surer its model was of it.";
+
+/** How sure both were of the first token that differs. @param {import("../protocol.js").WordsView | null | undefined} words */
+function atParting(words) {
+  if (!words) return "";
+  const at = words.baseline.findIndex((token, i) => words.compressed[i] && token.text !== words.compressed[i].text);
+  if (at < 0) return "";
+  const [a, b] = [words.baseline[at], words.compressed[at]];
+  return `There the baseline took ${JSON.stringify(a.text)} (${probability(a.baseline)}; the compressed model gave it ${probability(a.compressed)}), ` +
+    `the compressed model ${JSON.stringify(b.text)} (${probability(b.compressed)}; the baseline gave it ${probability(b.baseline)}).`;
 }
 
 function parted({ baseline, compressed }) {

@@ -13,7 +13,7 @@ use crate::test;
 
 const DOCUMENT: &str = "docs/benchmarks.md";
 /// The module trunk makes; what the built page is made of.
-const BUILT: &str = "dist/worker_bg.wasm";
+const BUILT: &str = "dist/sw.js";
 const SOURCES: &[&str] =
     &["Cargo.lock", "Cargo.toml", "Trunk.toml", "models", "shaders", "src", "www"];
 const MODULE: &str = "page-bench/pkg/whittle_page_bench_bg.wasm";

@@ -12,6 +12,7 @@ mod serve;
 mod setup;
 mod test;
 mod tools;
+mod version;
 
 use std::env;
 use std::path::Path;

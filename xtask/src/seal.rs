@@ -69,7 +69,8 @@ fn keeps(name: &str) -> bool {
         && (!name.starts_with("models/") || OPENING.iter().any(|part| name.starts_with(part)))
 }
 
-fn hash(text: &str) -> Result<String> {
+/// SHA-256 of a text, as sha256sum writes it.
+pub fn hash(text: &str) -> Result<String> {
     let failed = |e: std::io::Error| format!("sha256sum: {e}");
     let mut child = Command::new("sha256sum")
         .stdin(Stdio::piped())

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::command::{Result, cargo, run};
 use crate::notices;
 use crate::packages::WASM_TARGET;
-use crate::seal;
 use crate::setup::{self, Toolbox};
+use crate::{seal, version};
 
 struct Step {
     title: &'static str,
@@ -160,6 +160,7 @@ pub fn page(toolbox: &Toolbox) -> Result<()> {
         .env(WASM_FLAGS, without_home()?)
         .env("PATH", &toolbox.path))?;
     notices::write(Path::new("dist"))?;
+    version::name()?;
     seal::seal()
 }
 

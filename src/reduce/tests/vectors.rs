@@ -50,6 +50,7 @@ pub(super) fn with_output<R>(
         true => MixerInputs::Ssm(SsmInputs {
             x: x.view(),
             dt: x.view(),
+            a: x,
             dt_bias: None,
             b: x.columns(0, 1),
             c: x.columns(0, 1),

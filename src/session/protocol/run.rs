@@ -1,5 +1,6 @@
 //! What a run tells the page: piece by piece as [`Part`]s, which together are a [`RunView`].
 
+use super::{ItemView, StateView, WordsView};
 use crate::eval::{Cost, Quality, Speed};
 use serde::Serialize;
 
@@ -66,6 +67,21 @@ pub enum Part {
         /// Complete.
         published: PublishedView,
     },
+    /// What the two models think of the prompt and of the two texts.
+    Words {
+        /// Complete.
+        words: WordsView,
+    },
+    /// How the two models use their states.
+    States {
+        /// Complete.
+        states: StateView,
+    },
+    /// What became of every item, after the last figure. Not part of [`RunView`]: `whittle run --items` writes it apart.
+    Items {
+        /// In the order of the data.
+        items: Vec<ItemView>,
+    },
     /// The last of a run that came to its end.
     Done,
 }
@@ -109,6 +125,10 @@ pub struct RunView {
     pub cost: Option<Cost>,
     /// What the reduction did to the prompt; absent without one, or where the prompt is too short for it.
     pub trace: Option<TraceView>,
+    /// What both models think of the prompt and of the two texts.
+    pub words: Option<WordsView>,
+    /// Absent where no layer has states.
+    pub states: Option<StateView>,
     /// Milliseconds from the start of the run to its first baseline number.
     pub first_number_ms: Option<f64>,
 }

@@ -1,0 +1,79 @@
+//! What a run tells beside its figures: which words, which items, which states; and speed at another size.
+
+use crate::eval::{Score, Speed, StateUse};
+use serde::Serialize;
+
+/// The prompt and what was written after it, token by token: what each token cost the two models, -log p in nats. A cost
+/// that is not finite is absent.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct WordsView {
+    /// Tokens of the prompt that are left out before the first.
+    pub left_out: usize,
+    pub prompt: Vec<PromptToken>,
+    /// What the baseline wrote, as both models judge it.
+    pub baseline: Vec<WrittenToken>,
+    /// What the compressed model wrote, as both models judge it.
+    pub compressed: Vec<WrittenToken>,
+}
+
+/// A token of the prompt. Under a token reduction the prompt is only read and costs nothing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct PromptToken {
+    pub text: String,
+    /// The layer after which the reduction dropped it or folded it into another.
+    pub went_after: Option<usize>,
+    pub baseline: Option<f32>,
+    pub compressed: Option<f32>,
+}
+
+/// A token that one of the models wrote.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct WrittenToken {
+    pub text: String,
+    pub baseline: Option<f32>,
+    pub compressed: Option<f32>,
+}
+
+/// One item of the evaluation on both models.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ItemView {
+    /// FILE:LINE, or FILE:WINDOW
+    pub item: String,
+    /// The end of what is read, as text.
+    pub context: String,
+    /// What may follow, or has to; the beginning of each where it is long.
+    pub options: Vec<String>,
+    pub baseline: Score,
+    pub compressed: Score,
+}
+
+/// How the state-space layers use their states on the prompt; absent for other layers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct StateView {
+    /// Tokens of the prompt that were followed, unreduced.
+    pub tokens: usize,
+    pub baseline: Vec<StateUse>,
+    /// Absent where nothing was pruned: it is the same model.
+    pub compressed: Option<Vec<StateUse>>,
+}
+
+/// Speed of the settings on seeded random weights in a published shape. The quality of such a model says nothing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct RealSize {
+    pub shape: String,
+    /// What it is at, what is measured, or why it stopped.
+    pub text: String,
+    pub done: bool,
+    pub backend: String,
+    /// The SPECs that were timed, or "off".
+    pub reduce: String,
+    pub prune: String,
+    pub parameters: u64,
+    pub speed: Option<Speed>,
+}

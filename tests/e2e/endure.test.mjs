@@ -1,0 +1,96 @@
+// What stays flat: many changes leave one run, many runs leave no memory behind, a first run does not push the page about.
+// The same with the real engine takes minutes: `node --test tests/e2e/slow`.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch } from "./browser.mjs";
+import { openMock, www } from "./mock-page.mjs";
+import { serve } from "./server.mjs";
+
+const LIMIT = { timeout: 300_000 };
+
+let browser, server;
+before(async () => { [browser, server] = await Promise.all([launch(), serve(www)]); });
+after(async () => { await browser?.close(); await server?.close(); });
+
+/** Bytes that the page's scripts hold after a collection. */
+async function heap(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("HeapProfiler.enable");
+  await session.send("HeapProfiler.collectGarbage");
+  const { usedSize } = await session.send("Runtime.getHeapUsage");
+  await session.detach();
+  return usedSize;
+}
+
+/** A page that keeps a row, a point or a listener of each change or run would hold far more than this. */
+const FLAT = 1_500_000;
+
+test("500 changes in a row leave one run and flat memory", LIMIT, async () => {
+  const { page, says, heard, problems, close } = await openMock(browser, server, { scenario: { steps: 12 } });
+  await says("Run complete");
+  // Each change as a person makes it, each in a frame of its own.
+  const change = (from, to) => page.evaluate(async ([from, to]) => {
+    const slider = document.querySelector("#prune-sparsity");
+    for (let i = from; i < to; i += 1) {
+      slider.value = String(0.05 * (1 + (i % 18)));
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+      slider.dispatchEvent(new Event("change", { bubbles: true }));
+      await new Promise(requestAnimationFrame);
+    }
+  }, [from, to]);
+  await change(0, 100);
+  const early = await heap(page);
+  await change(100, 500);
+  const late = await heap(page);
+  await page.locator("#results[aria-busy]").waitFor({ state: "detached" });
+  await says("Run complete");
+  const sets = (await heard()).filter(({ type }) => type === "set");
+  assert.equal(sets.length, 500, "each change is one message");
+  assert.equal(await page.locator("#prune-sparsity").inputValue(), sets.at(-1).value);
+  assert.match(await page.evaluate(() => location.hash), new RegExp(`sp=wanda:${sets.at(-1).value}`), "the one run is that of the last change");
+  assert.ok(late - early < FLAT, `the heap grew by ${late - early} bytes over 400 changes`);
+  assert.deepEqual(problems, []);
+  await close();
+});
+
+test("200 runs in a row leave flat memory and one row", LIMIT, async () => {
+  const { page, says, problems, tab, close } = await openMock(browser, server, { scenario: { steps: 12, tick: 4 } });
+  await says("Run complete");
+  const runs = (n) => page.evaluate(async (n) => {
+    const status = document.querySelector("#status");
+    const until = (is) => new Promise((done) => {
+      const look = () => (is() ? done(undefined) : requestAnimationFrame(look));
+      look();
+    });
+    for (let i = 0; i < n; i += 1) {
+      document.querySelector("#run").click();
+      await until(() => document.querySelector("#run").textContent === "Cancel");
+      await until(() => status.textContent === "Run complete" && document.querySelector("#run").textContent === "Run");
+    }
+  }, n);
+  await runs(40);
+  const early = await heap(page);
+  await runs(160);
+  const late = await heap(page);
+  assert.ok(late - early < FLAT, `the heap grew by ${late - early} bytes over 160 runs`);
+  await tab("Runs");
+  assert.equal(await page.getByRole("table", { name: "Runs" }).locator("tbody tr").count(), 1, "equal settings are one row");
+  assert.deepEqual(problems, []);
+  await close();
+});
+
+test("the first run shifts the page by less than 0.1 on a phone", LIMIT, async () => {
+  const { page, says, problems, close } = await openMock(browser, server, {
+    viewport: { width: 390, height: 844 }, before: (page) => page.addInitScript(() => {
+      globalThis.shift = 0;
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) globalThis.shift += entry.value;
+      }).observe({ type: "layout-shift", buffered: true });
+    }),
+  });
+  await says("Run complete");
+  const shift = await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(globalThis.shift)))));
+  assert.ok(shift < 0.1, `${shift}`);
+  assert.deepEqual(problems, []);
+  await close();
+});
