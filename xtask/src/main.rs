@@ -31,6 +31,7 @@ usage: cargo xtask COMMAND [ARGUMENTS]
                            measure speed and size in headless Chromium beside onnxruntime-web;
                            --native adds `cargo bench`, --write puts it in docs/benchmarks.md
   page                     only build the page, into dist/
+  screenshots              build the page and take the pictures in docs/ anew
   mutants [ARGUMENTS]      change the pure modules one place at a time: does a test notice?
                            (for example: cargo xtask mutants -f src/eval/stats.rs)
   deny                     licences and sources of all crates (cargo-deny, deny.toml)
@@ -62,6 +63,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["test"] => test::test(),
         ["bench", rest @ ..] => bench::bench(rest),
         ["page"] => setup::for_serve().and_then(|toolbox| test::page(&toolbox)),
+        ["screenshots"] => screenshots(),
         ["deny"] => deny(),
         ["mutants", rest @ ..] => mutants::mutants(rest),
         ["gpu", rest @ ..] => gpu::gpu(rest),
@@ -75,6 +77,13 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             other.join(" ")
         )),
     }
+}
+
+/// Every picture of the page that the documents show, of the page as it is now.
+fn screenshots() -> Result<()> {
+    let toolbox = setup::for_test()?;
+    test::page(&toolbox)?;
+    run(Command::new("node").arg("page-bench/screenshots.mjs").env("PATH", &toolbox.path))
 }
 
 /// Whether every crate that is linked has a licence that we may ship, and comes from crates.io.
