@@ -29,12 +29,15 @@ pub const HALF_LIVES: [f64; 5] = [1.0, 4.0, 16.0, 64.0, 256.0];
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct StateUse {
+    /// Its index.
     pub layer: usize,
     /// Share of the output's squares that each state column carries, summing to 1; of several groups one after another.
     pub columns: Vec<f64>,
-    /// Fewest columns and fewest channels that carry 90 % of it.
+    /// Fewest columns that carry 90 % of it.
     pub columns_for_most: usize,
+    /// Fewest channels that carry 90 % of it.
     pub channels_for_most: usize,
+    /// Channels in all.
     pub channels: usize,
     /// Share of the states that forget half of themselves within 1, 4, 16, 64, 256 tokens, or in more.
     pub half_lives: Vec<f64>,
@@ -139,7 +142,7 @@ impl Scan {
         let mut h = vec![0f32; channels * states];
         let (mut of_column, mut of_channel) = (vec![0f64; all], vec![0f64; channels]);
         for t in 0..tokens {
-            for p in 0..channels {
+            for (p, of_channel) in of_channel.iter_mut().enumerate() {
                 let head = p / self.headdim;
                 let first = head / (self.n_head / self.n_groups) * states;
                 let dt = delta[t * self.n_head + head];
@@ -155,7 +158,7 @@ impl Scan {
                     of_column[first + n] += square;
                     sum += square;
                 }
-                of_channel[p] += sum;
+                *of_channel += sum;
             }
         }
         [shares(of_column), shares(of_channel)]

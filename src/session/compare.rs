@@ -69,6 +69,7 @@ mod tests {
             chosen: 0,
             label: 7,
         };
-        assert!(compare("continuation", &[hostile.clone()], &[hostile]).is_err());
+        let one = [hostile];
+        assert!(compare("continuation", &one, &one).is_err());
     }
 }

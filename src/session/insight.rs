@@ -10,6 +10,7 @@ use serde::Serialize;
 pub struct WordsView {
     /// Tokens of the prompt that are left out before the first.
     pub left_out: usize,
+    /// The prompt, or its last 256 tokens.
     pub prompt: Vec<PromptToken>,
     /// What the baseline wrote, as both models judge it.
     pub baseline: Vec<WrittenToken>,
@@ -21,10 +22,13 @@ pub struct WordsView {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PromptToken {
+    /// As it stands in the text.
     pub text: String,
     /// The layer after which the reduction dropped it or folded it into another.
     pub went_after: Option<usize>,
+    /// Its cost to the baseline.
     pub baseline: Option<f32>,
+    /// Its cost to the compressed model.
     pub compressed: Option<f32>,
 }
 
@@ -32,8 +36,11 @@ pub struct PromptToken {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct WrittenToken {
+    /// As it stands in the text.
     pub text: String,
+    /// Its cost to the baseline.
     pub baseline: Option<f32>,
+    /// Its cost to the compressed model.
     pub compressed: Option<f32>,
 }
 
@@ -47,7 +54,9 @@ pub struct ItemView {
     pub context: String,
     /// What may follow, or has to; the beginning of each where it is long.
     pub options: Vec<String>,
+    /// What the baseline scored.
     pub baseline: Score,
+    /// What the compressed model scored.
     pub compressed: Score,
 }
 
@@ -57,6 +66,7 @@ pub struct ItemView {
 pub struct StateView {
     /// Tokens of the prompt that were followed, unreduced.
     pub tokens: usize,
+    /// Layer by layer, of the baseline.
     pub baseline: Vec<StateUse>,
     /// Absent where nothing was pruned: it is the same model.
     pub compressed: Option<Vec<StateUse>>,
@@ -66,14 +76,20 @@ pub struct StateView {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RealSize {
+    /// The name of the shape.
     pub shape: String,
     /// What it is at, what is measured, or why it stopped.
     pub text: String,
+    /// Nothing more is coming.
     pub done: bool,
+    /// The device, for people; empty before one was chosen.
     pub backend: String,
-    /// The SPECs that were timed, or "off".
+    /// SPEC of the reduction that was timed, or "off".
     pub reduce: String,
+    /// SPEC of the pruning that was timed, or "off".
     pub prune: String,
+    /// Weights of the dense model.
     pub parameters: u64,
+    /// What is timed so far.
     pub speed: Option<Speed>,
 }

@@ -52,8 +52,9 @@ pub async fn run(
 pub struct Details {
     /// The run as a point of the chart.
     pub point: Point,
-    /// What became of every item, and the same for people to read.
+    /// What became of every item.
     pub items: Vec<ItemResult>,
+    /// The same for people to read.
     pub read: Vec<ItemView>,
     /// What was left out of the user's own data, and why.
     pub problems: Vec<String>,
