@@ -11,6 +11,7 @@ use super::open::{Loaded, open};
 use super::protocol::Event;
 use super::shape::{BUILT_IN, Shape};
 use super::spec::RunSpec;
+use crate::backend::Device;
 use crate::eval::sweep::spec as text_of;
 use crate::eval::{Placed, Speed, Timed, speed};
 use crate::method::Setting;
@@ -95,18 +96,30 @@ async fn measure(
     found.parameters = loaded.view.parameters;
     say(&mut found, hear, "Loading them onto the device".into());
     pace.breathe().await?;
+    time(&device, &loaded, [reduction, pruning.as_ref()], &mut found, pace, hear).await
+}
+
+/// Times a reduction and a pruning on a model.
+async fn time(
+    device: &Device,
+    loaded: &Loaded,
+    [reduction, pruning]: [Option<&Setting>; 2],
+    found: &mut RealSize,
+    pace: &Pace,
+    hear: &mut Hear<'_>,
+) -> Result<()> {
     let weights = loaded.weights.for_new_device();
-    let dense = Rc::new(Model::load(&device, &loaded.config, &weights)?);
-    let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense);
+    let dense = Rc::new(Model::load(device, &loaded.config, &weights)?);
+    let placed = Placed::new(device, &loaded.config, &weights, &loaded.tokenizer, dense);
     let mut rng = Rng::new(0);
     let vocab = loaded.config.vocab_size();
     let mut ids = |n: usize| (0..n).map(|_| rng.below(vocab) as u32).collect::<Vec<u32>>();
-    let pruned = match &pruning {
+    let pruned = match pruning {
         None => placed.unpruned(),
         Some(setting) => {
             let sequences: Vec<Vec<u32>> = (0..SEQUENCES).map(|_| ids(LENGTH)).collect();
             let mut progress = |done: usize, all: usize| {
-                say(&mut found, hear, format!("Pruning matrix {done} of {all}"));
+                say(found, hear, format!("Pruning matrix {done} of {all}"));
             };
             placed.pruned(setting, &sequences, &mut None, pace, &mut progress).await?
         }
@@ -114,16 +127,16 @@ async fn measure(
     let prompt = ids(PROMPT);
     let timed = Timed { prompt: &prompt, decode_tokens: DECODE, budget_ms: BUDGET_MS };
     let arms = [&placed.arm(None), &placed.compressed(&pruned, reduction)];
-    say(&mut found, hear, "Timing both in turns".into());
+    say(found, hear, "Timing both in turns".into());
     let mut each = |so_far: &Speed, _: f64| {
         found.speed = Some(so_far.clone());
         let rounds = so_far.prefill_ratio.n;
-        say(&mut found, hear, format!("Timing both in turns, {rounds} rounds so far"));
+        say(found, hear, format!("Timing both in turns, {rounds} rounds so far"));
     };
     let measured = speed(arms, &timed, pace, &mut each).await?;
     found.speed = Some(measured);
     found.done = true;
-    say(&mut found, hear, "Timed".into());
+    say(found, hear, "Timed".into());
     Ok(())
 }
 

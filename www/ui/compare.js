@@ -2,7 +2,7 @@
 
 import { change, changeInterval, count, percent } from "../format.js";
 import { cell, el, table } from "./dom.js";
-import { figures, setting } from "./history.js";
+import { figures, setting } from "./figures.js";
 
 /** @import { Kept } from "../store.js" */
 

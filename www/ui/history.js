@@ -1,11 +1,11 @@
 // Runs that were made, here and before: search, name, restore, delete, compare side by side, take home.
 
-import { change, changeInterval, metric, ratio } from "../format.js";
 import { idOf } from "../points.js";
 import { openStore } from "../store.js";
 import { save } from "./chart/export.js";
 import { byId, cell, el, empty, table, text } from "./dom.js";
 import { comparison } from "./compare.js";
+import { figures, setting } from "./figures.js";
 import { fromJson, toCsv, toJson, toMarkdown } from "./exports.js";
 
 /** @import { Kept } from "../store.js" */
@@ -107,7 +107,6 @@ function small(label, act, attributes = {}) {
   return button;
 }
 
-export const setting = ({ reduce, prune }) => [reduce, prune].filter((spec) => spec !== "off").join(" + ") || "dense";
 const haystack = ({ name, at, point: p }) => [name, at, p.model, p.evaluation, p.reduce, p.prune, p.backend].join(" ").toLowerCase();
 
 function row(run, { pinned, pin, remove, rename, restore }) {
@@ -125,17 +124,4 @@ function row(run, { pinned, pin, remove, rename, restore }) {
     el("th", { scope: "row", role: "rowheader" }, name, el("code", {}, setting(p)), el("small", {}, [p.model, p.evaluation, date].filter(Boolean).join(" · "))),
     ...figures(p).map(([value, detail]) => cell(value, detail)),
     el("td", { role: "cell", class: "acts" }, small("Restore", restore, { "aria-label": `Restore ${words}` }), small("Delete", remove, { "aria-label": `Delete ${words}` })));
-}
-
-/** Quality, its change, and the two measured ratios, as [figure, what it rests on]. */
-export function figures({ quality: [q], speed }) {
-  const like = q?.baseline?.value;
-  const range = (e, write) => (Number.isFinite(e?.low) ? `(${write(e.low)} to ${write(e.high)})` : "");
-  const writes = (v) => metric(v, q?.unit, like);
-  return [
-    [writes(q?.compressed?.value), q ? `${q.label} n=${q.compressed?.n}` : ""],
-    [change(q?.change?.value, q?.unit, like), q?.change ? `(${changeInterval(q.change, q.unit, like)})` : ""],
-    [ratio(speed?.prefill_ratio?.value), range(speed?.prefill_ratio, ratio)],
-    [ratio(speed?.decode_ratio?.value), range(speed?.decode_ratio, ratio)],
-  ];
 }
