@@ -1,7 +1,7 @@
 // Where along the text the compression hurts: each token shaded by how much more it costs the compressed model than the
 // baseline, and the tokens that the reduction took away marked.
 
-import { metric, nats, probability } from "../format.js";
+import { nats, probability } from "../format.js";
 import { byId, cell, el, empty, row, scroller, table } from "./dom.js";
 import { mark } from "./lasting.js";
 import { drawn } from "./memo.js";

@@ -23,7 +23,8 @@ export function comparison(app) {
       shown = key;
       paired.replaceChildren();
       node.replaceChildren(...(runs.length < 2 ? [] : [el("h3", {}, "Compare"), sideBySide(runs), paired]));
-      if (runs.length >= 2) differences(app, runs, (newest += 1), (found, number) => { if (number === newest) paired.replaceChildren(...found); });
+      newest += 1;
+      if (runs.length >= 2) differences(app, runs, newest, (found, number) => { if (number === newest) paired.replaceChildren(...found); });
     },
   };
 }
