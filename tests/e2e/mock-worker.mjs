@@ -78,7 +78,7 @@ let timer;
 /** @type {Status} */
 let status = { state: "idle", running: false, text: "Loading model", progress: null };
 
-const estimate = (value, low, high, n) => (n < 8 ? { value, low: null, high: null, n } : { value, low, high, n });
+const estimate = (value, low, high, n) => (scenario.few && n < 8 ? { value, low: null, high: null, n } : { value, low, high, n });
 /** Items in all: in the scenario \`few\` fewer than an interval needs. */
 const ALL = scenario.few ? 3 : 240;
 const base = " in possession of a good fortune, must be in want of a wife. However little known the feelings or views of such a man may be";

@@ -105,7 +105,7 @@ test("pinned runs are compared item by item, by the engine", () => withRun({}, a
   await runs.getByRole("checkbox").nth(0).check();
   await runs.getByRole("checkbox").nth(1).check();
   const paired = page.getByRole("table", { name: "Paired differences" });
-  assert.match(flat(await paired.getByRole("row", { name: /Accuracy/ }).innerText()), /wanda:0\.5 minus wanda:0\.7 −2\.1 pt \(−5\.8 to \+1\.7 pt\) n=240 not significant/);
+  assert.match(flat(await paired.getByRole("row", { name: /Accuracy/ }).innerText()), /utrc \+ wanda:0\.5 minus utrc \+ wanda:0\.7 −2\.1 pt not significant \(−5\.8 to \+1\.7 pt\) n=240/);
   const [asked] = await page.workers().at(-1).evaluate(() => self.compared);
   assert.deepEqual(asked.first.map(({ chosen }) => chosen), [1, 0, 0], "the compressed model's scores, item by item");
   assert.deepEqual(asked.second, asked.first);
