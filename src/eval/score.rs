@@ -105,6 +105,7 @@ impl Score {
                 same && (prior.is_empty() || prior.len() == n) && *chosen < n && *label < n
             }
             Score::Span { tokens, bytes, .. } => *tokens > 0 && *bytes > 0.0,
+            Score::Document { words, bytes, .. } => *words > 0 && *bytes > 0,
             Score::Answer { .. } => true,
         };
         fits && self.is_finite()

@@ -72,6 +72,10 @@ impl Item for Document {
         &self.pairs[0].context
     }
 
+    fn options(&self) -> Vec<&[u32]> {
+        vec![&self.pairs[0].continuation]
+    }
+
     fn score<'a>(&'a self, arm: &'a Arm<'a>, _prior: &'a [f64]) -> Work<'a, Score> {
         Box::pin(async move {
             let mut nats = 0.0;

@@ -76,7 +76,7 @@ function sentence(lines, judged) {
 
 /** @param {Line[]} lines */
 function sortable(lines, state, again) {
-  const node = table("Items table", "Log-likelihood of the right continuation, or of the window a token, in nats; below, what each model chose.",
+  const node = table("Items table", "Log-likelihood of the right continuation, or of the window a token, of the document a word, in nats; below, what each model chose.",
     COLUMNS.map(([label]) => label), lines.map(asRow), { class: "small", "aria-label": "Items" });
   node.querySelectorAll("th[scope='col']").forEach((th, at) => {
     const button = small(`${th.textContent}${at === state.by ? (state.down ? " ↓" : " ↑") : ""}`, () => {
@@ -114,6 +114,7 @@ function judged(score) {
   switch (score.kind) {
     case "choice": return { right: score.chosen === score.label, chosen: score.chosen, log: -score.nats[score.label], all: score.nats.map((x) => -x) };
     case "answer": return { right: score.right, chosen: null, log: -score.nats, all: [-score.nats] };
+    case "document": return { right: null, chosen: null, log: -score.nats / score.words, all: [-score.nats] };
     // A window's cost by token, so that windows of any length compare.
     case "span": return { right: null, chosen: null, log: -score.nats / score.tokens, all: [-score.nats] };
   }
