@@ -22,6 +22,7 @@ mod run;
 mod series;
 pub mod shape;
 pub mod spec;
+mod states;
 pub mod sweep;
 mod trace;
 mod words;

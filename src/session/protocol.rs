@@ -12,9 +12,7 @@
 
 mod run;
 
-pub use super::insight::{
-    ItemView, PromptToken, RealSize, StateView, WordsView, WrittenToken,
-};
+pub use super::insight::{ItemView, PromptToken, RealSize, StateView, WordsView, WrittenToken};
 pub use crate::eval::{Cost, Decode};
 use crate::eval::{Point, Quality, Score};
 use crate::method::About;

@@ -1,11 +1,12 @@
 //! One run: baseline and compressed on the same text and items, each figure shown as it comes.
 
 use super::engine::{Engine, short_hash};
-use super::insight::{ItemView, StateView};
+use super::insight::ItemView;
 use super::item_views::item_views;
 use super::open::{CalibrationText, Loaded};
 use super::protocol::{ControlView, PublishedView, RunView, Side, State, Status};
 use super::spec::RunSpec;
+use super::states::states_of;
 use super::words::{self, Written};
 use super::{calibration, point, trace};
 use crate::eval::calibration::Cut;
@@ -14,7 +15,7 @@ use crate::eval::published::{WARNING, is_wanted};
 use crate::eval::sweep::counted;
 use crate::eval::{
     Arm, Comparison, Placed, Point, PrunedModel, Sampling, Source, Speed, Task, Timed, cost, files,
-    generate, shuffled, speed, states,
+    generate, shuffled, speed,
 };
 use crate::method::{Setting, Value};
 use crate::pace::{Pace, now_ms};
@@ -240,22 +241,6 @@ async fn write(
     let side = Side { text, done: true, ..get(run, is_compressed).clone() };
     put(run, side, is_compressed);
     Ok(ids)
-}
-
-/// How both models use their states on the prompt; `None` where they have none.
-async fn states_of(
-    baseline: &Arm<'_>,
-    compressed: &Arm<'_>,
-    prompt: &[u32],
-    pace: &Pace,
-) -> Result<Option<StateView>> {
-    let (tokens, before) = states(baseline, prompt, pace).await?;
-    let after = match std::ptr::eq(baseline.model, compressed.model) {
-        true => None,
-        false => Some(states(compressed, &prompt[..tokens], pace).await?.1),
-    };
-    let view = StateView { tokens, baseline: before, compressed: after };
-    Ok((!view.baseline.is_empty()).then_some(view))
 }
 
 fn get<'a>(run: &'a Running<'_, '_>, is_compressed: bool) -> &'a Side {

@@ -85,7 +85,7 @@ test("a lost GPU is opened again and the run is made again", LIMIT, async () => 
 test("a GPU that is lost twice gives way to the CPU, and the run comes to its end", LIMIT, async () => {
   const { page, close } = await watchedPage(browser);
   page.setDefaultTimeout(240_000);
-  await page.route("**/worker-start.js", async (route) => {
+  await page.route("**/worker-start-*.js", async (route) => {
     const body = await (await route.fetch()).text();
     // Every device goes as soon as it has been given work.
     const lose = `const submit = GPUQueue.prototype.submit;

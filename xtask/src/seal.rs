@@ -13,8 +13,9 @@ const WORKER: &str = "sw.js";
 const OPENING: &[&str] =
     &["models/lm-mamba/", "models/eval/calibration.txt", "models/eval/continuation.jsonl"];
 
-pub fn seal() -> Result<()> {
-    name_engine()?;
+/// `engine` is the name of its module.
+pub fn seal(engine: &str) -> Result<()> {
+    name_engine(engine)?;
     let mut names = Vec::new();
     list(Path::new(FOLDER), "", &mut names)?;
     names.sort();
@@ -37,8 +38,8 @@ pub fn seal() -> Result<()> {
 }
 
 /// Writes the SHA-256 of the engine into the page, which shows it.
-fn name_engine() -> Result<()> {
-    let sum = output(Command::new("sha256sum").arg("worker_bg.wasm").current_dir(FOLDER))?;
+fn name_engine(engine: &str) -> Result<()> {
+    let sum = output(Command::new("sha256sum").arg(engine).current_dir(FOLDER))?;
     let path = Path::new(FOLDER).join("index.html");
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let named = text.replacen("data-engine=\"\"", &format!("data-engine=\"{}\"", &sum[..64]), 1);

@@ -160,8 +160,7 @@ pub fn page(toolbox: &Toolbox) -> Result<()> {
         .env(WASM_FLAGS, without_home()?)
         .env("PATH", &toolbox.path))?;
     notices::write(Path::new("dist"))?;
-    version::name()?;
-    seal::seal()
+    seal::seal(&version::name()?)
 }
 
 fn end_to_end(toolbox: &Toolbox) -> Result<()> {

@@ -16,8 +16,8 @@ const NAMED: [(&str, &str); 3] = [
     ("worker-start.js", "engine.js"),
 ];
 
-/// Renames the three and rewrites what names them.
-pub fn name() -> Result<()> {
+/// Renames the three, rewrites what names them, and gives the new name of the module.
+pub fn name() -> Result<String> {
     let files = NAMED.map(|(file, _)| file);
     let sums = output(Command::new("sha256sum").args(files).current_dir(FOLDER))?;
     let build = &hash(&sums)?[..10];
@@ -32,7 +32,7 @@ pub fn name() -> Result<()> {
         let [from, to] = [file, &versioned(file, build)].map(|name| Path::new(FOLDER).join(name));
         fs::rename(&from, &to).map_err(|e| format!("{}: {e}", from.display()))?;
     }
-    Ok(())
+    Ok(versioned(NAMED[0].0, build))
 }
 
 /// "worker_bg.wasm" -> "worker_bg-0123456789.wasm".
