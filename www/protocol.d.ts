@@ -55,7 +55,23 @@ knob: string,
 /**
  * At most 64, in the order in which they are measured.
  */
-values: Array<string>, } | { "type": "pause" } | { "type": "ping" };
+values: Array<string>, } | { "type": "pause" } | { "type": "real_size", 
+/**
+ * One of [`Catalog::shapes`].
+ */
+shape: string, } | { "type": "compare", 
+/**
+ * The SPEC of the evaluation that scored the items.
+ */
+evaluation: string, 
+/**
+ * What the compressed model of the first run scored, item by item.
+ */
+first: Array<Score>, 
+/**
+ * The same of the second run, in the same order.
+ */
+second: Array<Score>, } | { "type": "ping" };
 
 /**
  * A file that the user opened.
@@ -101,7 +117,23 @@ series: string,
 /**
  * Settings and figures.
  */
-point: Point, } | { "type": "pong" } | { "type": "failed", 
+point: Point, } | { "type": "real_size", 
+/**
+ * The whole of it.
+ */
+found: RealSize, } | { "type": "compared", 
+/**
+ * The number of that request.
+ */
+answers: number, 
+/**
+ * Empty where the two do not belong together.
+ */
+quality: Array<Quality>, 
+/**
+ * Why they do not, for people.
+ */
+problem: string | null, } | { "type": "pong" } | { "type": "failed", 
 /**
  * A sentence for people.
  */
@@ -134,7 +166,11 @@ evaluations: Array<About>,
 /**
  * Id and name for people.
  */
-backends: Array<[string, string]>, };
+backends: Array<[string, string]>, 
+/**
+ * Published shapes that can be timed with random weights.
+ */
+shapes: Array<string>, };
 
 /**
  * A bundled model before it is loaded.
@@ -471,7 +507,19 @@ control: ControlView, } | { "kind": "published",
 /**
  * Complete.
  */
-published: PublishedView, } | { "kind": "done" };
+published: PublishedView, } | { "kind": "words", 
+/**
+ * Complete.
+ */
+words: WordsView, } | { "kind": "states", 
+/**
+ * Complete.
+ */
+states: StateView, } | { "kind": "items", 
+/**
+ * In the order of the data.
+ */
+items: Array<ItemView>, } | { "kind": "done" };
 
 /**
  * One of the two models that a run sets side by side.
@@ -530,6 +578,14 @@ cost: Cost | null,
  * What the reduction did to the prompt; absent without one, or where the prompt is too short for it.
  */
 trace: TraceView | null, 
+/**
+ * What both models think of the prompt and of the two texts.
+ */
+words: WordsView | null, 
+/**
+ * Absent where no layer has states.
+ */
+states: StateView | null, 
 /**
  * Milliseconds from the start of the run to its first baseline number.
  */
@@ -611,21 +667,22 @@ verdict: Verdict, };
 export type Verdict = "better" | "worse" | "not_significant" | "too_few" | "none";
 
 /**
- * A number with its 95 % interval and the items it rests on. What is not finite is null in JSON: absent.
+ * A number with its 95 % interval and the items it rests on. What is not finite is null in JSON: there is no interval below eight
+ * items, and no value where a figure is undefined.
  */
 export type Estimate = { 
 /**
  * The figure; NaN where there is none.
  */
-value: number, 
+value: number | null, 
 /**
  * Lower end of the interval; of a speed the lower quartile of the rounds. NaN where it is not known.
  */
-low: number, 
+low: number | null, 
 /**
  * Upper end of the interval; of a speed the upper quartile.
  */
-high: number, 
+high: number | null, 
 /**
  * Items, or rounds of timing.
  */
@@ -1017,3 +1074,212 @@ residual: boolean,
  * As of a kept one.
  */
 score: number | null, } | { "fate": "gone" };
+
+/**
+ * The prompt and what was written after it, token by token: what each token cost the two models, -log p in nats. A cost
+ * that is not finite is absent.
+ */
+export type WordsView = { 
+/**
+ * Tokens of the prompt that are left out before the first.
+ */
+left_out: number, 
+/**
+ * The prompt, or its last 256 tokens.
+ */
+prompt: Array<PromptToken>, 
+/**
+ * What the baseline wrote, as both models judge it.
+ */
+baseline: Array<WrittenToken>, 
+/**
+ * What the compressed model wrote, as both models judge it.
+ */
+compressed: Array<WrittenToken>, };
+
+/**
+ * A token of the prompt. Under a token reduction the prompt is only read and costs nothing.
+ */
+export type PromptToken = { 
+/**
+ * As it stands in the text.
+ */
+text: string, 
+/**
+ * The layer after which the reduction dropped it or folded it into another.
+ */
+went_after: number | null, 
+/**
+ * Its cost to the baseline.
+ */
+baseline: number | null, 
+/**
+ * Its cost to the compressed model.
+ */
+compressed: number | null, };
+
+/**
+ * A token that one of the models wrote.
+ */
+export type WrittenToken = { 
+/**
+ * As it stands in the text.
+ */
+text: string, 
+/**
+ * Its cost to the baseline.
+ */
+baseline: number | null, 
+/**
+ * Its cost to the compressed model.
+ */
+compressed: number | null, };
+
+/**
+ * One item of the evaluation on both models.
+ */
+export type ItemView = { 
+/**
+ * FILE:LINE, or FILE:WINDOW
+ */
+item: string, 
+/**
+ * The end of what is read, as text.
+ */
+context: string, 
+/**
+ * What may follow, or has to; the beginning of each where it is long.
+ */
+options: Array<string>, 
+/**
+ * What the baseline scored.
+ */
+baseline: Score, 
+/**
+ * What the compressed model scored.
+ */
+compressed: Score, };
+
+/**
+ * The outcome of one item on one arm. Log-likelihoods are natural; a cost is -log p in nats.
+ */
+export type Score = { "kind": "choice", 
+/**
+ * -log p(choice | context)
+ */
+nats: Array<number>, 
+/**
+ * -log p(choice) without the context; empty where the choice does not depend on it.
+ */
+prior: Array<number>, 
+/**
+ * Length of every choice as text, in bytes and in characters.
+ */
+bytes: Array<number>, chars: Array<number>, chosen: number, label: number, } | { "kind": "span", nats: number, 
+/**
+ * The same without any context; absent where nothing is compared with it.
+ */
+prior: number | null, tokens: number, bytes: number, } | { "kind": "document", 
+/**
+ * -log p of the whole document.
+ */
+nats: number, 
+/**
+ * Stretches between white space.
+ */
+words: number, 
+/**
+ * Of the document as it was given.
+ */
+bytes: number, } | { "kind": "answer", nats: number, tokens: number, 
+/**
+ * Of the answer as text.
+ */
+bytes: number, 
+/**
+ * Every token was the most likely one.
+ */
+right: boolean, };
+
+/**
+ * How the state-space layers use their states on the prompt; absent for other layers.
+ */
+export type StateView = { 
+/**
+ * Tokens of the prompt that were followed, unreduced.
+ */
+tokens: number, 
+/**
+ * Layer by layer, of the baseline.
+ */
+baseline: Array<StateUse>, 
+/**
+ * Absent where nothing was pruned: it is the same model.
+ */
+compressed: Array<StateUse> | null, };
+
+/**
+ * What one layer does with its states.
+ */
+export type StateUse = { 
+/**
+ * Its index.
+ */
+layer: number, 
+/**
+ * Share of the output's squares that each state column carries, summing to 1; of several groups one after another.
+ */
+columns: Array<number>, 
+/**
+ * Fewest columns that carry 90 % of it.
+ */
+columns_for_most: number, 
+/**
+ * Fewest channels that carry 90 % of it.
+ */
+channels_for_most: number, 
+/**
+ * Channels in all.
+ */
+channels: number, 
+/**
+ * Share of the states that forget half of themselves within 1, 4, 16, 64, 256 tokens, or in more.
+ */
+half_lives: Array<number>, };
+
+/**
+ * Speed of the settings on seeded random weights in a published shape. The quality of such a model says nothing.
+ */
+export type RealSize = { 
+/**
+ * The name of the shape.
+ */
+shape: string, 
+/**
+ * What it is at, what is measured, or why it stopped.
+ */
+text: string, 
+/**
+ * Nothing more is coming.
+ */
+done: boolean, 
+/**
+ * The device, for people; empty before one was chosen.
+ */
+backend: string, 
+/**
+ * SPEC of the reduction that was timed, or "off".
+ */
+reduce: string, 
+/**
+ * SPEC of the pruning that was timed, or "off".
+ */
+prune: string, 
+/**
+ * Weights of the dense model.
+ */
+parameters: number, 
+/**
+ * What is timed so far.
+ */
+speed: Speed | null, };
