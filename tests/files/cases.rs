@@ -215,10 +215,13 @@ fn a_link_of_an_own_model_says_when_the_weights_are_others() {
         json_of(&[&["run", "--tokens", "2", "--backend", "cpu", "--json"][..], more].concat())
     };
     let (made, err) = run(&["--model", name(&first), "--eval", "continuation:n=2,controls=0"]);
-    assert_eq!(err, "");
+    // Of the tiny model's positions, and of nothing else.
+    let is_caution =
+        |text: &str| text.lines().count() == 1 && text.contains("max_position_embeddings");
+    assert!(is_caution(&err), "{err}");
     let link = made["link"].as_str().expect("a link").to_string();
     let (_, same) = run(&["--link", &link, "--model", name(&first)]);
-    assert_eq!(same, "");
+    assert!(is_caution(&same), "{same}");
     let (_, other) = run(&["--link", &link, "--model", name(&second)]);
     let hash = link.split("own@").nth(1).and_then(|rest| rest.get(..16)).expect("a hash");
     assert!(other.contains("other weights") && other.contains(hash), "{other}");
