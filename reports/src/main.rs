@@ -7,7 +7,6 @@ mod cache;
 mod cases;
 mod families;
 mod page;
-mod papers;
 mod pruning;
 mod removal;
 mod speed;
@@ -63,8 +62,6 @@ enum Subject {
     TokenReduction,
     TokenReductionSpeed,
     Pruning,
-    /// From kept points; measures nothing.
-    Papers,
 }
 
 impl Subject {
@@ -73,7 +70,6 @@ impl Subject {
             Subject::TokenReduction => "token-reduction",
             Subject::TokenReductionSpeed => "token-reduction-speed",
             Subject::Pruning => "pruning",
-            Subject::Papers => "papers",
         }
     }
 }
@@ -146,10 +142,6 @@ async fn report(args: Args) -> Result<()> {
         Subject::TokenReduction => token_reduction(&args).await,
         Subject::TokenReductionSpeed => speed::report(&args).await,
         Subject::Pruning => pruning::report(&args).await,
-        Subject::Papers => {
-            let (page, is_complete) = papers::page()?;
-            args.write(&page, is_complete)
-        }
     }
 }
 
