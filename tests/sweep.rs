@@ -80,7 +80,6 @@ fn killed_and_whole(name: &str, text: &str, cells: usize, kills: &[usize]) -> [P
 }
 
 #[test]
-#[ignore = "takes minutes: cargo test --profile fast --test sweep -- --ignored"]
 fn sixty_cells_killed_five_times_are_sixty_lines_and_the_same_table() {
     killed_and_whole("sweep-sixty", LARGE, 60, &[0, 7, 19, 20, 44]);
 }
