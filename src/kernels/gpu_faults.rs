@@ -29,3 +29,17 @@ fn a_device_with_recorded_work_is_dropped_without_a_panic() {
     drop(add(&device, &one, &one));
     drop((one, device));
 }
+
+#[test]
+fn no_bind_group_holds_what_was_dropped_for_good() {
+    let Some(device) = gpu_for_tests() else { return };
+    let Device::Gpu(gpu) = &device else { unreachable!("it is a GPU") };
+    let weights = device.tensor(512, 1024, &[1.0; 512 * 1024]);
+    let id = weights.gpu().id();
+    add(&device, &weights, &weights);
+    assert_eq!(gpu.groups_of(id), 1);
+    drop(weights);
+    let small = device.tensor(1, 1, &[1.0]);
+    add(&device, &small, &small);
+    assert_eq!(gpu.groups_of(id), 0);
+}

@@ -170,6 +170,12 @@ impl Gpu {
         self.dispatches.set(self.dispatches.get() + 1);
     }
 
+    /// How many kept bind groups hold a buffer.
+    #[cfg(all(test, not(target_arch = "wasm32")))]
+    pub fn groups_of(&self, id: u64) -> usize {
+        self.pipelines.groups_of(id)
+    }
+
     fn begin(&self, times: Option<wgpu::ComputePassTimestampWrites<'_>>) -> Batch {
         let scopes = Scopes::push(&self.device);
         let mut encoder = self.device.create_command_encoder(&Default::default());

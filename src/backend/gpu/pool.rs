@@ -86,7 +86,7 @@ impl Buffer {
     }
 
     /// Unique among all buffers of this device, used again only together with the memory.
-    pub(in crate::backend) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.0.id
     }
 }
