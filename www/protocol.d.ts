@@ -1173,13 +1173,37 @@ nats: Array<number>,
  */
 prior: Array<number>, 
 /**
- * Length of every choice as text, in bytes and in characters.
+ * Bytes of every choice as text.
  */
-bytes: Array<number>, chars: Array<number>, chosen: number, label: number, } | { "kind": "span", nats: number, 
+bytes: Array<number>, 
+/**
+ * Characters of every choice as text.
+ */
+chars: Array<number>, 
+/**
+ * Place of the choice that the arm takes, from 0.
+ */
+chosen: number, 
+/**
+ * Place of the right choice, from 0.
+ */
+label: number, } | { "kind": "span", 
+/**
+ * -log p of the scored tokens together.
+ */
+nats: number, 
 /**
  * The same without any context; absent where nothing is compared with it.
  */
-prior: number | null, tokens: number, bytes: number, } | { "kind": "document", 
+prior: number | null, 
+/**
+ * Tokens that were scored.
+ */
+tokens: number, 
+/**
+ * Bytes of the scored tokens, scaled to the text as given where decoding it gives another length: rarely whole.
+ */
+bytes: number, } | { "kind": "document", 
 /**
  * -log p of the whole document.
  */
@@ -1191,7 +1215,15 @@ words: number,
 /**
  * Of the document as it was given.
  */
-bytes: number, } | { "kind": "answer", nats: number, tokens: number, 
+bytes: number, } | { "kind": "answer", 
+/**
+ * -log p(answer | context)
+ */
+nats: number, 
+/**
+ * Tokens of the answer.
+ */
+tokens: number, 
 /**
  * Of the answer as text.
  */
