@@ -45,6 +45,8 @@ pub enum Error {
     },
     /// The GPU refused work or went away; the CPU backend still runs. What it said.
     Gpu(String),
+    /// A model of the hub could not be fetched; a whole sentence that says why and what to do.
+    Hub(String),
     /// The user cancelled or a newer request superseded this one.
     Cancelled,
 }
@@ -139,6 +141,7 @@ impl fmt::Display for Error {
             Self::Gpu(problem) => {
                 format!("GPU: {problem}. Choose the CPU backend or reload to try again")
             }
+            Self::Hub(sentence) => sentence.clone(),
             Self::Cancelled => "cancelled".into(),
         };
         f.write_str(&printable(&sentence, LONGEST))

@@ -12,6 +12,10 @@ mod faults;
 mod fuzz;
 #[path = "files/fuzz_text.rs"]
 mod fuzz_text;
+#[path = "files/hub.rs"]
+mod hub;
+#[path = "files/hub_server.rs"]
+mod hub_server;
 #[path = "files/pickle.rs"]
 mod pickle;
 #[path = "files/tiny.rs"]

@@ -1,53 +1,94 @@
-//! `org/name[@revision]`: a model of the Hugging Face hub, from the cache folder that all tools share.
+//! `org/name[@revision]`: a model of the Hugging Face hub, in the cache folder that all tools share.
 //!
-//! Nothing is fetched here; `hf download org/name` fills the cache, with whatever token and proxy it is set up for.
+//! What is whole in the cache is used as it is, with no request: a branch keeps the commit that was fetched. Anything
+//! else is fetched first, unless HF_HUB_OFFLINE is set.
 //! Source: huggingface_hub, "Manage huggingface_hub cache-system" (layout) and "Environment variables".
 
+mod failure;
+mod listing;
+mod place;
+mod progress;
+mod store;
+mod transfer;
+
+use super::note::note;
+use crate::session::spec::origin as origin_of;
 use crate::{Error, Result};
-use std::path::{Path, PathBuf};
+use listing::Listing;
+use place::{Name, megabytes};
+use std::path::PathBuf;
+use store::Store;
+use transfer::Client;
 
-/// The folder of a model's files in the cache; nothing where `name` is no name of the hub's kind.
+/// The folder of a model's files in the cache, after whatever was missing was fetched; nothing where `name` is no name of
+/// the hub's kind.
 ///
-/// Errors: a name that could lead elsewhere, or a model or revision that is not in the cache.
+/// Errors: a name that could lead elsewhere, a model that cannot be had, a transfer that failed; each in its own sentence.
 pub fn folder(name: &str) -> Result<Option<PathBuf>> {
-    let (model, revision) = name.split_once('@').unwrap_or((name, "main"));
-    let Some((owner, short)) = model.split_once('/') else { return Ok(None) };
-    if !is_plain(owner) || !is_plain(short) {
-        return Ok(None);
+    let Some(name) = Name::parse(name)? else { return Ok(None) };
+    let store = Store::of(&name);
+    let there = store.snapshot(&name);
+    if let Some(whole) = there.clone().filter(|folder| store::is_whole(folder)) {
+        return Ok(Some(whole));
     }
-    if !revision.split('/').all(is_plain) {
-        let expected = "a branch, a tag or a commit";
-        return Err(Error::input("revision", revision, expected));
+    // Complete but for a tokenizer, which some models lack: usable where the hub cannot say whether there is one.
+    let usable = there.filter(|folder| store::has_model(folder));
+    if place::is_offline() {
+        return usable.ok_or_else(|| absent(&name, &store)).map(Some);
     }
-    let cache = cache().join(format!("models--{owner}--{short}"));
-    let commit = match std::fs::read_to_string(cache.join("refs").join(revision)) {
-        Ok(commit) => commit.trim().to_string(),
-        Err(_) => revision.to_string(),
+    match (fetch(&name, &store), usable) {
+        (Err(Error::Hub(_)), Some(folder)) => Ok(Some(folder)),
+        (fetched, _) => fetched.map(Some),
+    }
+}
+
+/// `org/name@commit` of a model that is in the cache by now; empty for what is no model of the hub.
+///
+/// Errors: as [`folder`].
+pub fn origin(name: &str) -> Result<String> {
+    let (Some(parsed), Some(folder)) = (Name::parse(name)?, folder(name)?) else {
+        return Ok(String::new());
     };
-    let snapshot = cache.join("snapshots").join(&commit);
-    if is_plain(&commit) && snapshot.is_dir() {
-        return Ok(Some(snapshot));
+    let commit = folder.file_name().unwrap_or_default().to_string_lossy();
+    // A cache made by hand may have other names, which no link can carry.
+    Ok(origin_of(&format!("{}@{commit}", parsed.model())).unwrap_or_default())
+}
+
+/// Asks the hub what there is, and fetches what the cache lacks.
+fn fetch(name: &Name, store: &Store) -> Result<PathBuf> {
+    let client = Client::open()?;
+    let listing = client.listing(name)?;
+    let missing: Vec<_> = listing.files.iter().filter(|f| !store.holds(&listing, f)).collect();
+    let bytes = missing.iter().map(|file| file.bytes).sum();
+    store.check_room(bytes)?;
+    if !missing.is_empty() {
+        note(&announced(name, &listing, missing.len(), bytes));
     }
-    let at = if revision == "main" { String::new() } else { format!(" --revision {revision}") };
+    for file in missing {
+        store.take(&client, name, &listing, file)?;
+    }
+    store.refer(name, &listing.commit)
+}
+
+fn announced(name: &Name, listing: &Listing, files: usize, bytes: u64) -> String {
+    let licence = listing.licence.as_deref().unwrap_or("none stated");
+    format!(
+        "{} is commit {}, licence {licence}: {files} files, {} to fetch.",
+        name.full(),
+        listing.commit,
+        megabytes(bytes)
+    )
+}
+
+fn absent(name: &Name, store: &Store) -> Error {
+    let at = match name.revision.as_str() {
+        "main" => String::new(),
+        revision => format!(" --revision {revision}"),
+    };
     let expected = format!(
-        "a model in the cache {}; fetch it first with `hf download {model}{at}`, or name a folder",
-        cache.parent().unwrap_or(Path::new("")).display()
+        "a model in the cache {}, since HF_HUB_OFFLINE is set; unset it, fetch the model with `hf download {}{at}`, or name a folder",
+        store.cache().display(),
+        name.model()
     );
-    Err(Error::input("--model", name, expected))
-}
-
-/// Letters, digits and a few marks; never a way up.
-fn is_plain(part: &str) -> bool {
-    let marks = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    !part.is_empty() && part.chars().all(marks) && !part.starts_with('.') && part.len() <= 96
-}
-
-/// Where huggingface_hub keeps what it fetched.
-fn cache() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let home = || set("HOME").unwrap_or_default().join(".cache");
-    set("HF_HUB_CACHE")
-        .or_else(|| set("HUGGINGFACE_HUB_CACHE"))
-        .or_else(|| set("HF_HOME").map(|home| home.join("hub")))
-        .unwrap_or_else(|| set("XDG_CACHE_HOME").unwrap_or_else(home).join("huggingface/hub"))
+    Error::input("--model", name.full(), expected)
 }

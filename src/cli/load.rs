@@ -1,17 +1,18 @@
 //! Models from a folder or by their bundled name.
 
 use super::{BackendArg, hub};
-use crate::error::printable;
 use crate::eval::with_labels;
 use crate::session::bundle::{Entry, INDEX};
 use crate::session::shape::{self, Shape};
 use crate::session::spec::{Backend, OWN};
-use crate::session::{COMPANIONS, CalibrationText, Engine, Library, Loaded, OWN_CALIBRATION, open};
-use crate::weights::{Bytes, shards};
+use crate::session::{CalibrationText, Engine, Library, Loaded, OWN_CALIBRATION, open};
 use crate::{Error, Result};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+
+use super::folder::Files;
+pub use super::folder::{files as folder, text};
+pub use super::note::note;
 
 impl From<BackendArg> for Backend {
     fn from(arg: BackendArg) -> Backend {
@@ -43,11 +44,19 @@ pub async fn model(engine: &mut Engine, name: &str) -> Result<(String, Rc<Loaded
     Ok((name.into(), engine.model(name).await?))
 }
 
-/// The folder that a name means: one on the disk, or that of a hub model in the cache. Nothing for a bundled name.
+/// The folder that a name means: one on the disk, or that of a hub model in the cache, fetched if need be. Nothing for a bundled name.
 pub fn place(name: &str) -> Result<Option<PathBuf>> {
     match Path::new(name).is_dir() {
         true => Ok(Some(name.into())),
         false => hub::folder(name),
+    }
+}
+
+/// `org/name@commit` of a model of the hub, for its links; empty for any other.
+pub fn origin(name: &str) -> Result<String> {
+    match Path::new(name).is_dir() || Shape::parse(name).is_some() {
+        true => Ok(String::new()),
+        false => hub::origin(name),
     }
 }
 
@@ -59,14 +68,6 @@ pub fn say(loaded: &Loaded) {
     }
     loaded.view.notes.iter().for_each(|text| note(text));
 }
-
-/// One line on standard error.
-pub fn note(text: &str) {
-    eprintln!("whittle: {}", printable(text, 1000));
-}
-
-/// Names and contents.
-type Files = Vec<(String, Bytes)>;
 
 /// The files of a folder, or of random weights in a shape; nothing for a bundled name.
 fn own_files(name: &str) -> Result<Option<Files>> {
@@ -96,7 +97,7 @@ fn bundled(name: &str) -> Result<&'static Entry> {
     Entry::find(name).map_err(|_| {
         let known: Vec<&str> = INDEX.models.iter().map(|m| m.id.as_str()).collect();
         let expected = format!(
-            "a folder with config.json, model.safetensors and tokenizer.json, org/name[@revision] of the Hugging Face cache, random weights in a shape (shape:{} or shape:PATH of a config.json), or a bundled model ({})",
+            "a folder with config.json, model.safetensors and tokenizer.json, org/name[@revision] of the Hugging Face hub, random weights in a shape (shape:{} or shape:PATH of a config.json), or a bundled model ({})",
             shape::BUILT_IN.map(|(name, _)| name).join(", shape:"),
             known.join(", ")
         );
@@ -130,80 +131,6 @@ pub async fn with_calibration(
     Ok((files, loaded))
 }
 
-/// Largest size of a small file of a model, and of its tokenizer.
-const MOST_BYTES: u64 = 64 << 20;
-
-/// The files of a model in a folder, and no others: what lies beside them is not even opened.
-///
-/// Errors: unreadable, not a regular file, or larger than such a file can be.
-pub fn folder(path: &Path) -> Result<Vec<(String, Bytes)>> {
-    let unreadable = |e: std::io::Error| Error::file(path.display().to_string(), e.to_string());
-    let mut there = BTreeSet::new();
-    for entry in std::fs::read_dir(path).map_err(unreadable)? {
-        there.insert(entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned());
-    }
-    let small = ["config.json", "tokenizer.json", "card.md", OWN_CALIBRATION].into_iter();
-    let mut files = Vec::new();
-    for name in small.chain(COMPANIONS).filter(|name| there.contains(*name)) {
-        files.push((name.to_string(), regular(&path.join(name), MOST_BYTES)?.into()));
-    }
-    for name in weights(path, &there)? {
-        files.push((name.clone(), mapped(&path.join(&name))?));
-    }
-    Ok(files)
-}
-
-/// Names of the weight files: the whole one, or the index and its shards, or the only one there is; safetensors first.
-fn weights(path: &Path, there: &BTreeSet<String>) -> Result<Vec<String>> {
-    for (single, ending) in [("model.safetensors", ".safetensors"), ("pytorch_model.bin", ".bin")] {
-        let index = format!("{single}.index.json");
-        if there.contains(single) {
-            return Ok(vec![single.into()]);
-        }
-        if there.contains(&index) {
-            let shards = shards(&index, &regular(&path.join(&index), MOST_BYTES)?)?;
-            let shards = shards.into_iter().filter(|name| there.contains(name));
-            return Ok([index].into_iter().chain(shards).collect());
-        }
-        let only = there.iter().filter(|name| name.ends_with(ending));
-        let only: Vec<String> = only.filter(|_| ending == ".safetensors").cloned().collect();
-        if !only.is_empty() {
-            return Ok(only);
-        }
-    }
-    Ok(Vec::new())
-}
-
-/// The bytes of a regular file of bounded size.
-fn regular(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let failed = |problem: String| Error::file(path.display().to_string(), problem);
-    let found = length(path)?;
-    if found > most {
-        return Err(failed(format!("has {found} bytes; expected at most {most} for such a file")));
-    }
-    std::fs::read(path).map_err(|e| failed(e.to_string()))
-}
-
-/// A regular file of any size, of which only what is read takes memory.
-fn mapped(path: &Path) -> Result<Bytes> {
-    let failed = |e: std::io::Error| Error::file(path.display().to_string(), e.to_string());
-    match length(path)? {
-        // Nothing can be mapped.
-        0 => Ok(Bytes::default()),
-        _ => Bytes::map(&std::fs::File::open(path).map_err(failed)?).map_err(failed),
-    }
-}
-
-/// Bytes of a regular file. A pipe or a device would be waited for without an end.
-fn length(path: &Path) -> Result<u64> {
-    let failed = |problem: String| Error::file(path.display().to_string(), problem);
-    let about = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?;
-    match about.is_file() {
-        true => Ok(about.len()),
-        false => Err(failed("is no regular file; expected one, or a link to one".into())),
-    }
-}
-
 /// The data of an evaluation, with the labels of another file put into its rows where there is one.
 ///
 /// Errors: unreadable, not a regular file, or too large.
@@ -213,14 +140,4 @@ pub fn data(file: &str, labels: Option<&str>) -> Result<Vec<u8>> {
         None => read(file),
         Some(labels) => with_labels(&read(file)?, &read(labels)?),
     }
-}
-
-/// A text file. Errors: unreadable, not UTF-8, empty.
-pub fn text(path: &str) -> Result<String> {
-    let bytes = regular(Path::new(path), MOST_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text"))?;
-    if text.is_empty() {
-        return Err(Error::file(path, "is empty; a text of at least two tokens is needed"));
-    }
-    Ok(text)
 }

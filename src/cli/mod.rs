@@ -3,10 +3,12 @@
 //! Exit codes: 0 fine, 1 the work failed, 2 the input was wrong (one line on standard error says what); those of `verify`
 //! are 0, 3 and 4 beside these.
 
+mod folder;
 mod generate;
 mod hub;
 pub mod load;
 mod methods;
+mod note;
 mod prune;
 mod reduce;
 mod run;
@@ -81,7 +83,7 @@ pub fn main() -> u8 {
         Err(error) => {
             eprintln!("whittle: {error}");
             match error {
-                Error::Gpu(_) | Error::Cancelled => 1,
+                Error::Gpu(_) | Error::Hub(_) | Error::Cancelled => 1,
                 _ => 2,
             }
         }
