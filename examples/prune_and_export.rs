@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (checkpoint, edits) = (weights.checkpoint(), &weights.as_stored(pruned.edits));
     let metadata = &BTreeMap::from([("format".into(), "pt".into())]);
-    let file = Export { checkpoint, edits, layers: None, metadata };
+    let file = Export { checkpoint, edits, layers: None, form: None, metadata };
     let written = Folder::create(Path::new(out), &["model.safetensors"])?;
     written.file("model.safetensors", |out| file.write(out))?;
     written.finish()?;

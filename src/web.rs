@@ -8,6 +8,7 @@
 use crate::pace::Pace;
 use crate::session::protocol::{Event, Numbered, Request};
 use crate::session::{Desk, Library, Next, Session, compare};
+use crate::weights::Bytes;
 use serde::Serialize;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::RefCell;
@@ -67,10 +68,34 @@ pub fn start() {
 }
 
 fn read(data: JsValue) -> Result<(u64, Request), String> {
+    let opened = opened(&data);
     let numbered = serde_wasm_bindgen::from_value(data.clone());
     let Numbered { id } = numbered.map_err(|e| e.to_string())?;
-    let request = serde_wasm_bindgen::from_value(data).map_err(|e| e.to_string())?;
+    let mut request = serde_wasm_bindgen::from_value(data).map_err(|e| e.to_string())?;
+    if let Request::Open { files, .. } = &mut request {
+        for (file, blob) in files.iter_mut().zip(opened) {
+            file.bytes = blob.map_or_else(|| std::mem::take(&mut file.bytes), Bytes::Opened);
+        }
+    }
     Ok((id, request))
+}
+
+/// The files that stay with the browser, taken out of the message: serde knows no such thing.
+fn opened(data: &JsValue) -> Vec<Option<web_sys::Blob>> {
+    let get =
+        |from: &JsValue, key: &str| js_sys::Reflect::get(from, &key.into()).unwrap_or_default();
+    let files = js_sys::Array::from(&match get(data, "files") {
+        files if files.is_object() => files,
+        _ => js_sys::Array::new().into(),
+    });
+    let take = |file: JsValue| {
+        let blob: web_sys::Blob = get(&file, "bytes").dyn_into().ok()?;
+        let empty = js_sys::Uint8Array::new_with_length(0);
+        // A message of structured clone can always be written to.
+        let _ = js_sys::Reflect::set(&file, &"bytes".into(), &empty);
+        Some(blob)
+    };
+    files.iter().map(take).collect()
 }
 
 impl Inbox {

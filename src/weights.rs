@@ -11,6 +11,7 @@ mod raw;
 mod torch;
 mod zip;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
@@ -22,6 +23,7 @@ pub use raw::{Dtype, RawTensor};
 use safetensors::tensor::Dtype as FileDtype;
 use sha2::{Digest, Sha256};
 
+use crate::bundle::hex;
 use crate::error::{Error, Result};
 use crate::sniff;
 
@@ -142,11 +144,14 @@ impl Checkpoint {
             self.shards.push(Shard { file, bytes, is_copied: false });
             return Ok(header.tensors);
         }
-        if let Some(problem) = sniff::foreign(&bytes).filter(|_| !sniff::is_pickle(&bytes)) {
+        let whole = bytes.beginning().and_then(|_| bytes.read(0..bytes.size()));
+        let whole = whole.map_err(|problem| Error::file(&file, problem))?;
+        if let Some(problem) = sniff::foreign(&whole).filter(|_| !sniff::is_pickle(&whole)) {
             return Err(Error::file(file, problem));
         }
         let mut tensors = BTreeMap::new();
-        let (mut copies, found) = (Vec::new(), torch::tensors(&file, &bytes)?);
+        let (mut copies, found) = (Vec::new(), torch::tensors(&file, &whole)?);
+        drop(whole);
         for torch::Found { name, dtype, shape, place } in found {
             let (shard, range) = match place {
                 torch::Place::Here(range) => (shard, range),
@@ -193,7 +198,8 @@ impl Checkpoint {
             let found = entry.dtype;
             return fail(format!("has dtype {found}; supported are F64, F32, F16 and BF16"));
         };
-        let bytes = &shard.bytes[entry.range.clone()];
+        let bytes = shard.bytes.read(entry.range.clone());
+        let bytes = bytes.map_err(|problem| Error::file(&shard.file, problem))?;
         Ok(RawTensor { dtype, shape: entry.shape.clone(), bytes })
     }
 
@@ -207,11 +213,21 @@ impl Checkpoint {
         self.tensors.get(name).and_then(|entry| Dtype::of(entry.dtype))
     }
 
-    /// A tensor of any type as it stands in the file: type, shape, bytes.
-    pub fn stored(&self, name: &str) -> Option<(FileDtype, &[usize], &[u8])> {
+    /// A tensor of any type as its file describes it: type, shape, number of bytes.
+    pub fn described(&self, name: &str) -> Option<(FileDtype, &[usize], usize)> {
         let entry = self.tensors.get(name)?;
-        let bytes = &self.shards[entry.shard].bytes[entry.range.clone()];
-        Some((entry.dtype, &entry.shape, bytes))
+        Some((entry.dtype, &entry.shape, entry.range.len()))
+    }
+
+    /// The bytes of a tensor of any type, none where there is no such tensor.
+    ///
+    /// # Errors
+    /// `Error::File` where the file can no longer be read.
+    pub fn stored(&self, name: &str) -> Result<Cow<'_, [u8]>> {
+        let Some(entry) = self.tensors.get(name) else { return Ok(Cow::default()) };
+        let shard = &self.shards[entry.shard];
+        let bytes = shard.bytes.read(entry.range.clone());
+        bytes.map_err(|problem| Error::file(&shard.file, problem))
     }
 
     /// The file that holds a tensor, for messages.
@@ -222,14 +238,20 @@ impl Checkpoint {
 
     /// Makes one tensor of an embedding and a head that are tied, whichever of the two names a file kept; a head with
     /// other values stays.
-    pub fn tie(&mut self, embedding: &str, head: &str) {
+    ///
+    /// # Errors
+    /// As [`Checkpoint::stored`].
+    pub fn tie(&mut self, embedding: &str, head: &str) -> Result<()> {
         if !self.has(embedding) {
             if let Some(entry) = self.tensors.remove(head) {
                 self.tensors.insert(embedding.to_string(), entry);
             }
-        } else if self.stored(embedding) == self.stored(head) {
+        } else if self.described(embedding) == self.described(head)
+            && self.stored(embedding)? == self.stored(head)?
+        {
             self.tensors.remove(head);
         }
+        Ok(())
     }
 
     /// Whether a tensor is there under exactly this name.
@@ -253,7 +275,7 @@ impl Checkpoint {
 
     /// Bytes of all weight files together.
     pub fn total_bytes(&self) -> u64 {
-        self.files().map(|shard| shard.bytes.len() as u64).sum()
+        self.files().map(|shard| shard.bytes.size() as u64).sum()
     }
 
     /// The `__metadata__` maps of all files.
@@ -263,13 +285,23 @@ impl Checkpoint {
 
     /// Hex SHA-256 of the weight files' bytes, in the order of their names: for one file what
     /// `sha256sum` prints. Computed once.
-    pub fn sha256(&self) -> String {
-        let compute = || {
-            let mut hash = Sha256::new();
-            self.files().for_each(|shard| hash.update(&shard.bytes[..]));
-            hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-        };
-        self.sha256.get_or_init(compute).clone()
+    ///
+    /// # Errors
+    /// As [`Checkpoint::stored`].
+    pub fn sha256(&self) -> Result<String> {
+        const PIECE: usize = 4 << 20;
+        if let Some(known) = self.sha256.get() {
+            return Ok(known.clone());
+        }
+        let mut hash = Sha256::new();
+        for shard in self.files() {
+            let size = shard.bytes.size();
+            for start in (0..size).step_by(PIECE) {
+                let piece = shard.bytes.read(start..size.min(start + PIECE));
+                hash.update(&piece.map_err(|problem| Error::file(&shard.file, problem))?);
+            }
+        }
+        Ok(self.sha256.get_or_init(|| hex(&hash.finalize())).clone())
     }
 }
 
@@ -306,7 +338,7 @@ fn no_weights(files: &BTreeMap<String, Bytes>) -> Error {
     let foreign = files
         .iter()
         .filter(|(name, _)| !name.ends_with(".json"))
-        .find_map(|(name, bytes)| Some((name, sniff::foreign(bytes)?)));
+        .find_map(|(name, bytes)| Some((name, sniff::foreign(&bytes.beginning().ok()?)?)));
     if let Some((name, problem)) = foreign {
         return Error::file(name, problem);
     }

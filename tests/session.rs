@@ -229,7 +229,7 @@ fn a_link_of_ones_own_model_waits_for_its_files_and_says_where_they_differ() {
     let read =
         |name: &str| File { name: name.into(), bytes: std::fs::read(folder.join(name)).unwrap() };
     let files = ["config.json", "tokenizer.json", "model.safetensors"].map(read).into();
-    assert_eq!(session.handle(2, Request::Open { files }), Next::Run);
+    assert_eq!(session.handle(2, Request::Open { files, origin: String::new() }), Next::Run);
     let view = of_type(&events, "view").pop().unwrap();
     let notices = view["notices"].to_string();
     assert!(notices.contains("other weights of own (0123456789abcdef)"), "{notices}");

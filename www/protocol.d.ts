@@ -39,7 +39,11 @@ fragment: string, } | { "type": "reset" } | { "type": "open",
 /**
  * config.json, model.safetensors (or shards and their index) and tokenizer.json, with what else lies beside them.
  */
-files: Array<File>, } | { "type": "preview", 
+files: Array<File>, 
+/**
+ * `org/name@commit` where they came from the hub; else empty.
+ */
+origin: string, } | { "type": "preview", 
 /**
  * As in [`Request::Set`].
  */
@@ -84,7 +88,7 @@ name: string,
 /**
  * All of its content.
  */
-bytes: Uint8Array, };
+bytes: Uint8Array | Blob, };
 
 /**
  * What the engine says.

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::folder::Files;
+use super::folder::{Files, MOST_BYTES, regular};
 pub use super::folder::{files as folder, text};
 pub use super::note::note;
 

@@ -5,7 +5,7 @@
 //! The header's `__metadata__` says how it was made.
 
 use super::{BackendArg, load};
-use crate::export::{Export, FILE, Folder, config_with};
+use crate::export::{Export, FILE, Folder, Form, config_with};
 use crate::method::Setting;
 use crate::models::Model;
 use crate::pace::{Pace, now_ms};
@@ -36,6 +36,9 @@ pub struct Args {
     /// A folder that does not exist yet.
     #[arg(long)]
     out: PathBuf,
+    /// Mamba only: mamba_ssm's own form, which papers' code reads, or transformers'. [default: that of the model]
+    #[arg(long, value_enum)]
+    form: Option<FormArg>,
     #[arg(long, value_enum, default_value = "auto")]
     backend: BackendArg,
     /// Threads on the CPU; the result is the same with any number. [default: one a core]
@@ -44,6 +47,21 @@ pub struct Args {
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum FormArg {
+    Original,
+    Hf,
+}
+
+impl From<FormArg> for Form {
+    fn from(arg: FormArg) -> Form {
+        match arg {
+            FormArg::Original => Form::Original,
+            FormArg::Hf => Form::Hf,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -107,16 +125,17 @@ pub async fn main(args: Args) -> Result<()> {
         matrices: pruned.report,
         warning: pruned.warning,
     };
+    let own = files.iter().find(|(file, _)| file == "config.json").map(|(_, json)| Form::of(json));
+    let own = own.transpose()?.flatten();
+    let form = args.form.map(Form::from).or(own);
     let export = Export {
         checkpoint: loaded.weights.checkpoint(),
         edits: &edits,
         layers: smaller.as_ref().map(|s| &s.layers[..]),
+        form,
         metadata: &output.recipe,
     };
-    let files = match &smaller {
-        Some(smaller) => smaller_config(files, smaller)?,
-        None => files,
-    };
+    let files = described(files, &loaded, smaller.as_ref(), own, form)?;
     write(&args.out, &files, &export, &card(&output))?;
     match args.json {
         true => println!("{}", serde_json::to_string(&output).expect("numbers and strings")),
@@ -160,13 +179,24 @@ fn recipe(
     pairs.into_iter().map(|(key, value)| (key.to_string(), value)).chain(mark).collect()
 }
 
-/// The files with a config.json of the smaller model.
-fn smaller_config(
+/// The files with a config.json of what was made: its own fields with other numbers, or, in another form than it came in
+/// and wherever mamba_ssm's own form has to say a smaller size, written anew.
+fn described(
     mut files: Vec<(String, Bytes)>,
-    smaller: &Smaller,
+    loaded: &Loaded,
+    smaller: Option<&Smaller>,
+    own: Option<Form>,
+    form: Option<Form>,
 ) -> Result<Vec<(String, Bytes)>> {
+    let config = smaller.map_or(&loaded.config, |smaller| &smaller.config);
     for (_, bytes) in files.iter_mut().filter(|(file, _)| file == "config.json") {
-        *bytes = config_with(bytes, &smaller.fields)?.into();
+        let is_told_anew =
+            |form: &Form| own != Some(*form) || *form == Form::Original && smaller.is_some();
+        match (form.filter(is_told_anew), smaller) {
+            (Some(form), _) => *bytes = form.config(config)?.into(),
+            (None, Some(smaller)) => *bytes = config_with(bytes, &smaller.fields)?.into(),
+            (None, None) => {}
+        }
     }
     Ok(files)
 }

@@ -89,6 +89,7 @@ pub async fn main(args: Args) -> Result<()> {
             spec = RunSpec { data: spec.data, ..RunSpec::of_model(entry) };
         }
         spec.set("model", &id)?;
+        spec.origin = load::origin(model)?;
         compare(&link.model_hash, &loaded.view.sha256);
     } else if let Ok(entry) = Entry::find(&spec.model) {
         compare(&link.model_hash, entry.sha256());
@@ -243,6 +244,11 @@ fn start(args: &Args) -> Result<Link> {
     let link = Link::parse(link)?
         .ok_or_else(|| Error::input("--link", link, "a link with a fragment after #"))?;
     link.notes.iter().for_each(|text| load::note(text));
+    let origin = &link.spec.origin;
+    if args.model.is_none() && !origin.is_empty() {
+        let expected = format!("`--model {origin}` beside it, which fetches that model of the hub");
+        return Err(Error::input("--link", format!("a link of {origin}"), expected));
+    }
     Ok(link)
 }
 

@@ -7,9 +7,11 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+mod form;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::Folder;
+pub use form::Form;
 
 use crate::config::quote_bare_floats;
 use crate::models::{Edits, split_layer};
@@ -32,6 +34,8 @@ pub struct Export<'a> {
     pub edits: &'a Edits,
     /// The numbers that the remaining layers have in the checkpoint, where some went.
     pub layers: Option<&'a [usize]>,
+    /// The form whose names the tensors get, where another than their own is asked for.
+    pub form: Option<Form>,
     /// Becomes the header's `__metadata__`; transformers needs `format: pt`.
     pub metadata: &'a BTreeMap<String, String>,
 }
@@ -57,9 +61,7 @@ impl Export<'_> {
         for tensor in &tensors {
             let edit = self.edits.get(tensor.from).zip(self.checkpoint.dtype(tensor.from));
             let Some((edit, dtype)) = edit else {
-                let stored = self.checkpoint.stored(tensor.from);
-                let bytes = stored.map_or(&[][..], |(_, _, bytes)| bytes);
-                out.write_all(bytes).map_err(failed)?;
+                out.write_all(&self.checkpoint.stored(tensor.from)?).map_err(failed)?;
                 continue;
             };
             if let Some(value) = edit.values.iter().find(|x| !dtype.round(**x).is_finite()) {
@@ -80,10 +82,11 @@ impl Export<'_> {
         let mut tensors: Vec<Planned<'_>> = Vec::new();
         for from in self.checkpoint.names() {
             let Some(name) = renamed(from, self.layers) else { continue };
-            let Some((dtype, shape, bytes)) = self.checkpoint.stored(from) else { continue };
+            let name = self.form.map_or(name.clone(), |form| form.tensor(&name).to_string());
+            let Some((dtype, shape, bytes)) = self.checkpoint.described(from) else { continue };
             let (shape, bytes) = match (self.edits.get(from), self.checkpoint.dtype(from)) {
                 (Some(edit), Some(kind)) => (&edit.shape[..], edit.values.len() * kind.bytes()),
-                _ => (shape, bytes.len()),
+                _ => (shape, bytes),
             };
             tensors.push(Planned { from, name, dtype, shape, bytes });
         }

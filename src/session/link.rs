@@ -1,6 +1,6 @@
 //! The link that carries a run.
 //!
-//! A link is `#v=1&m=MODEL@HASH&ev=SPEC&d=HASH&seed=N&tr=SPEC&sp=SPEC&gen=N&t=X&p=PROMPT&b=BACKEND`, keys always in
+//! A link is `#v=1&m=MODEL@HASH&h=ORIGIN&ev=SPEC&d=HASH&seed=N&tr=SPEC&sp=SPEC&gen=N&t=X&p=PROMPT&b=BACKEND`, keys always in
 //! this order, values percent-encoded; a prompt that is shorter in base64url stands so, under `p64`. The prompt is not
 //! the last, so that a full stop that a mail put behind the link can be told from one of the prompt. A link is hostile
 //! until parsed here: lengths are bounded before anything is decoded, every value is checked, unknown keys are
@@ -8,7 +8,7 @@
 
 use super::bundle::{Entry, INDEX};
 use super::link_text::{LINK_VERSION, decode, from_base64, mended, printable};
-use super::spec::{OWN, RunSpec};
+use super::spec::{OWN, RunSpec, origin};
 use crate::{Error, Result, eval};
 use std::collections::BTreeMap;
 
@@ -81,6 +81,7 @@ impl Link {
             OWN => RunSpec { model: OWN.into(), ..RunSpec::of_model(&INDEX.models[0]) },
             id => RunSpec::of_model(Entry::find(id)?),
         };
+        spec.origin = origin(&pairs.remove("h").unwrap_or_default())?;
         let names = [
             ("ev", "eval"),
             ("seed", "seed"),
@@ -176,6 +177,20 @@ mod tests {
     }
 
     #[test]
+    fn a_link_of_a_hub_model_carries_its_commit() {
+        let mut spec = RunSpec::first();
+        spec.set("model", OWN).unwrap();
+        spec.origin = origin(&format!("some/model-1@{}", "0a".repeat(20))).unwrap();
+        let link = spec.fragment("0123456789abcdef");
+        let read = Link::parse(&link).unwrap().unwrap();
+        assert_eq!(read.spec.origin, spec.origin);
+        assert_eq!(read.spec.fragment("0123456789abcdef"), link);
+        // It is part of that model alone.
+        spec.set("model", "lm-mamba").unwrap();
+        assert!(!spec.fragment("00").contains("some/model"));
+    }
+
+    #[test]
     fn a_link_that_a_mail_or_a_chat_has_damaged_opens_as_it_was() {
         let mut spec = RunSpec::first();
         spec.set("prompt", "Why? (\"So\" & so.) It was.").unwrap();
@@ -265,6 +280,8 @@ mod tests {
             ("#v=1&sp=mrp:mask=M", "a pattern such as 2:4"),
             ("#v=1&sp=wanda:pattern=2:4,threshold=layer", "threshold"),
             ("#v=1&seed=-1", "whole number"),
+            ("#v=1&m=own&h=../../x@0", "org/name@commit"),
+            ("#v=1&m=own&h=org/name@main", "40 hex digits"),
             ("#v=1&gen=100000000", "whole number"),
             ("#v=1&ev=continuation:n=10.5", "a whole number from 1"),
             ("#v=1&p64=%20", "base64url"),

@@ -6,7 +6,9 @@ mod compare;
 mod declarations;
 mod desk;
 mod engine;
+mod file;
 mod fits;
+mod forecast;
 mod insight;
 mod item_views;
 mod known;
@@ -38,6 +40,7 @@ pub use run::{Details, Show, run, run_with_items};
 use crate::error::printable;
 use crate::method::Setting;
 use crate::pace::Pace;
+use crate::weights::Bytes;
 use crate::{Error, Result, eval, prune, reduce};
 use link::Link;
 use parts::Told;
@@ -145,9 +148,9 @@ impl Session {
                 self.spec = RunSpec::first();
                 Next::Run
             }
-            Request::Open { files } => {
+            Request::Open { files, origin } => {
                 let files = files.into_iter().map(|f| (f.name, f.bytes)).collect();
-                self.open(files).unwrap_or_else(|e| self.refuse(&e))
+                self.open(files, &origin).unwrap_or_else(|e| self.refuse(&e))
             }
         };
         if next == Next::Run {
@@ -189,9 +192,14 @@ impl Session {
         if link.spec.model == OWN && self.engine.own().is_none() {
             let hash = &link.model_hash;
             let which = if hash.is_empty() { String::new() } else { format!(" (weights {hash})") };
-            let text = format!(
-                "This link is of a model that its maker opened from files{which}. Open the same files, and it runs."
-            );
+            let text = match link.spec.origin.as_str() {
+                "" => format!(
+                    "This link is of a model that its maker opened from files{which}. Open the same files, and it runs."
+                ),
+                origin => format!(
+                    "This link is of {origin}, a model of the hub{which}. Nothing is fetched until you say so, under Model."
+                ),
+            };
             self.notice(Level::Warning, text);
             self.awaited = Some(link.clone());
             self.view.model = None;
@@ -207,11 +215,13 @@ impl Session {
     }
 
     /// Takes the user's own model, for the link that waits for it or with the settings as they are.
-    fn open(&mut self, files: Vec<(String, Vec<u8>)>) -> Result<Next> {
+    fn open(&mut self, files: Vec<(String, Bytes)>, origin: &str) -> Result<Next> {
+        let origin = spec::origin(origin)?;
         let loaded = self.engine.open_own(files)?;
         loaded.view.notes.iter().for_each(|note| self.notice(Level::Warning, note.clone()));
         let here = &loaded.view.sha256;
         self.spec.set("model", OWN)?;
+        self.spec.origin = origin;
         let awaited = self.awaited.take();
         let other = awaited.and_then(|link| link.other_weights(here));
         other.into_iter().for_each(|text| self.notice(Level::Warning, text));

@@ -3,6 +3,7 @@
 //! What transformers loads is loaded here, with the same loss; what is left out is said in [`ModelView::notes`].
 
 use super::bundle::sha256_hex;
+use super::forecast::{self, Forecast};
 use super::protocol::ModelView;
 use super::shape;
 use super::spec::OWN;
@@ -116,7 +117,10 @@ pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
             None => config,
         };
     }
-    let tokenizer = Tokenizer::parse(need("tokenizer.json")?)?;
+    let tokenizer = match find("tokenizer.json") {
+        None if is_of_neox(&config) => return Err(Error::file("tokenizer.json", NEOX_TOKENIZER)),
+        _ => Tokenizer::parse(need("tokenizer.json")?)?,
+    };
     let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size());
     if tokens > rows {
         notes.push(format!(
@@ -151,8 +155,9 @@ pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
     if config.common.tie_word_embeddings {
         let names = Names::of(config.family);
         let embedding = stored_name(&format!("{}.weight", names.embedding), &checkpoint);
-        names.heads.iter().for_each(|head| checkpoint.tie(&embedding, head));
+        names.heads.iter().try_for_each(|head| checkpoint.tie(&embedding, head))?;
     }
+    Forecast::of(&config, &checkpoint).check(forecast::available())?;
     let checkpoint = Rc::new(checkpoint);
     let weights = Weights::new(checkpoint.clone());
     // Loading on the CPU checks every name, shape and value before anything is replaced, and tells what is used.
@@ -169,12 +174,20 @@ pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
         family: config.family().into(),
         parameters: shapes.map(elements).sum(),
         bytes: checkpoint.total_bytes(),
-        sha256: checkpoint.sha256(),
+        sha256: checkpoint.sha256()?,
         card,
         ignored: config.ignored().to_vec(),
         notes,
     };
     Ok(Loaded { view, config, tokenizer, weights, calibration })
+}
+
+const NEOX_TOKENIZER: &str = "is missing, as it is in the models of state-spaces; they were made with GPT-NeoX's: add tokenizer.json of EleutherAI/gpt-neox-20b to the other files";
+
+/// Whether a state space model has as many rows as the GPT-NeoX tokenizer has tokens (50,277), padded.
+fn is_of_neox(config: &ModelConfig) -> bool {
+    let is_mamba = matches!(config.model_type, "mamba" | "mamba2");
+    is_mamba && (50_277..=50_304).contains(&config.vocab_size())
 }
 
 /// Files that a checkpoint is opened from.

@@ -12,6 +12,7 @@
 
 mod run;
 
+pub use super::file::File;
 pub use super::insight::{ItemView, PromptToken, RealSize, StateView, WordsView, WrittenToken};
 pub use crate::eval::{Cost, Decode};
 use crate::eval::{Point, Quality, Score};
@@ -69,6 +70,9 @@ pub enum Request {
     Open {
         /// config.json, model.safetensors (or shards and their index) and tokenizer.json, with what else lies beside them.
         files: Vec<File>,
+        /// `org/name@commit` where they came from the hub; else empty.
+        #[serde(default)]
+        origin: String,
     },
     /// A control is under the finger: what would it cost at this value? Answered by [`Event::Cost`], also while a run is
     /// on, which goes on. A value that cannot be has no answer.
@@ -106,24 +110,6 @@ pub enum Request {
     },
     /// Is anybody there? Answered by [`Event::Pong`], not by a view.
     Ping,
-}
-
-/// A file that the user opened.
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct File {
-    /// Without folders; decides what the file is taken for.
-    pub name: String,
-    /// All of its content.
-    #[serde(with = "serde_bytes")]
-    #[cfg_attr(test, ts(type = "Uint8Array"))]
-    pub bytes: Vec<u8>,
-}
-
-impl std::fmt::Debug for File {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({} bytes)", self.name, self.bytes.len())
-    }
 }
 
 /// What the engine says.

@@ -31,6 +31,8 @@ pub const BACKENDS: &[(&str, &str)] =
 pub struct RunSpec {
     /// A bundled id, or [`OWN`].
     pub model: String,
+    /// `org/name@commit` where the user's own model came from the hub; else empty.
+    pub origin: String,
     /// What both sides are judged by.
     pub evaluation: Setting,
     /// Of the contexts that the compressed side reads; `None` is "off".
@@ -67,6 +69,7 @@ impl RunSpec {
         let about = abouts.iter().find(|a| a.id == wanted).unwrap_or(&abouts[0]);
         RunSpec {
             model: entry.id.clone(),
+            origin: String::new(),
             evaluation: Setting::default_of(about),
             reduction: None,
             pruning: None,
@@ -156,6 +159,9 @@ impl RunSpec {
         let mut map = BTreeMap::new();
         let mut put = |name: &str, value: String| map.insert(name.to_string(), value);
         put("model", self.model.clone());
+        if self.model == OWN && !self.origin.is_empty() {
+            put("origin", self.origin.clone());
+        }
         put("seed", self.seed.to_string());
         put("tokens", self.tokens.to_string());
         put("temperature", self.temperature.to_string());
@@ -203,9 +209,37 @@ impl RunSpec {
         ];
         let mut encoded: Vec<String> =
             pairs.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
+        if self.model == OWN && !self.origin.is_empty() {
+            encoded.insert(2, format!("h={}", encode(&self.origin)));
+        }
         encoded.push(prompt_pair(&self.prompt));
         encoded.push(format!("b={}", self.backend.id()));
         format!("#{}", encoded.join("&"))
+    }
+}
+
+/// Where a model of the hub comes from: nothing, or `org/name@commit` with a commit of 40 hex digits.
+///
+/// Errors: anything else.
+pub fn origin(text: &str) -> Result<String> {
+    let plain = |part: &str| {
+        let marks = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        (1..=96).contains(&part.len()) && part.chars().all(marks) && !part.starts_with('.')
+    };
+    let is_commit = |text: &str| {
+        text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let parts = text.split_once('@').and_then(|(name, commit)| {
+        let (owner, short) = name.split_once('/')?;
+        (plain(owner) && plain(short) && is_commit(commit)).then_some(())
+    });
+    match (text, parts) {
+        ("", _) | (_, Some(())) => Ok(text.to_string()),
+        _ => Err(Error::input(
+            "model of the hub",
+            text,
+            "org/name@commit, the commit of 40 hex digits",
+        )),
     }
 }
 

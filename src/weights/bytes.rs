@@ -1,10 +1,11 @@
-//! The bytes of a file: held, or mapped from the disk so that only what is read takes memory.
+//! The bytes of a file: held, mapped from the disk, or left with the browser, so that only what is read takes memory.
 
-use std::ops::Deref;
+use std::borrow::Cow;
+use std::ops::{Deref, Range};
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::Arc;
 
-/// Bytes of a file; a mapped one is cloned without a copy.
+/// Bytes of a file; a mapped one is cloned without a copy, and so is one of the browser.
 #[derive(Debug, Clone)]
 pub enum Bytes {
     /// In memory.
@@ -12,6 +13,9 @@ pub enum Bytes {
     /// On the disk; its pages are read when they are touched.
     #[cfg(not(target_arch = "wasm32"))]
     Mapped(Arc<memmap2::Mmap>),
+    /// A file that the browser holds, read by places.
+    #[cfg(target_arch = "wasm32")]
+    Opened(web_sys::Blob),
 }
 
 impl Bytes {
@@ -25,8 +29,56 @@ impl Bytes {
         // the length of the map.
         Ok(Bytes::Mapped(Arc::new(unsafe { memmap2::Mmap::map(file)? })))
     }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> usize {
+        match self {
+            #[cfg(target_arch = "wasm32")]
+            Bytes::Opened(file) => file.size() as usize,
+            held => held.len(),
+        }
+    }
+
+    /// What stands at a place within the file. Errors: the browser can no longer read it.
+    pub fn read(&self, place: Range<usize>) -> Result<Cow<'_, [u8]>, String> {
+        assert!(place.start <= place.end && place.end <= self.size(), "within the file");
+        match self {
+            #[cfg(target_arch = "wasm32")]
+            Bytes::Opened(file) => read_opened(file, place).map(Cow::Owned),
+            held => Ok(Cow::Borrowed(&held[place])),
+        }
+    }
+
+    /// The first bytes, by which files are told apart. Errors: as [`Bytes::read`]; also a file of which not every place
+    /// can be named.
+    pub fn beginning(&self) -> Result<Cow<'_, [u8]>, String> {
+        #[cfg(target_arch = "wasm32")]
+        if let Bytes::Opened(file) = self
+            && file.size() > f64::from(u32::MAX)
+        {
+            let (found, most) = (file.size() / 1e6, f64::from(u32::MAX) / 1e6);
+            return Err(format!(
+                "has {found:.0} MB, and a tab can have {most:.0} MB of memory; take a smaller model, or `whittle` on the command line"
+            ));
+        }
+        self.read(0..self.size().min(256))
+    }
 }
 
+/// Waits for the browser, as only a worker may.
+#[cfg(target_arch = "wasm32")]
+fn read_opened(file: &web_sys::Blob, place: Range<usize>) -> Result<Vec<u8>, String> {
+    let gone = |_| {
+        "can no longer be read: it was changed, moved or deleted since it was opened; open it again"
+            .to_string()
+    };
+    let reader = web_sys::FileReaderSync::new().map_err(gone)?;
+    let part = file.slice_with_f64_and_f64(place.start as f64, place.end as f64).map_err(gone)?;
+    let buffer = reader.read_as_array_buffer(&part).map_err(gone)?;
+    Ok(js_sys::Uint8Array::new(&buffer).to_vec())
+}
+
+/// All of a file that is held or mapped. One that the browser holds has to be read by places.
 impl Deref for Bytes {
     type Target = [u8];
 
@@ -35,6 +87,8 @@ impl Deref for Bytes {
             Bytes::Held(bytes) => bytes,
             #[cfg(not(target_arch = "wasm32"))]
             Bytes::Mapped(map) => map,
+            #[cfg(target_arch = "wasm32")]
+            Bytes::Opened(_) => panic!("a file that the browser holds is read by places"),
         }
     }
 }

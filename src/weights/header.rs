@@ -3,7 +3,7 @@
 //! Every entry is checked against the length of the file before anything is read by it.
 //! Source: huggingface/safetensors README.
 
-use super::Entry;
+use super::{Bytes, Entry};
 use crate::error::{Error, Result};
 use crate::sniff;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -17,13 +17,13 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub fn parse(file: &str, shard: usize, bytes: &[u8]) -> Result<Self> {
-        if let Some(problem) = sniff::foreign(bytes) {
+    pub fn parse(file: &str, shard: usize, bytes: &Bytes) -> Result<Self> {
+        let beginning = bytes.beginning().map_err(|problem| Error::file(file, problem))?;
+        if let Some(problem) = sniff::foreign(&beginning) {
             return Err(Error::file(file, problem));
         }
-        let (json, data_start) = header_bytes(file, bytes)?;
-        // A copy: the file may be mapped, and text must not change while it is read.
-        let json = json.to_vec();
+        let json = header_bytes(file, &beginning, bytes)?;
+        let data_start = 8 + json.len();
         let map: BTreeMap<String, Value> = serde_json::from_slice(&json).map_err(|e| {
             Error::file(file, format!("has a safetensors header that is not JSON: {e}"))
         })?;
@@ -38,11 +38,11 @@ impl Header {
             }
             let info: TensorInfo = serde_json::from_value(value)
                 .map_err(|e| Error::tensor(file, &name, format!("has a bad header entry: {e}")))?;
-            check_span(file, &name, &info, bytes.len() - data_start)?;
+            check_span(file, &name, &info, bytes.size() - data_start)?;
             infos.push((name, info));
         }
         infos.sort_by_key(|(_, info)| info.data_offsets);
-        check_cover(file, &infos, bytes.len() - data_start)?;
+        check_cover(file, &infos, bytes.size() - data_start)?;
         let mut tensors = BTreeMap::new();
         for (name, info) in infos {
             let (start, end) = info.data_offsets;
@@ -53,24 +53,20 @@ impl Header {
     }
 }
 
-/// The header's JSON and where the data begins: eight bytes of length stand before it.
-fn header_bytes<'a>(file: &str, bytes: &'a [u8]) -> Result<(&'a [u8], usize)> {
-    let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| {
-        Error::file(
-            file,
-            format!("has {} bytes; a safetensors header takes 8 at least", bytes.len()),
-        )
+/// The header's JSON; eight bytes of length stand before it. A copy: the file may be mapped, and text must not change
+/// while it is read.
+fn header_bytes(file: &str, beginning: &[u8], bytes: &Bytes) -> Result<Vec<u8>> {
+    let size = bytes.size();
+    let length = beginning.first_chunk::<8>().ok_or_else(|| {
+        Error::file(file, format!("has {size} bytes; a safetensors header takes 8 at least"))
     })?;
-    let length = u64::from_le_bytes(*length);
-    usize::try_from(length)
-        .ok()
-        .and_then(|length| rest.get(..length))
-        .map(|json| (json, 8 + json.len()))
-        .ok_or_else(|| {
-            let held = rest.len();
-            let problem = format!("promises a header of {length} bytes but {held} follow");
-            Error::file(file, format!("{problem}: truncated, or not a safetensors file"))
-        })
+    let (length, held) = (u64::from_le_bytes(*length), size - 8);
+    let Some(length) = usize::try_from(length).ok().filter(|length| *length <= held) else {
+        let problem = format!("promises a header of {length} bytes but {held} follow");
+        return Err(Error::file(file, format!("{problem}: truncated, or not a safetensors file")));
+    };
+    let json = bytes.read(8..8 + length).map_err(|problem| Error::file(file, problem))?;
+    Ok(json.into_owned())
 }
 
 /// An entry must lie within the data and hold just its shape times its dtype.

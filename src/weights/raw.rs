@@ -3,6 +3,7 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::tensor::Dtype as FileDtype;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Element types read here.
@@ -72,7 +73,7 @@ pub struct RawTensor<'a> {
     /// Outermost first; empty for a single number.
     pub shape: Vec<usize>,
     /// The elements and nothing else.
-    pub bytes: &'a [u8],
+    pub bytes: Cow<'a, [u8]>,
 }
 
 impl RawTensor<'_> {

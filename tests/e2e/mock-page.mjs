@@ -31,9 +31,10 @@ export async function openMock(browser, server, { scenario = {}, fragment = "", 
       const worker = page.workers().at(-1) ?? (await page.waitForEvent("worker"));
       return worker.evaluate(async () => {
         while (!self.heard) await new Promise((later) => setTimeout(later, 10));
-        const plain = ({ name, bytes }) => ({ name, bytes: [...bytes] });
+        const list = async (bytes) => [...(bytes instanceof Blob ? new Uint8Array(await bytes.arrayBuffer()) : bytes)];
+        const plain = async ({ name, bytes }) => ({ name, bytes: await list(bytes) });
         if (self.heard.some(({ id }, at) => at > 0 && !(id > self.heard[at - 1].id))) throw new Error("numbers of requests must rise");
-        return self.heard.map(({ id, ...message }) => (message.files ? { ...message, files: message.files.map(plain) } : message));
+        return Promise.all(self.heard.map(async ({ id, ...message }) => (message.files ? { ...message, files: await Promise.all(message.files.map(plain)) } : message)));
       });
     },
   };

@@ -291,7 +291,7 @@ worker.onmessage = ({ data }) => {
       notices = [{ level: "error", text: `Still missing: ${missing.join(", ")}. Open them together with ${names.join(", ")}.` }];
       return view();
     }
-    model = { id: "own", label: "Opened: config.json", family: "mamba", parameters: 1234, bytes: data.files.reduce((sum, file) => sum + file.bytes.length, 0) };
+    model = { id: "own", label: "Opened: config.json", family: "mamba", parameters: 1234, bytes: data.files.reduce((sum, file) => sum + ("size" in file.bytes ? file.bytes.size : file.bytes.length), 0) };
     settings.model = "own";
   }
   if (data.type === "pause" && sweep) {

@@ -1,13 +1,13 @@
 //! A pruned model as files: whole or not there, the same bytes wherever the source lay, and to the bit what was measured.
 
-use super::tiny::{Tiny, fresh, refused, texts, tiny, whittle};
+use super::tiny::{Tiny, fresh, json_of, refused, texts, tiny, whittle};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use whittle::Rng;
-use whittle::export::{Export, Folder, config_with};
+use whittle::export::{Export, FILE, Folder, config_with};
 use whittle::models::{Edit, Edits, Weights};
 use whittle::session::open;
 use whittle::weights::{Checkpoint, Dtype};
@@ -48,7 +48,8 @@ fn what_is_measured_is_what_is_written_in_every_type() {
         let edits = Edits::from([(changed.to_string(), edit)]);
         let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
         let checkpoint = loaded.weights.checkpoint();
-        let export = Export { checkpoint, edits: &edits, layers: None, metadata: &metadata };
+        let export =
+            Export { checkpoint, edits: &edits, layers: None, form: None, metadata: &metadata };
         let mut file = Vec::new();
         export.write(&mut file).expect("room in memory");
         let written = Checkpoint::open(vec![("model.safetensors".into(), file)]).expect("sound");
@@ -70,7 +71,8 @@ fn a_value_that_the_type_cannot_hold_is_an_error_that_names_the_tensor() {
     let edit = Edit::new(&[16, 24], vec![70_000.0; 16 * 24]);
     let edits = Edits::from([(changed.to_string(), edit)]);
     let (checkpoint, metadata) = (loaded.weights.checkpoint(), BTreeMap::new());
-    let export = Export { checkpoint, edits: &edits, layers: None, metadata: &metadata };
+    let export =
+        Export { checkpoint, edits: &edits, layers: None, form: None, metadata: &metadata };
     let message = export.write(&mut Vec::new()).expect_err("too large").to_string();
     assert!([changed, "70000", "F16"].iter().all(|part| message.contains(part)), "{message}");
     // A run stops at the same place and does not measure infinities.
@@ -218,4 +220,72 @@ fn large() -> Tiny {
     let bytes = Dtype::F32.encode(&vec![0.25; rows * 16]);
     model.tensors.insert("model.embed_tokens.weight".into(), ("F32", vec![rows, 16], bytes));
     model
+}
+
+/// A configuration as mamba_ssm writes it.
+fn original(layer: &str) -> serde_json::Value {
+    json!({
+        "d_model": 32, "n_layer": 3, "vocab_size": 300, "rms_norm": true, "pad_vocab_size_multiple": 16,
+        "ssm_cfg": {"layer": layer, "d_state": 8, "d_conv": 3}
+    })
+}
+
+#[test]
+fn a_smaller_mamba_is_written_in_either_form_and_means_the_same() {
+    let folder = fresh("forms");
+    fs::create_dir_all(&folder).expect("a folder below target");
+    let text = folder.join("text");
+    fs::write(&text, "It was a fine evening.").expect("room");
+    for (number, (layer, spec)) in [
+        ("Mamba1", "wanda"),
+        ("Mamba1", "structured:unit=channels,share=0.3"),
+        ("Mamba1", "structured:unit=layers,share=0.4"),
+        ("Mamba2", "structured:unit=states,share=0.5"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut config = original(layer);
+        if layer == "Mamba2" {
+            config["ssm_cfg"]["headdim"] = 8.into();
+        }
+        let config_file = folder.join(format!("{number}.json"));
+        fs::write(&config_file, config.to_string()).expect("room");
+        let shape = format!("shape:{}", name(&config_file));
+        let losses = [&[][..], &["--form", "hf"], &["--form", "original"]].map(|form| {
+            let out = fresh(&format!("forms-{number}-{}", form.last().unwrap_or(&"own")));
+            let args = ["prune", "--model", &shape, "--prune", spec, "--backend", "cpu", "--out"];
+            let done = whittle(&[&args[..], &[name(&out)], form].concat());
+            assert!(done.status.success(), "{spec} {form:?}: {}", texts(&done).1);
+            let config: serde_json::Value =
+                serde_json::from_slice(&read(out.join("config.json"))).expect("JSON");
+            assert_eq!(config.get("model_type").is_some(), form.contains(&"hf"), "{config}");
+            let tensors = read(out.join("model.safetensors"));
+            let checkpoint = Checkpoint::open(vec![(FILE.into(), tensors)]).expect("sound");
+            let is_hf = checkpoint.has("backbone.embeddings.weight");
+            assert_eq!(
+                (is_hf, checkpoint.has("backbone.embedding.weight")),
+                (form.contains(&"hf"), !is_hf)
+            );
+            let args = [
+                "score",
+                "--model",
+                name(&out),
+                "--text",
+                name(&text),
+                "--backend",
+                "cpu",
+                "--json",
+            ];
+            json_of(&args).0["mean_nll"].as_f64().expect("a number")
+        });
+        assert!(
+            losses.iter().all(|loss| *loss == losses[0] && loss.is_finite()),
+            "{spec}: {losses:?}"
+        );
+    }
+    let folder = tiny(5).folder("forms-llama");
+    let args =
+        ["prune", "--model", name(&folder), "--prune", "magnitude", "--form", "hf", "--out", "x"];
+    refused(&args, &["--form", "llama", "leave --form out"]);
 }

@@ -1,4 +1,4 @@
-// A model of one's own: chosen or dropped files go to the engine as bytes. What is missing, it tells; files that come one
+// A model of one's own: chosen or dropped files go to the engine. What is missing, it tells; files that come one
 // after another add up until it has taken them.
 
 import { byId, el, part } from "./dom.js";
@@ -6,6 +6,8 @@ import { byId, el, part } from "./dom.js";
 /** What is gathered, by the name under which the engine gets it. A browser numbers a second download: "model (1).safetensors". */
 const gathered = new Map();
 const plain = (name) => name.replace(/ ?\(\d+\)(?=\.)/, "");
+/** org/name@commit of the hub, where they come from there. */
+let origin = "";
 /** The number of the newest request to open them. */
 let asked = 0;
 
@@ -36,17 +38,32 @@ export function files(app) {
   const draw = part(byId("gathered"), (names) => {
     if (names.length === 0) return [];
     const forget = el("button", { type: "button", class: "small" }, "Forget them");
-    forget.addEventListener("click", () => { gathered.clear(); app.redraw(); });
+    forget.addEventListener("click", () => { forgetAll(); app.redraw(); });
     return [el("p", { class: "note" }, `Gathered: ${names.join(", ")}. Add what is still missing.`), forget];
   });
   return (view) => {
     const taken = view && view.answers >= asked && view.settings.model === "own" && !view.notices.some(({ level }) => level === "error");
-    if (taken) gathered.clear();
+    if (taken) forgetAll();
     draw([...gathered.keys()]);
   };
 }
 
-/** Reads all that is gathered; the browser holds files, so nothing is kept in memory twice. */
+function forgetAll() {
+  gathered.clear();
+  origin = "";
+}
+
+/** Opens a whole model and nothing that was gathered before; `origin` is org/name@commit of the hub. */
+export function openFiles(list, app, from) {
+  gathered.clear();
+  origin = from;
+  return read(list, app);
+}
+
+/** Weights stay with the browser, from which the engine reads them tensor by tensor. */
+const isWeights = (name) => /\.(safetensors|bin)$/i.test(name);
+
+/** Reads all that is gathered, and hands the weights over as they are. */
 async function read(list, app) {
   if (list.length === 0) return;
   for (const file of list) gathered.set(plain(file.name), file);
@@ -55,12 +72,14 @@ async function read(list, app) {
     const files = [];
     for (const [plainName, file] of gathered) {
       name = file.name;
-      files.push({ name: plainName, bytes: new Uint8Array(await file.arrayBuffer()) });
+      // A folder is found out here; the engine would only say that it cannot be read.
+      await file.slice(0, 1).arrayBuffer();
+      files.push({ name: plainName, bytes: isWeights(plainName) ? file : new Uint8Array(await file.arrayBuffer()) });
     }
-    asked = app.send({ type: "open", files }, files.map((file) => file.bytes.buffer));
+    asked = app.send({ type: "open", files, origin });
   } catch (error) {
     gathered.delete(plain(name));
     app.complain(`${name} could not be read (${error.message}). Nothing was opened. ` +
-      "Choose the files themselves, not their folder; a file above about 2 GB is more than a browser tab can hold.");
+      "Choose the files themselves, not their folder.");
   }
 }

@@ -1,0 +1,31 @@
+//! A file of the user's own, as it comes to the engine.
+
+use crate::weights::Bytes;
+use serde::Deserialize;
+
+/// A file that the user opened.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct File {
+    /// Without a folder.
+    pub name: String,
+    /// Weights stay with the browser and are read tensor by tensor.
+    #[serde(with = "held")]
+    #[cfg_attr(test, ts(type = "Uint8Array | Blob"))]
+    pub bytes: Bytes,
+}
+
+/// Bytes of a message; a file of the browser is put in their place by whoever got the message.
+mod held {
+    use crate::weights::Bytes;
+
+    pub fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        serde_bytes::deserialize(from).map(Bytes::Held)
+    }
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({} bytes)", self.name, self.bytes.size())
+    }
+}
