@@ -18,28 +18,31 @@ pub enum Cut {
 
 /// At most `wanted` sequences, and one more that is held out, the last one.
 ///
-/// Windows lie evenly over the text, the held-out one at its end. Errors: a text that is too short.
+/// Windows lie evenly over the text, the held-out one at its end. None is longer than the model can read. Errors: a text that is too short.
 pub fn sequences(
     text: &str,
     cut: Cut,
     encode: &dyn Fn(&str) -> Result<Vec<u32>>,
     wanted: usize,
+    longest: usize,
 ) -> Result<Vec<Vec<u32>>> {
     match cut {
-        Cut::Windows => windows(&encode(text)?, wanted),
+        Cut::Windows => windows(&encode(text)?, wanted, longest),
         Cut::Lines => {
             let lines = text.lines().filter(|l| !l.trim().is_empty()).take(wanted + 1);
-            lines.map(encode).collect()
+            let mut lines: Vec<Vec<u32>> = lines.map(encode).collect::<Result<_>>()?;
+            lines.iter_mut().for_each(|ids| ids.truncate(longest));
+            Ok(lines)
         }
     }
 }
 
-fn windows(ids: &[u32], wanted: usize) -> Result<Vec<Vec<u32>>> {
+fn windows(ids: &[u32], wanted: usize, longest: usize) -> Result<Vec<Vec<u32>>> {
     if ids.len() < LEAST {
         let problem = format!("has {} tokens; calibration needs at least {LEAST}", ids.len());
         return Err(Error::file("calibration text", problem));
     }
-    let length = TOKENS.min(ids.len() / 2);
+    let length = TOKENS.min(ids.len() / 2).min(longest);
     let held_out = ids.len() - length;
     let n = wanted.min(held_out / length).max(1);
     let step = (ids.len() - length - 1) / n;

@@ -16,12 +16,15 @@ pub async fn sequences(
 ) -> Result<Vec<Vec<u32>>> {
     let encode = |text: &str| loaded.encode(text);
     let wanted = setting.number("sequences") as usize;
+    let longest = loaded.config.common.hard_limit.map_or(usize::MAX, |(limit, _)| limit);
     match &loaded.calibration {
-        CalibrationText::Own(text) => calibration::sequences(text, Cut::Windows, &encode, wanted),
+        CalibrationText::Own(text) => {
+            calibration::sequences(text, Cut::Windows, &encode, wanted, longest)
+        }
         CalibrationText::Bundled(file) => {
             let bytes = engine.data(file).await?;
             let text = String::from_utf8_lossy(&bytes);
-            calibration::sequences(&text, cut(file), &encode, wanted)
+            calibration::sequences(&text, cut(file), &encode, wanted, longest)
         }
     }
 }
