@@ -13,6 +13,7 @@ import { embed } from "./ui/embed.js";
 import { files } from "./ui/files.js";
 import { history as kept } from "./ui/history.js";
 import { items } from "./ui/items.js";
+import { hub } from "./ui/hub.js";
 import { headline } from "./ui/headline.js";
 import { keys } from "./ui/keys.js";
 import { lasting } from "./ui/lasting.js";
@@ -208,7 +209,7 @@ offline();
 const runs = kept(app);
 const held = lasting();
 /** @type {Panel[]} */
-const panels = [embed(), files(app), stories(app), settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), realSize(app), along(), items(), states(), cost(), about()];
+const panels = [embed(), files(app), hub(app), stories(app), settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), realSize(app), along(), items(), states(), cost(), about()];
 
 function draw() {
   frame = undefined;

@@ -2,7 +2,7 @@
 // content security policy and nothing clever. What is asked for and missing is remembered, and so is
 // every violation of the policy that the browser reports: those inside a worker reach no console.
 import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize, sep } from "node:path";
 import { text } from "node:stream/consumers";
@@ -41,9 +41,18 @@ const POLICY = [
   `report-uri ${REPORTS}`,
 ].join("; ");
 
-/** Starts on a free port; `url` is the page, `requests` and `missing` list paths, `violations`
+/** The page as somebody serves it who has a hub of their own at these addresses: the first is asked, the others it sends on to. */
+function ofHub(page, hosts) {
+  return page.replace(/(connect-src 'self')[^;]*/, `$1 ${hosts.join(" ")}`)
+    .replace(/<meta name="hub" content="[^"]*">/, `<meta name="hub" content="${hosts[0]}" data-patience="${PATIENCE_MS}">`);
+}
+
+/** How long a hub of the tests may say nothing. */
+const PATIENCE_MS = 20_000;
+
+/** Starts on a free port, with the hub at `hosts` if there are any; `url` is the page, `requests` and `missing` list paths, `violations`
  *  what the policy blocked, `close` ends it. */
-export async function serve(folder = dist, base = "/whittle/") {
+export async function serve(folder = dist, base = "/whittle/", hosts = []) {
   const requests = [];
   const missing = [];
   const violations = [];
@@ -62,14 +71,15 @@ export async function serve(folder = dist, base = "/whittle/") {
       response.writeHead(404, { "content-type": "text/plain" }).end(`no ${path}`);
       return;
     }
+    const page = hosts.length > 0 && extname(file.name) === ".html" ? Buffer.from(ofHub(await readFile(file.name, "utf8"), hosts)) : undefined;
     response.writeHead(200, {
       "content-type": TYPES[extname(file.name)],
-      "content-length": file.size,
-      "content-security-policy": POLICY,
+      "content-length": page?.length ?? file.size,
+      "content-security-policy": POLICY.replace("connect-src 'self'", `connect-src 'self' ${hosts.join(" ")}`),
       "x-content-type-options": "nosniff",
       "cache-control": "no-store",
     });
-    if (request.method === "HEAD") response.end();
+    if (request.method === "HEAD" || page) response.end(page);
     else createReadStream(file.name).pipe(response);
   });
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
