@@ -226,8 +226,10 @@ fn a_link_of_ones_own_model_waits_for_its_files_and_says_where_they_differ() {
     assert!(said.contains("0123456789abcdef") && said.contains("Open the same files"), "{said}");
     assert!(view["fragment"].as_str().unwrap().contains("m=own@0123456789abcdef"));
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/recall-llama");
-    let read =
-        |name: &str| File { name: name.into(), bytes: std::fs::read(folder.join(name)).unwrap() };
+    let read = |name: &str| File {
+        name: name.into(),
+        bytes: std::fs::read(folder.join(name)).unwrap().into(),
+    };
     let files = ["config.json", "tokenizer.json", "model.safetensors"].map(read).into();
     assert_eq!(session.handle(2, Request::Open { files, origin: String::new() }), Next::Run);
     let view = of_type(&events, "view").pop().unwrap();

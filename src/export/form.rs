@@ -85,8 +85,10 @@ fn hf(config: &ModelConfig, class: &str, special: Value) -> Value {
 }
 
 fn hf_first(config: &ModelConfig, m: &MambaMixer) -> Value {
+    // A stated width wins, and transformers takes no fraction beside it.
+    let expand = (m.d_inner / config.d_model()).max(1);
     let special = json!({
-        "intermediate_size": m.d_inner, "expand": ratio(m.d_inner, config.d_model()),
+        "intermediate_size": m.d_inner, "expand": expand,
         "state_size": m.d_state, "conv_kernel": m.d_conv, "time_step_rank": m.dt_rank,
         "use_bias": m.use_bias, "use_conv_bias": m.use_conv_bias
     });

@@ -280,7 +280,7 @@ fn no_mutation_of_a_file_panics() {
         let opened = catch_unwind(|| {
             let checkpoint = Checkpoint::open(vec![("pytorch_model.bin".into(), bytes.clone())])?;
             for name in checkpoint.names() {
-                let _ = checkpoint.stored(name).map(|t| t.2.len());
+                let _ = checkpoint.stored(name).map(|bytes| bytes.len());
             }
             Ok::<_, whittle::Error>(())
         });
