@@ -13,7 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let loaded = whittle::session::open(folder(Path::new(place))?)?;
     let setting = Setting::parse(spec, &abouts())?.ok_or("expected a method, found off")?;
     let text = fs::read_to_string("models/eval/calibration.txt")?;
-    let windows = sequences(&text, Cut::Windows, &|text| loaded.encode(text), 16)?;
+    let windows =
+        sequences(&text, Cut::Windows, &|text| loaded.encode(text), 16, loaded.config.longest())?;
     let (device, config, weights) = (&Device::Cpu, &loaded.config, &loaded.weights);
     let dense = &Model::load(device, config, weights)?;
     let subject = Subject { device, config, weights, dense };

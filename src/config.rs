@@ -165,6 +165,11 @@ impl ModelConfig {
         )))
     }
 
+    /// Most tokens of a sequence that can be computed.
+    pub fn longest(&self) -> usize {
+        self.common.hard_limit.map_or(usize::MAX, |(limit, _)| limit)
+    }
+
     /// The same with only these of its layers, in this order.
     pub fn with_layers(mut self, layers: &[usize]) -> Self {
         self.layers = layers.iter().map(|&layer| self.layers[layer].clone()).collect();

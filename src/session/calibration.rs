@@ -16,7 +16,7 @@ pub async fn sequences(
 ) -> Result<Vec<Vec<u32>>> {
     let encode = |text: &str| loaded.encode(text);
     let wanted = setting.number("sequences") as usize;
-    let longest = loaded.config.common.hard_limit.map_or(usize::MAX, |(limit, _)| limit);
+    let longest = loaded.config.longest();
     match &loaded.calibration {
         CalibrationText::Own(text) => {
             calibration::sequences(text, Cut::Windows, &encode, wanted, longest)
