@@ -86,7 +86,7 @@ export type File = {
  */
 name: string, 
 /**
- * All of its content.
+ * All of its content. Weights stay with the browser and are read tensor by tensor.
  */
 bytes: Uint8Array | Blob, };
 

@@ -29,7 +29,7 @@ fn fixture(name: &str) -> Fixture {
     let mut checkpoint = Checkpoint::open(files).unwrap();
     for embedding in ["model.embed_tokens.weight", "backbone.embeddings.weight"] {
         if checkpoint.has(embedding) {
-            checkpoint.tie(embedding, "lm_head.weight");
+            checkpoint.tie(embedding, "lm_head.weight").unwrap();
         }
     }
     let weights = Weights::new(Rc::new(checkpoint));

@@ -7,9 +7,9 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct File {
-    /// Without a folder.
+    /// Without folders; decides what the file is taken for.
     pub name: String,
-    /// Weights stay with the browser and are read tensor by tensor.
+    /// All of its content. Weights stay with the browser and are read tensor by tensor.
     #[serde(with = "held")]
     #[cfg_attr(test, ts(type = "Uint8Array | Blob"))]
     pub bytes: Bytes,

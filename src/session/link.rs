@@ -49,6 +49,20 @@ impl Link {
         })
     }
 
+    /// What a link of the user's own model waits for.
+    pub fn waits(&self) -> String {
+        let hash = &self.model_hash;
+        let which = if hash.is_empty() { String::new() } else { format!(" (weights {hash})") };
+        match self.spec.origin.as_str() {
+            "" => format!(
+                "This link is of a model that its maker opened from files{which}. Open the same files, and it runs."
+            ),
+            origin => format!(
+                "This link is of {origin}, a model of the hub{which}. Nothing is fetched until you say so, under Model."
+            ),
+        }
+    }
+
     /// Reads a whole link or its fragment. `None` when there is nothing in it.
     ///
     /// Errors: too long, a newer version, or a value that is not valid; the message names it.

@@ -190,17 +190,7 @@ impl Session {
     /// Says so where the weights are not those of the link. Files that are not open yet are checked when they are.
     fn check_model(&mut self, link: &Link) -> Next {
         if link.spec.model == OWN && self.engine.own().is_none() {
-            let hash = &link.model_hash;
-            let which = if hash.is_empty() { String::new() } else { format!(" (weights {hash})") };
-            let text = match link.spec.origin.as_str() {
-                "" => format!(
-                    "This link is of a model that its maker opened from files{which}. Open the same files, and it runs."
-                ),
-                origin => format!(
-                    "This link is of {origin}, a model of the hub{which}. Nothing is fetched until you say so, under Model."
-                ),
-            };
-            self.notice(Level::Warning, text);
+            self.notice(Level::Warning, link.waits());
             self.awaited = Some(link.clone());
             self.view.model = None;
             self.view.status = Status::default();
