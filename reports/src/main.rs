@@ -77,6 +77,7 @@ impl Subject {
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
+    /// As many items as the pages in docs/ are made of.
     Full,
     /// A tenth of the items and less, to see that everything runs.
     Fast,

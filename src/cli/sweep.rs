@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     show: Option<Show>,
     #[command(flatten)]
@@ -56,7 +56,7 @@ enum Show {
     Frontier(show::Args),
 }
 
-pub async fn main(args: Args) -> Result<()> {
+pub(super) async fn main(args: Args) -> Result<()> {
     match args.show {
         Some(Show::Table(args)) => show::table(&args),
         Some(Show::Frontier(args)) => show::frontier(&args),

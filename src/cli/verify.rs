@@ -18,7 +18,7 @@ use published::{Figures, Published};
 use serde_json::Value;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// A link, or a file: of `whittle run --json`, of `whittle sweep`, or of the page's history as JSON.
     published: String,
     /// The model, where it is not a bundled one: a folder or a name as in `whittle run`.
@@ -40,7 +40,7 @@ const WITHIN_NOISE: u8 = 3;
 const DIFFERENT: u8 = 4;
 
 /// Errors: nothing to verify, or a run that cannot be made here. How the figures agree is the exit code.
-pub async fn main(args: Args) -> Result<u8> {
+pub(super) async fn main(args: Args) -> Result<u8> {
     crate::threads::set(args.threads)?;
     let all = published::read(&args.published)?;
     let mut engine = load::engine();

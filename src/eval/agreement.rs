@@ -19,6 +19,7 @@ pub enum Agreement {
     Same,
     /// Rounding, or within each other's interval.
     WithinNoise,
+    /// Neither, or not of the same number of items.
     Different,
 }
 
@@ -61,6 +62,7 @@ impl Agreement {
         if near(published, here, WRITTEN) { Agreement::Same } else { Agreement::Different }
     }
 
+    /// For people, as the end of "these figures are ..".
     pub fn words(self) -> &'static str {
         match self {
             Agreement::Same => "the same",

@@ -10,18 +10,23 @@ use std::path::Path;
 
 /// One published run.
 pub struct Published {
+    /// The link that was published, or the one that stands beside the figures.
     pub link: Link,
     /// Absent where nothing but a link was published.
     pub figures: Option<Figures>,
 }
 
+/// What a file says beside its link.
 pub struct Figures {
+    /// Every metric with both sides, their change and intervals.
     pub quality: Vec<Quality>,
     /// What was counted, as JSON: of a run, or of a point.
     pub cost: Value,
+    /// Whether it is a point of a sweep or a history and not a run.
     pub is_point: bool,
     /// Both texts of a run.
     pub texts: Option<[String; 2]>,
+    /// Name of the device that it ran on; empty where none is told.
     pub backend: String,
 }
 
