@@ -127,6 +127,7 @@ pub struct Paired {
 }
 
 impl Paired {
+    /// `baseline` and `compressed` are scores of the same items, in the same order.
     pub fn new(baseline: &[Score], compressed: &[Score]) -> Paired {
         let pairs = baseline.iter().zip(compressed);
         let sums: Vec<[Sums; 2]> = pairs.map(|(b, c)| [b.sums(), c.sums()]).collect();
