@@ -5,7 +5,7 @@
 //! The header's `__metadata__` says how it was made.
 
 use super::{BackendArg, load};
-use crate::export::{Export, FILE, Folder, Form, config_with};
+use crate::export::{Export, FILE, Folder, Form, config_of_layers, config_with};
 use crate::method::Setting;
 use crate::models::Model;
 use crate::pace::{Pace, now_ms};
@@ -194,7 +194,10 @@ fn described(
             |form: &Form| own != Some(*form) || *form == Form::Original && smaller.is_some();
         match (form.filter(is_told_anew), smaller) {
             (Some(form), _) => *bytes = form.config(config)?.into(),
-            (None, Some(smaller)) => *bytes = config_with(bytes, &smaller.fields)?.into(),
+            (None, Some(smaller)) => {
+                let fewer = config_of_layers(bytes, &smaller.layers)?;
+                *bytes = config_with(&fewer, &smaller.fields)?.into();
+            }
             (None, None) => {}
         }
     }

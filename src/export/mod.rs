@@ -128,16 +128,43 @@ const MARK: &str = "\\u0001bare";
 ///
 /// Errors: no JSON object, or a value that transformers refuses.
 pub fn config_with(json: &[u8], fields: &[(&str, f64)]) -> Result<Vec<u8>> {
+    changed(json, |config| {
+        for &(field, value) in fields {
+            if value.fract() != 0.0 {
+                let expected = "a share that leaves Mamba-2 a whole multiple of hidden_size: transformers knows no other";
+                return Err(Error::input("--prune", format!("{field} {value}"), expected));
+            }
+            config.insert(field.to_string(), (value as u64).into());
+        }
+        Ok(())
+    })
+}
+
+/// A config.json whose fields with an entry for every layer have those of the layers that stay, by their old numbers.
+///
+/// Errors: no JSON object.
+pub fn config_of_layers(json: &[u8], layers: &[usize]) -> Result<Vec<u8>> {
+    const LISTS: [&str; 4] =
+        ["layer_types", "no_rope_layers", "layers_block_type", "mlp_layer_types"];
+    changed(json, |config| {
+        for name in LISTS {
+            if let Some(Value::Array(list)) = config.get_mut(name) {
+                *list = layers.iter().filter_map(|&layer| list.get(layer).cloned()).collect();
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The file after a change to its fields.
+fn changed(
+    json: &[u8],
+    change: impl FnOnce(&mut Map<String, Value>) -> Result<()>,
+) -> Result<Vec<u8>> {
     let failed = |e: serde_json::Error| Error::file("config.json", e.to_string());
     let mut config: Map<String, Value> =
         serde_json::from_slice(&quote_bare_floats(json, MARK)).map_err(failed)?;
-    for &(field, value) in fields {
-        if value.fract() != 0.0 {
-            let expected = "a share that leaves Mamba-2 a whole multiple of hidden_size: transformers knows no other";
-            return Err(Error::input("--prune", format!("{field} {value}"), expected));
-        }
-        config.insert(field.to_string(), (value as u64).into());
-    }
+    change(&mut config)?;
     let text = serde_json::to_string_pretty(&config).map_err(failed)?;
     Ok(text.replace(&format!("\"{MARK}"), "").replace(&format!("{MARK}\""), "").into_bytes())
 }

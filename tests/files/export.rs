@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use whittle::Rng;
-use whittle::export::{Export, FILE, Folder, config_with};
+use whittle::export::{Export, FILE, Folder, config_of_layers, config_with};
 use whittle::models::{Edit, Edits, Weights};
 use whittle::session::open;
 use whittle::weights::{Checkpoint, Dtype};
@@ -115,6 +115,10 @@ fn infinities_of_a_config_stay_as_python_writes_them() {
     let expected =
         r#"{"low":-Infinity,"n":2,"name":"Infinity","new":5,"time_step_limit":[0.0,Infinity]}"#;
     assert_eq!(text, expected);
+    let json = br#"{"layer_types": ["a", "b", "c"], "limits": [0.0, Infinity, 2.0], "n": 3}"#;
+    let fewer = String::from_utf8(config_of_layers(json, &[0, 2]).expect("JSON")).expect("text");
+    let flat: String = fewer.split_whitespace().collect();
+    assert_eq!(flat, r#"{"layer_types":["a","c"],"limits":[0.0,Infinity,2.0],"n":3}"#);
     assert!(config_with(b"[]", &[]).is_err());
     assert!(config_with(b"{}", &[("expand", 1.5)]).is_err());
 }
