@@ -19,13 +19,13 @@ async function withHub(use) {
   const server = await serve(www, "/whittle/", hub.hosts);
   const opened = await openMock(browser, server);
   const { page } = opened;
-  await opened.says("Run complete");
-  await page.getByText("From the Hugging Face hub").click();
   const field = page.getByRole("textbox", { name: "Model of the hub" });
   const lookUp = async (name = MODEL) => { await field.fill(name); await page.getByRole("button", { name: "Look up", exact: true }).click(); };
   const says = (words) => page.locator("#hub-said").filter({ hasText: words }).waitFor();
   const press = (name) => page.getByRole("button", { name }).click();
   try {
+    await opened.says("Run complete");
+    await page.getByText("From the Hugging Face hub").click();
     await use({ ...opened, hub, server, lookUp, says, press });
   } finally {
     await opened.close();
