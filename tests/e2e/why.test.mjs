@@ -74,7 +74,7 @@ test("items: lost ones first, sortable, as text, and as files", () => withRun({}
 test("states: columns and decay before and after, and what to look at", () => withRun({}, async ({ page, tab }) => {
   await tab("States");
   const region = page.getByRole("region", { name: /States/ });
-  await region.getByText("Look at layer 0: 1 of its 2 state columns carry 90% of what its states give, so the others are cheap to remove. After pruning it is 2 of 2.").waitFor();
+  await region.getByText("Look at layer 0: 1 of its 2 state columns carry 90% of what its states give, so little would go with the others. After pruning it is 2 of 2.").waitFor();
   assert.equal(await region.getByRole("img", { name: "Layer 0: 1 of 2 columns carry 90%, the largest 90.0%" }).count(), 1);
   const use = region.getByRole("table").filter({ has: page.getByRole("columnheader", { name: "Channels", exact: true }) });
   assert.deepEqual(await use.locator("tbody tr").first().getByRole("cell").allInnerTexts(), ["1 of 2", "40 of 256", "2 of 2", "40 of 256"]);
@@ -86,6 +86,7 @@ test("speed at real size runs on a click, says that it is speed only, and distur
   await tab("Speed");
   const region = page.getByRole("region", { name: /At real size/ });
   assert.equal(await region.getByRole("table").count(), 0, "nothing is timed before it is asked for");
+  assert.equal(await region.getByRole("combobox", { name: "Shape" }).inputValue(), "mamba-130m", "the first is chosen");
   await region.getByRole("combobox", { name: "Shape" }).selectOption("mamba2-130m");
   await region.getByRole("button", { name: "Time it" }).click();
   await region.getByText(/Speed only: 129M seeded random weights in the shape of mamba2-130m/).waitFor();

@@ -14,13 +14,14 @@ export function realSize(app) {
   const result = el("div");
   byId("real-size").replaceChildren(
     el("p", { class: "note" }, "Small models spend their time on fixed costs. Here the same settings run on random weights in a published shape: their speed is real, what they write is not. Making hundreds of megabytes takes a while."),
-    el("div", { class: "row tools" }, el("label", { for: select.id }, "Shape"), select, button), said, result);
+    el("div", { class: "row tools" }, el("span", { class: "field-in-row" }, el("label", { for: select.id }, "Shape"), select), button), said, result);
   button.addEventListener("click", () => app.send({ type: "real_size", shape: select.value }));
   const draw = part(result, (/** @type {RealSize | undefined} */ found) => (found?.speed ? outcome(found, found.speed) : []));
   return (view, catalog) => {
     const found = app.realSize();
     const isOn = found !== undefined && !found.done;
     fill(select, (catalog?.shapes ?? []).map((id) => ({ id, label: id })));
+    select.value ||= catalog?.shapes[0] ?? "";
     button.disabled = !view || view.status.running || isOn;
     text(said, found ? `${found.shape}: ${found.text}` : "");
     draw(found);

@@ -33,7 +33,7 @@ export function states() {
 function look(baseline, compressed) {
   const share = (layer) => layer.columns_for_most / layer.columns.length;
   const spare = baseline.reduce((a, b) => (share(b) < share(a) ? b : a));
-  const words = `Look at layer ${spare.layer}: ${spare.columns_for_most} of its ${spare.columns.length} state columns carry 90% of what its states give, so the others are cheap to remove.`;
+  const words = `Look at layer ${spare.layer}: ${spare.columns_for_most} of its ${spare.columns.length} state columns carry 90% of what its states give, so little would go with the others.`;
   const after = compressed?.find(({ layer }) => layer === spare.layer);
   return after ? `${words} After pruning it is ${after.columns_for_most} of ${after.columns.length}.` : words;
 }
