@@ -115,10 +115,13 @@ test("an exported file is imported elsewhere and lands in the chart", () => with
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export the listed runs as JSON" }).click()]);
   const file = JSON.parse(await readFile(await download.path(), "utf8"));
   assert.equal(file.runs.length, 1);
+  // The reference lies in the chart too.
+  await page.waitForFunction(() => document.querySelectorAll(".mark[role].reference").length > 0);
+  const marks = await page.locator(".mark[role]").count();
   const other = kept({ id: "far", name: "from afar" }, { key: "far", prune: "mrp", evaluation: "continuation" });
   await page.locator("#history input[type=file]").setInputFiles({ name: "run.json", mimeType: "application/json", buffer: Buffer.from(toJson([other])) });
   await page.getByText("1 run imported.").waitFor();
-  await page.waitForFunction(() => document.querySelectorAll(".mark[role]").length === 2);
+  await page.waitForFunction((marks) => document.querySelectorAll(".mark[role]").length === marks + 1, marks);
   await page.locator("#history input[type=file]").setInputFiles({ name: "x.json", mimeType: "application/json", buffer: Buffer.from("nothing") });
   await page.getByText("No run was found in the file").waitFor();
 }));

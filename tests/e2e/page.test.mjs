@@ -329,6 +329,19 @@ test("a file that cannot be read is told, and forgotten with the next deed", () 
   await alert.waitFor({ state: "detached" });
 }));
 
+test("on a phone too a first run hardly moves anything", () => withPage({
+  fragment: "#v=1&m=lm-mamba2",
+  viewport: { width: 390, height: 844 },
+  before: (page) => page.addInitScript(() => {
+    self.shifted = 0;
+    new PerformanceObserver((list) => { for (const entry of list.getEntries()) self.shifted += entry.value; }).observe({ type: "layout-shift", buffered: true });
+  }),
+}, async ({ page, says }) => {
+  await says("Run complete");
+  const shifted = await page.evaluate(() => self.shifted);
+  assert.ok(shifted < 0.1, `layout shift ${shifted}`);
+}));
+
 test("a first run moves nothing that is in view", () => withPage({
   fragment: "#v=1&m=lm-mamba2",
   viewport: { width: 1440, height: 900 },
