@@ -7,7 +7,7 @@ use super::grid::{self, File};
 use super::points::Points;
 use super::worker::Answer;
 use crate::cli::{BackendArg, load};
-use crate::eval::sweep::Cell;
+use crate::eval::sweep::{Cell, spec};
 use crate::{Error, Result};
 use clap::ValueEnum;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +26,8 @@ struct Sweep<'a> {
     waiting: VecDeque<usize>,
     points: Points,
     tries: BTreeMap<usize, usize>,
+    /// What each worker is at, or was last.
+    at: BTreeMap<usize, usize>,
     failed: Vec<String>,
     done: usize,
     wanted: usize,
@@ -61,14 +63,16 @@ pub async fn main(file: &File, out: &Path, workers: &Workers<'_>) -> Result<()> 
         waiting,
         points,
         tries: BTreeMap::new(),
+        at: BTreeMap::new(),
         failed: Vec::new(),
         done: 0,
         wanted,
         start: Instant::now(),
     });
     let ended: Vec<Result<()>> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..workers.jobs.min(wanted)).map(|_| scope.spawn(|| serve(&sweep, workers))).collect();
+        let sweep = &sweep;
+        let work = |number| scope.spawn(move || serve(sweep, workers, number));
+        let threads: Vec<_> = (0..workers.jobs.min(wanted)).map(work).collect();
         threads
             .into_iter()
             .map(|t| t.join().expect("a thread of the driver does not panic"))
@@ -105,10 +109,10 @@ fn locked<'a, 'b>(sweep: &'a Mutex<Sweep<'b>>) -> MutexGuard<'a, Sweep<'b>> {
 }
 
 /// One worker after the other until nothing waits.
-fn serve(sweep: &Mutex<Sweep<'_>>, workers: &Workers<'_>) -> Result<()> {
+fn serve(sweep: &Mutex<Sweep<'_>>, workers: &Workers<'_>, number: usize) -> Result<()> {
     loop {
         let mut worker = workers.start()?;
-        let ended = feed(sweep, &mut worker)?;
+        let ended = feed(sweep, &mut worker, number)?;
         let _ = worker.kill(); // it has ended, or is of no use
         let _ = worker.wait();
         match ended {
@@ -124,13 +128,13 @@ enum Ended {
     Died(usize),
 }
 
-fn feed(sweep: &Mutex<Sweep<'_>>, worker: &mut Child) -> Result<Ended> {
+fn feed(sweep: &Mutex<Sweep<'_>>, worker: &mut Child, number: usize) -> Result<Ended> {
     let (Some(mut to), Some(from)) = (worker.stdin.take(), worker.stdout.take()) else {
         return Err(Error::input("worker", "no pipes", "standard input and output"));
     };
     let mut answers = BufReader::new(from).lines();
     loop {
-        let Some(cell) = locked(sweep).waiting.pop_front() else { return Ok(Ended::NothingWaits) };
+        let Some(cell) = locked(sweep).next(number) else { return Ok(Ended::NothingWaits) };
         if writeln!(to, "{cell}").and_then(|()| to.flush()).is_err() {
             return Ok(Ended::Died(cell));
         }
@@ -163,6 +167,28 @@ impl Workers<'_> {
 }
 
 impl Sweep<'_> {
+    /// The next cell of a worker: one that shares most with its last, and least with what others are at. A worker keeps
+    /// the baseline's scores of its model, and its newest pruned model.
+    fn next(&mut self, worker: usize) -> Option<usize> {
+        let cell = |i: usize| &self.cells[i];
+        let last = self.at.get(&worker).map(|&i| cell(i));
+        let others: Vec<&Cell> =
+            self.at.iter().filter(|(w, _)| **w != worker).map(|(_, &i)| cell(i)).collect();
+        let worth = |place: &usize| {
+            let this = cell(self.waiting[*place]);
+            let (is_own, is_own_model) =
+                last.map_or((false, false), |l| (shares_pruning(l, this), l.model == this.model));
+            let is_free_model = others.iter().all(|o| o.model != this.model);
+            let is_free = others.iter().all(|o| !shares_pruning(o, this));
+            let first = std::cmp::Reverse(*place);
+            (is_own, is_own_model && is_free, is_free_model, is_free, first)
+        };
+        let best = (0..self.waiting.len()).max_by_key(worth)?;
+        let taken = self.waiting.remove(best)?;
+        self.at.insert(worker, taken);
+        Some(taken)
+    }
+
     fn fail(&mut self, cell: usize, why: &str) {
         self.failed.push(format!("{} ({why})", grid::name(&self.cells[cell])));
     }
@@ -188,10 +214,56 @@ impl Sweep<'_> {
     }
 }
 
+fn shares_pruning(a: &Cell, b: &Cell) -> bool {
+    a.model == b.model && spec(&a.pruning) == spec(&b.pruning)
+}
+
 fn time(seconds: f64) -> String {
     match seconds {
         s if s < 90.0 => format!("{s:.0} s"),
         s if s < 5400.0 => format!("{:.0} min", s / 60.0),
         s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::Setting;
+
+    #[test]
+    fn workers_keep_to_what_they_have_loaded_and_help_each_other_at_the_end() {
+        let cell = |model: &str, pruning: &str| Cell {
+            model: model.into(),
+            evaluation: crate::eval::parse("recall:n=4").unwrap(),
+            reduction: None,
+            pruning: Setting::parse(pruning, &crate::prune::abouts()).unwrap(),
+            seed: 1,
+            data: String::new(),
+        };
+        // 0 to 3: model a, 4 to 7: model b; two cells a pruning.
+        let cells: Vec<Cell> = ["a", "b"]
+            .into_iter()
+            .flat_map(|m| ["off", "off", "wanda", "wanda"].map(|pruning| cell(m, pruning)))
+            .collect();
+        let name = format!("whittle-drive-{}.jsonl", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut sweep = Sweep {
+            cells: &cells,
+            waiting: (0..cells.len()).collect(),
+            points: Points::open(&path).unwrap(),
+            tries: BTreeMap::new(),
+            at: BTreeMap::new(),
+            failed: Vec::new(),
+            done: 0,
+            wanted: cells.len(),
+            start: Instant::now(),
+        };
+        let order: Vec<Option<usize>> = [0, 1, 0, 0, 1, 0, 0, 1, 1].map(|w| sweep.next(w)).into();
+        std::fs::remove_file(&path).unwrap();
+        // Worker 0 is done with model a first and takes the pruning of b that nobody is at; worker 1 ends with the rest.
+        let expected = [0, 4, 1, 2, 5, 3, 6, 7].map(Some);
+        assert_eq!(order[..8], expected);
+        assert_eq!(order[8], None);
     }
 }
