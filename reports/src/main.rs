@@ -13,6 +13,7 @@ mod speed;
 mod summary;
 
 use cases::{Case, Scorer};
+use pruning::Tables;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ use whittle::{Error, Result, eval};
 pub struct Args {
     #[arg(value_enum)]
     subject: Subject,
-    /// A tenth of the items; for pruning an eighth; for speed three rounds.
+    /// A tenth of the items; for the prunings an eighth; for speed three rounds.
     #[arg(long)]
     fast: bool,
     /// The page that is written; by default docs/results-SUBJECT.md.
@@ -46,7 +47,7 @@ pub struct Args {
     #[arg(long)]
     cache: Option<String>,
     /// Measure these models only. For token-reduction bundled ones; the page shows what there is of the others. For
-    /// pruning bundled ones and folders with a Hugging Face model; the page shows these.
+    /// the prunings bundled ones and folders with a Hugging Face model; the page shows these.
     #[arg(long, visible_alias = "models", num_args = 1..)]
     model: Vec<String>,
     /// Stop measuring after so many seconds and write the page with what is there.
@@ -62,6 +63,7 @@ enum Subject {
     TokenReduction,
     TokenReductionSpeed,
     Pruning,
+    PruningToday,
 }
 
 impl Subject {
@@ -70,6 +72,7 @@ impl Subject {
             Subject::TokenReduction => "token-reduction",
             Subject::TokenReductionSpeed => "token-reduction-speed",
             Subject::Pruning => "pruning",
+            Subject::PruningToday => "pruning-today",
         }
     }
 }
@@ -142,7 +145,8 @@ async fn report(args: Args) -> Result<()> {
     match args.subject {
         Subject::TokenReduction => token_reduction(&args).await,
         Subject::TokenReductionSpeed => speed::report(&args).await,
-        Subject::Pruning => pruning::report(&args).await,
+        Subject::Pruning => pruning::report(&args, Tables::Masks).await,
+        Subject::PruningToday => pruning::report(&args, Tables::Today).await,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Arithmetic on the CPU in f64, scoring on the CPU; 16 calibration windows, the default.
 
 mod page;
+mod today;
 
 use super::Size;
 use super::{Args, cache, task};
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use whittle::backend::Device;
 use whittle::cli::load;
-use whittle::eval::{Placed, PrunedModel, Quality, Score, Sheet, Task};
+use whittle::eval::{Estimate, Placed, PrunedModel, Quality, Score, Sheet, Task};
 use whittle::method::Setting;
 use whittle::models::Model;
 use whittle::pace::{Pace, now_ms};
@@ -59,6 +60,10 @@ pub struct Cell {
     held_out_error: Option<f64>,
     /// How often a damping had to be raised, over all matrices.
     retries: u32,
+    /// What a decoded token reads, and with every matrix dense.
+    bytes: Option<[f64; 2]>,
+    /// Speed of decoding against the dense model's.
+    decode: Option<Estimate>,
 }
 
 /// A model with everything that was measured on it.
@@ -71,6 +76,7 @@ pub struct Column {
     dense: Cell,
     /// (row, pattern) -> cell; absent where it was not measured.
     cells: BTreeMap<(usize, usize), Cell>,
+    today: today::Cells,
 }
 
 impl Column {
@@ -80,15 +86,17 @@ impl Column {
             None => &self.dense,
             Some(other) => self.cells.get(&(other, pattern))?,
         };
-        let cell = self.cells.get(&(row, pattern))?;
+        self.compare(base, self.cells.get(&(row, pattern))?)
+    }
+
+    fn compare(&self, base: &Cell, cell: &Cell) -> Option<Quality> {
         let mut all = self.task.figures(&base.scores, &cell.scores).into_iter();
         all.find(|q| q.metric == "perplexity")
     }
 
     /// Perplexity of the dense model.
     pub fn dense(&self) -> Option<Quality> {
-        let scores = &self.dense.scores;
-        self.task.figures(scores, scores).into_iter().find(|q| q.metric == "perplexity")
+        self.compare(&self.dense, &self.dense)
     }
 
     pub fn cell(&self, row: usize, pattern: usize) -> Option<&Cell> {
@@ -105,8 +113,17 @@ pub fn spec(row: &Row, pattern: usize) -> String {
 /// Parameters of the largest model that is scored on all windows.
 const SMALL: u64 = 10_000_000;
 
-fn evaluation(size: Size, parameters: u64) -> String {
-    let windows = if parameters <= SMALL { 32 } else { 8 };
+/// Which tables are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tables {
+    /// Methods x patterns.
+    Masks,
+    /// Quantisation and what is newer, with bytes and speed.
+    Today,
+}
+
+fn evaluation(size: Size, parameters: u64, tables: Tables) -> String {
+    let windows = if parameters <= SMALL && tables == Tables::Masks { 32 } else { 8 };
     format!(
         "text:context=1,target=512,windows={}",
         if size == Size::Fast { windows / 8 } else { windows }
@@ -118,7 +135,7 @@ pub fn exists(row: &Row, pattern: usize) -> bool {
     setting(&spec(row, pattern)).is_ok_and(|s| check_setting(&s).is_ok())
 }
 
-pub async fn report(args: &Args) -> Result<()> {
+pub async fn report(args: &Args, tables: Tables) -> Result<()> {
     whittle::threads::set(args.threads)?;
     let mut engine = load::engine();
     let mut store = Store {
@@ -129,9 +146,14 @@ pub async fn report(args: &Args) -> Result<()> {
     };
     let mut columns = Vec::new();
     for name in names(&args.model) {
-        columns.extend(measure(&mut engine, &name, args.size(), &mut store).await?);
+        let asked = (args.size(), tables);
+        columns.extend(measure(&mut engine, &name, asked, &mut store).await?);
     }
-    args.write(&page::page(&columns, args.size(), store.is_complete), store.is_complete)
+    let page = match tables {
+        Tables::Masks => page::page(&columns, args.size(), store.is_complete),
+        Tables::Today => today::page(&columns, args.size(), store.is_complete),
+    };
+    args.write(&page, store.is_complete)
 }
 
 /// The models that were asked for, or the bundled language models.
@@ -188,11 +210,11 @@ struct Bench<'a> {
 async fn measure(
     engine: &mut Engine,
     name: &str,
-    size: Size,
+    (size, tables): (Size, Tables),
     store: &mut Store,
 ) -> Result<Option<Column>> {
     let (_, loaded) = load::model(engine, name).await?;
-    let eval = evaluation(size, loaded.view.parameters);
+    let eval = evaluation(size, loaded.view.parameters, tables);
     let (task, hash) = task(engine, &eval, &loaded).await?;
     let text = calibration_hash(&loaded);
     let key = |spec: &str| format!("{hash}{text} {name} {eval} {spec}");
@@ -204,18 +226,31 @@ async fn measure(
         return Ok(None);
     };
     let mut cells = BTreeMap::new();
-    for (r, row) in ROWS.iter().enumerate() {
+    let rows = ROWS.iter().enumerate().filter(|_| tables == Tables::Masks);
+    for (r, row) in rows {
         for p in (0..PATTERNS.len()).filter(|p| exists(row, *p)) {
             let setting = setting(&spec(row, p))?;
             let key = key(&setting.to_string());
-            let cell = store.cell(key, async || bench.pruned(engine, &setting).await).await?;
-            cells.extend(cell.map(|cell| ((r, p), cell)));
+            let measure = async || Ok(bench.pruned(engine, &setting).await?.1);
+            cells.extend(store.cell(key, measure).await?.map(|cell| ((r, p), cell)));
         }
+    }
+    let mut today = BTreeMap::new();
+    for (r, spec) in today::rows_of(config.family()).filter(|_| tables == Tables::Today) {
+        let setting = setting(spec)?;
+        let key = key(&format!("{setting} timed"));
+        let cell = store
+            .cell(key, async || {
+                let (pruned, cell) = bench.pruned(engine, &setting).await?;
+                today::time(&bench, &pruned, cell).await
+            })
+            .await?;
+        today.extend(cell.map(|cell| (r, cell)));
     }
     let view = &loaded.view;
     let label = format!("{} (`{name}`)", view.label);
     let sha256 = view.sha256.clone();
-    Ok(Some(Column { label, sha256, evaluation: eval, task, dense, cells }))
+    Ok(Some(Column { label, sha256, evaluation: eval, task, dense, cells, today }))
 }
 
 fn setting(spec: &str) -> Result<Setting> {
@@ -250,19 +285,23 @@ impl Bench<'_> {
     async fn dense(&mut self) -> Result<Cell> {
         let model = self.placed.unpruned();
         let scores = self.scores_of(&model).await?;
-        Ok(Cell { scores, held_out_error: None, retries: 0 })
+        Ok(Cell { scores, held_out_error: None, retries: 0, bytes: None, decode: None })
     }
 
-    async fn pruned(&mut self, engine: &Engine, setting: &Setting) -> Result<Cell> {
+    /// A pruned form of the model and what it scores.
+    async fn pruned(&mut self, engine: &Engine, setting: &Setting) -> Result<(PrunedModel, Cell)> {
         let sequences = calibration::sequences(engine, self.loaded, setting).await?;
         let pace = Pace::default();
         let (kept, hear) = (&mut self.kept, &mut |_, _| {});
         let pruned = self.placed.pruned(setting, &sequences, kept, &pace, hear).await?;
-        Ok(Cell {
+        let cell = Cell {
             scores: self.scores_of(&pruned).await?,
             held_out_error: pruned.held_out_error(),
             retries: pruned.report.iter().map(|m| m.retries).sum(),
-        })
+            bytes: None,
+            decode: None,
+        };
+        Ok((pruned, cell))
     }
 }
 
