@@ -9,6 +9,7 @@ mod hub;
 pub mod load;
 mod methods;
 mod note;
+mod peers;
 mod prune;
 mod reduce;
 mod run;

@@ -2,12 +2,13 @@
 
 mod harness;
 
-use super::{BackendArg, load};
+use super::{BackendArg, load, peers as table};
 use crate::eval::sweep::Cell;
 use crate::eval::{Estimate, Point, Quality, items};
 use crate::pace::Pace;
 use crate::session::bundle::Entry;
 use crate::session::link::Link;
+use crate::session::peers::peers;
 use crate::session::protocol::{Cost, RunView, Status};
 use crate::session::spec::{OWN, RunSpec};
 use crate::session::sweep::{Sweeper, Timing};
@@ -59,7 +60,11 @@ pub struct Args {
     /// A link copied from the page; the other options change it.
     #[arg(long)]
     link: Option<String>,
-    /// Print the whole result as JSON.
+    /// Set the compressed side against its peers at the same bytes a token (2:4, int8, int4, structured) and at the same
+    /// FLOPs (other reductions), on the same items.
+    #[arg(long)]
+    peers: bool,
+    /// Print the whole result as JSON; peers are a second line.
     #[arg(long)]
     json: bool,
     /// Print the figures as a Markdown table in the columns of lm_eval.
@@ -146,6 +151,11 @@ pub async fn main(args: Args) -> Result<()> {
             println!("\nbeside       {}", point.evaluation);
             print_quality(&point.quality);
         }
+    }
+    if args.peers {
+        let found =
+            peers(&mut engine, &spec, &Pace::default(), &mut |text| load::note(text)).await?;
+        table::print(&found, args.json);
     }
     Ok(())
 }
@@ -365,7 +375,7 @@ pub(super) fn shown(q: &Quality, e: &Estimate) -> String {
     }
 }
 
-fn range(e: &Estimate, digits: usize) -> String {
+pub(super) fn range(e: &Estimate, digits: usize) -> String {
     if !e.low.is_finite() {
         return format!("{:.digits$} [too few items]", e.value);
     }

@@ -17,6 +17,7 @@ pub mod link;
 mod link_text;
 mod open;
 mod parts;
+pub mod peers;
 mod point;
 pub mod protocol;
 mod real_size;
