@@ -4,10 +4,11 @@ struct Params {
     rows: u32, outs: u32, depth: u32,
     x_offset: u32, x_stride: u32, w_stride: u32,
     has_bias: u32, has_residual: u32,
+    w_codes: u32, w_zeros: u32, w_groups: u32, w_group: u32, // of blocks: first words, groups of a row, inputs of a group
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-// bindings 1 to 3: weights [outs, w_stride] (matmul_weights.wgsl) and x (matmul_input.wgsl)
+// bindings 1 to 3: weights [outs, w_stride] (matmul_weights.wgsl or blocks_weights.wgsl) and x (matmul_input.wgsl)
 @group(0) @binding(4) var<storage, read> bias: array<f32>;       // [1, outs]
 @group(0) @binding(5) var<storage, read> residual: array<f32>;   // [rows, outs]
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;    // [rows, outs]

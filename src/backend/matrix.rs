@@ -113,12 +113,11 @@ impl Matrix {
         Self { packed: format.and_then(pack), ..self }
     }
 
-    /// Adds the whole numbers whose dequantised values are those of this matrix, for products with few rows. Only the CPU
-    /// reads them; the dense form stays.
+    /// Adds the whole numbers whose dequantised values are those of this matrix, for products with few rows. The dense
+    /// form stays: products with many rows need it.
     pub fn quantised(self, device: &Device, blocks: &Blocks) -> Self {
         assert_eq!((blocks.rows, blocks.cols), (self.rows, self.cols), "blocks of a matrix");
-        let reads_blocks = matches!(device, Device::Cpu);
-        Self { blocks: reads_blocks.then(|| PackedBlocks::new(device, blocks)), ..self }
+        Self { blocks: Some(PackedBlocks::new(device, blocks)), ..self }
     }
 
     /// The quantised form, if there is one.

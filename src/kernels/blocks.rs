@@ -1,7 +1,7 @@
 //! Linear layer of few rows whose weights are whole numbers with scales: y = x Wᵀ + bias + residual.
 //!
 //! Shapes as in `matmul`; W `[out, in]` as `backend::PackedBlocks`. Inputs are whole numbers too: of every chunk of 32
-//! x = t n with n of 16 bits and t = max |x| / 32,767, so that a product of a chunk is
+//! x = t n with n of 16 bits and t = max |x| / 32,639, so that a product of a chunk is
 //!   t s sum (code - zero) n
 //! with an exact sum in i32. That moves an input by 1.5e-5 of the largest in its chunk at most, far less than the weights
 //! were moved. A chunk that holds an infinite or undefined input gives an undefined sum.
@@ -19,18 +19,23 @@ use native as cpu;
 use wasm as cpu;
 
 use super::cpu_gemm::Rows;
-use crate::backend::{Bits, CHUNK, PackedBlocks};
+use super::simd::widened;
+use crate::Rng;
+use crate::backend::{Bits, Blocks, CHUNK, PackedBlocks};
 use half::f16;
 
-/// The largest whole number of an input.
-const MOST: f32 = 32767.0;
+/// The largest whole number of an input: 127 times 256 and 127 more, so that both of its bytes can have a sign.
+const MOST: f32 = 32639.0;
 
 /// Adds x Wᵀ to y `[x.rows, w.rows]` on the CPU.
 pub(super) fn accumulate(x: Rows<'_>, w: &PackedBlocks, y: &mut [f32]) {
     assert_eq!(x.cols, w.cols, "activations and quantised weights");
     assert_eq!(y.len(), x.rows * w.rows, "results");
+    if x.cols == 0 {
+        return;
+    }
     let inputs: Vec<Inputs> =
-        (0..x.rows).map(|t| Inputs::of(&x.values[t * x.stride..t * x.stride + x.cols])).collect();
+        (0..x.rows).map(|t| Inputs::of(&x.values[t * x.stride..][..x.cols], w.group)).collect();
     let words = w.words().cpu();
     let (head, codes) = words.split_at(w.codes_at());
     let (scales, zeros) = head.split_at(w.zeros_at());
@@ -53,31 +58,50 @@ pub(super) fn accumulate(x: Rows<'_>, w: &PackedBlocks, y: &mut [f32]) {
 }
 
 /// One row of x as whole numbers.
+#[derive(Default)]
 struct Inputs {
     /// `[chunks, CHUNK]`
     numbers: Vec<i16>,
     /// `[chunks]`
     scales: Vec<f32>,
+    /// Sums of the inputs `[groups]`: what a zero is multiplied with.
+    totals: Vec<f32>,
+    #[cfg(target_arch = "x86_64")]
+    halves: x86::Halves,
 }
 
 impl Inputs {
-    fn of(x: &[f32]) -> Inputs {
-        let mut inputs = Inputs { numbers: Vec::new(), scales: Vec::new() };
-        for chunk in x.chunks(CHUNK) {
-            // A sum keeps what is not finite, a maximum would not.
-            let broken = chunk.iter().any(|x| !x.is_finite());
-            let most = chunk.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-            let (scale, back) = match most {
-                _ if broken => (f32::NAN, 0.0),
+    /// `group` inputs share a scale of the weights.
+    fn of(x: &[f32], group: usize) -> Inputs {
+        let chunks = x.len().div_ceil(CHUNK);
+        let mut inputs = Inputs::default();
+        inputs.numbers.resize(chunks * CHUNK, 0);
+        for (x, numbers) in x.chunks(CHUNK).zip(inputs.numbers.chunks_exact_mut(CHUNK)) {
+            // Without their signs floats sort like their bits, and what is not finite comes last.
+            let bits = x.iter().fold(0, |most, x| most.max((x.to_bits() & 0x7fff_ffff) as i32));
+            let (scale, back) = match f32::from_bits(bits as u32) {
                 0.0 => (0.0, 0.0),
-                most => (most / MOST, MOST / most),
+                most if most.is_finite() => (most / MOST, MOST / most),
+                _ => (f32::NAN, 0.0),
             };
             let back = if back.is_finite() { back } else { 0.0 }; // below 1e-34
-            let number = |x: &f32| (x * back).round_ties_even() as i16;
-            inputs.numbers.extend(chunk.iter().map(number));
+            for (number, x) in numbers.iter_mut().zip(x) {
+                // Adding 1.5 * 2^23 rounds to the nearest whole number, halves to the even one, and leaves it in the low bits.
+                *number = (x * back + 12_582_912.0).to_bits() as i16;
+            }
             inputs.scales.push(scale);
         }
-        inputs.numbers.resize(inputs.scales.len() * CHUNK, 0);
+        let chunks = group.div_ceil(CHUNK);
+        let groups = inputs.numbers.chunks(chunks * CHUNK).zip(inputs.scales.chunks(chunks));
+        let total = |(numbers, scales): (&[i16], &[f32])| -> f32 {
+            let sum = |numbers: &[i16]| numbers.iter().map(|n| i32::from(*n)).sum::<i32>() as f32;
+            numbers.chunks(CHUNK).zip(scales).map(|(numbers, scale)| sum(numbers) * scale).sum()
+        };
+        inputs.totals = groups.map(total).collect();
+        #[cfg(target_arch = "x86_64")]
+        {
+            inputs.halves = x86::Halves::of(&inputs.numbers, &inputs.scales);
+        }
         inputs
     }
 }
@@ -111,6 +135,7 @@ impl Row<'_> {
     }
 
     /// (scale, zero, codes, numbers of x, scales of x) of every group.
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code))]
     fn groups<'a>(
         &'a self,
         x: &'a Inputs,
@@ -119,9 +144,26 @@ impl Row<'_> {
         let numbers = x.numbers.chunks(self.chunks * CHUNK);
         let rest = codes.zip(numbers).zip(x.scales.chunks(self.chunks));
         self.scales.iter().enumerate().zip(rest).map(|((g, scale), ((codes, numbers), scales))| {
-            (f16::from_bits(*scale).to_f32(), self.zero(g), codes, numbers, scales)
+            (widened(f16::from_bits(*scale)), self.zero(g), codes, numbers, scales)
         })
     }
+}
+
+/// Random codes and zeros; scales of which a product stays of order 1.
+pub(super) fn random_blocks(
+    rng: &mut Rng,
+    (rows, cols): (usize, usize),
+    bits: Bits,
+    group: usize,
+    has_zeros: bool,
+) -> Blocks {
+    let half = i32::from(bits.most() / 2 + 1);
+    let mut code = || (rng.below(2 * half as usize) as i32 - half) as i8;
+    let codes = (0..rows * cols).map(|_| code()).collect();
+    let n = rows * cols.div_ceil(group);
+    let zeros = if has_zeros { (0..n).map(|_| code() / 2).collect() } else { Vec::new() };
+    let scale = |i: usize| f16::from_f32((1 + i % 7) as f32 / (4 * half) as f32);
+    Blocks { rows, cols, bits, group, codes, scales: (0..n).map(scale).collect(), zeros }
 }
 
 /// The equation, one number after the other.
@@ -146,8 +188,7 @@ fn plain(row: &Row<'_>, x: &Inputs) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Rng;
-    use crate::backend::{Blocks, Device};
+    use crate::backend::Device;
 
     /// Random codes; every size and kind of grid.
     fn examples() -> Vec<Blocks> {
@@ -159,13 +200,7 @@ mod tests {
             for bits in [Bits::Four, Bits::Eight] {
                 for (group, has_zeros) in [(cols, false), (32, true), (64, false), (128, true)] {
                     let group = if group < cols { group } else { cols };
-                    let half = i32::from(bits.most() / 2 + 1);
-                    let mut code = || (rng.below(2 * half as usize) as i32 - half) as i8;
-                    let codes = (0..rows * cols).map(|_| code()).collect();
-                    let n = rows * cols.div_ceil(group);
-                    let zeros = if has_zeros { (0..n).map(|_| code()).collect() } else { vec![] };
-                    let scales = (0..n).map(|i| f16::from_f32(0.01 * (1 + i % 7) as f32)).collect();
-                    all.push(Blocks { rows, cols, bits, group, codes, scales, zeros });
+                    all.push(random_blocks(&mut rng, (rows, cols), bits, group, has_zeros));
                 }
             }
         }
@@ -204,7 +239,7 @@ mod tests {
         let mut rng = Rng::new(14);
         for blocks in examples() {
             let packed = PackedBlocks::new(&Device::Cpu, &blocks);
-            let x = Inputs::of(&rng.normals(blocks.cols, 1.0));
+            let x = Inputs::of(&rng.normals(blocks.cols, 1.0), blocks.group);
             let words = packed.words().cpu();
             let words = &words[packed.codes_at()..][..packed.row_words()];
             let scales: Vec<u16> = blocks.scales.iter().map(|s| s.to_bits()).collect();

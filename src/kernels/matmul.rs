@@ -4,22 +4,25 @@
 //! On the GPU three forms compute the same: see `Form`. On the CPU: `cpu_gemm`. A pruned matrix may have a packed form
 //! for few rows: `packed`.
 
+mod cases;
+
+pub use cases::cases;
+
 use super::blocks;
 use super::cpu_gemm::{self, Rows};
+use super::groups;
 use super::packed::{self, FEW_ROWS};
-use super::{Case, groups, random};
-use crate::Rng;
 use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
-use crate::backend::{Device, Matrix, MatrixData, Packed, Tensor, View};
+use crate::backend::{Bits, CHUNK, Device, Matrix, MatrixData, Packed, PackedBlocks, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
 /// The text of a shader is its parts one after the other.
 macro_rules! shader {
-    ($name:literal $(, $part:literal)*) => {
+    ($id:literal, $weights:literal, $name:literal $(, $part:literal)*) => {
         Shader {
-            name: $name,
+            name: $id,
             source: wgsl!(concat!(
-                include_str!("../../shaders/matmul_weights.wgsl"),
+                include_str!(concat!("../../shaders/", $weights, ".wgsl")),
                 include_str!("../../shaders/matmul_input.wgsl"),
                 $(include_str!(concat!("../../shaders/", $part, ".wgsl")),)*
                 include_str!("../../shaders/matmul_output.wgsl"),
@@ -31,9 +34,26 @@ macro_rules! shader {
     };
 }
 
-static DIRECT: Shader = shader!("matmul_direct", "matmul_registers");
-static SHARED: Shader = shader!("matmul_shared", "matmul_tiles");
-static MATVEC: Shader = shader!("matvec", "matmul_registers");
+/// The shaders for one way to store the weights.
+struct Shaders {
+    direct: Shader,
+    shared: Shader,
+    matvec: Shader,
+}
+
+macro_rules! shaders {
+    ($weights:literal, $direct:literal, $shared:literal, $matvec:literal) => {
+        Shaders {
+            direct: shader!($direct, $weights, "matmul_direct", "matmul_registers"),
+            shared: shader!($shared, $weights, "matmul_shared", "matmul_tiles"),
+            matvec: shader!($matvec, $weights, "matvec", "matmul_registers"),
+        }
+    };
+}
+
+static DENSE: Shaders = shaders!("matmul_weights", "matmul_direct", "matmul_shared", "matvec");
+static BLOCKS: Shaders =
+    shaders!("blocks_weights", "matmul_direct_blocks", "matmul_shared_blocks", "matvec_blocks");
 
 /// Up to so many rows a real GPU is faster with four at a time than with a tile of 64: on an H100 a tile of 16 rows took
 /// 16 times as long as four rows.
@@ -69,6 +89,19 @@ struct Params {
     w_stride: u32,
     has_bias: u32,
     has_residual: u32,
+    w_codes: u32,
+    w_zeros: u32,
+    w_groups: u32,
+    w_group: u32,
+}
+
+/// Weights as the shaders read them.
+struct Stored<'a> {
+    shaders: &'static Shaders,
+    buffer: &'a Buffer,
+    constants: Vec<(&'static str, f64)>,
+    /// With where the weights lie.
+    params: Params,
 }
 
 /// y = x Wᵀ + bias + residual, for x `[seq_len, in]`, w `[out, in]`, bias `[1, out]`, residual `[seq_len, out]`.
@@ -80,10 +113,12 @@ pub fn matmul<'a>(
     residual: Option<&Tensor>,
 ) -> Tensor {
     let job = Job::new(x.into(), w, bias, residual);
-    match (device, job.packed()) {
-        (Device::Cpu, _) => job.on_cpu(),
-        (Device::Gpu(gpu), Some(packed)) => job.on_gpu_packed(gpu, packed, packed::Form::of(gpu)),
-        (Device::Gpu(gpu), None) => job.on_gpu(gpu, job.form(gpu)),
+    let Device::Gpu(gpu) = device else { return job.on_cpu() };
+    let form = job.form(gpu);
+    match (w.blocks(), job.packed()) {
+        (Some(blocks), _) if form.is_matvec() => job.on_gpu_blocks(gpu, form, blocks),
+        (None, Some(packed)) => job.on_gpu_packed(gpu, packed, packed::Form::of(gpu)),
+        _ => job.on_gpu(gpu, form),
     }
 }
 
@@ -160,33 +195,62 @@ impl<'a> Job<'a> {
             w_stride: self.w.row_stride() as u32,
             has_bias: self.bias.is_some().into(),
             has_residual: self.residual.is_some().into(),
+            w_codes: 0,
+            w_zeros: 0,
+            w_groups: 0,
+            w_group: 0,
         }
     }
 
     fn on_gpu(&self, gpu: &Gpu, form: Form) -> Tensor {
+        let (buffer, f16) = weight_constants(self.w);
+        let constants = vec![f16];
+        self.launch(gpu, form, Stored { shaders: &DENSE, buffer, constants, params: self.params() })
+    }
+
+    /// The same product from whole numbers with scales, in any form.
+    fn on_gpu_blocks(&self, gpu: &Gpu, form: Form, w: &PackedBlocks) -> Tensor {
+        let stride = w.chunks() * CHUNK;
+        let params = Params {
+            w_stride: stride as u32,
+            w_codes: w.codes_at() as u32,
+            w_zeros: w.zeros_at() as u32,
+            w_groups: w.groups() as u32,
+            // One group reaches over the padding too.
+            w_group: if w.groups() == 1 { stride } else { w.group } as u32,
+            ..self.params()
+        };
+        let on = |is: bool| f64::from(u8::from(is));
+        let constants = vec![("FOUR_BITS", on(w.bits == Bits::Four)), ("ZEROS", on(w.has_zeros))];
+        let buffer = w.words().gpu();
+        self.launch(gpu, form, Stored { shaders: &BLOCKS, buffer, constants, params })
+    }
+
+    fn launch(&self, gpu: &Gpu, form: Form, w: Stored<'_>) -> Tensor {
         let (x, rows, outs) = (self.x, self.x.rows, self.w.rows());
         let y = gpu.alloc(rows * outs * 4);
-        let (weights, f16) = weight_constants(self.w);
         let buffer = x.tensor.gpu();
-        let params = self.params();
+        let Shaders { direct, shared, matvec } = w.shaders;
         let (shader, entry, groups) = match form {
-            Form::Direct => (&DIRECT, "main", [groups(outs, 16 * 8), groups(rows, 8), 1]),
-            Form::Shared => (&SHARED, "main", [groups(outs, 64), groups(rows, 64), 1]),
-            Form::MatvecDirect => (&MATVEC, "direct", [groups(outs, 16 * 4), 1, 1]),
+            Form::Direct => (direct, "main", [groups(outs, 16 * 8), groups(rows, 8), 1]),
+            Form::Shared => (shared, "main", [groups(outs, 64), groups(rows, 64), 1]),
+            Form::MatvecDirect => (matvec, "direct", [groups(outs, 16 * 4), 1, 1]),
             Form::MatvecShared => {
-                (&MATVEC, "shared_rows", [groups(outs, 8), groups(rows, FEW_ROWS), 1])
+                (matvec, "shared_rows", [groups(outs, 8), groups(rows, FEW_ROWS), 1])
             }
         };
-        let vectors = ("X_VECTORS", f64::from(u8::from(reads_vectors(x))));
-        let constants = [f16, vectors, ("ROWS", rows.min(FEW_ROWS) as f64)];
+        let mut constants = w.constants;
+        constants.push(("X_VECTORS", f64::from(u8::from(reads_vectors(x)))));
+        if form.is_matvec() {
+            constants.push(("ROWS", rows.min(FEW_ROWS) as f64));
+        }
         gpu.dispatch(&Dispatch {
             shader,
             entry,
-            // Only the matvec has ROWS.
-            constants: if form.is_matvec() { &constants } else { &constants[..2] },
-            params: bytemuck::bytes_of(&params),
+            constants: &constants,
+            params: bytemuck::bytes_of(&w.params),
             reads: &[
-                weights,
+                w.buffer,
                 buffer,
                 buffer,
                 self.bias.map_or(buffer, Tensor::gpu),
@@ -205,7 +269,7 @@ impl<'a> Job<'a> {
         let params = Params { w_stride: packed::first_value(w) as u32, ..self.params() };
         let vectors = ("X_VECTORS", f64::from(u8::from(reads_vectors(x))));
         let dispatch = Dispatch {
-            shader: &MATVEC,
+            shader: &DENSE.matvec,
             entry: "",
             constants: &[w.precision.constant(), vectors, ("ROWS", rows as f64)],
             params: bytemuck::bytes_of(&params),
@@ -237,74 +301,10 @@ pub(super) fn weight_constants(w: &Matrix) -> (&Buffer, (&'static str, f64)) {
     }
 }
 
-/// Every form at sizes 1, around its tiles and at one that divides nothing; f32 and f16; a view with offset.
-pub fn cases() -> Vec<Case> {
-    use Form::{Direct, MatvecDirect, MatvecShared, Shared};
-    let tiles = [(1, 1, 1), (7, 7, 7), (8, 8, 8), (9, 9, 9), (63, 65, 15), (65, 63, 17)];
-    let odd = [(64, 64, 16), (33, 267, 130)];
-    let rows = [(1, 1, 1), (1, 63, 8), (2, 64, 9), (3, 65, 63), (4, 7, 64), (4, 9, 130)];
-    let mut cases = Vec::new();
-    for form in [Direct, Shared] {
-        let sizes = tiles.iter().chain(&odd);
-        cases.extend(sizes.map(|&size| case(Some(form), size, Extras::of(size))));
-    }
-    for form in [MatvecDirect, MatvecShared] {
-        cases.extend(rows.iter().map(|&size| case(Some(form), size, Extras::of(size))));
-    }
-    for size in [(5, 9, 64), (31, 17, 72), (32, 24, 9)] {
-        cases.push(case(Some(MatvecShared), size, Extras::of(size)));
-    }
-    cases.push(case(None, (1, 40, 24), Extras::default()));
-    // Over the blocks of the CPU form: 64 rows, 768 inputs.
-    cases.push(case(None, (69, 17, 777), Extras::default()));
-    cases.push(case(None, (5, 12, 36), Extras { bias: true, residual: true, half: false }));
-    cases
-}
-
-#[derive(Clone, Copy, Default)]
-struct Extras {
-    bias: bool,
-    residual: bool,
-    half: bool,
-}
-
-impl Extras {
-    /// Spreads the eight combinations over the sizes.
-    fn of((rows, outs, depth): (usize, usize, usize)) -> Self {
-        let pick = rows + outs / 2 + depth / 3;
-        Self { bias: pick % 2 == 0, residual: pick % 3 == 0, half: (pick / 2) % 2 == 0 }
-    }
-}
-
-/// One case; `None` is the form the adapter gets. Columns 4.. of a wider tensor are read when depth is a multiple
-/// of 4 (as vectors), columns 3.. otherwise (one by one).
-fn case(form: Option<Form>, (rows, outs, depth): (usize, usize, usize), extras: Extras) -> Case {
-    let name = form.map_or("chosen".into(), |form| format!("{form:?}"));
-    let kind = if extras.half { "f16" } else { "f32" };
-    Case {
-        name: format!("matmul {name} {rows}x{depth} by {kind} {outs}x{depth}"),
-        tolerance: if depth > 130 { 2e-4 } else { 5e-5 },
-        why: "sums of up to 130 (one: 777) products of normals in another order",
-        run: Box::new(move |device| {
-            let mut rng = Rng::new(5);
-            let offset = if depth % 4 == 0 { 4 } else { 3 };
-            let x = random(device, &mut rng, rows, depth + 2 * offset);
-            let w = super::embedding::random_matrix(device, &mut rng, outs, depth, extras.half);
-            let bias = extras.bias.then(|| random(device, &mut rng, 1, outs));
-            let residual = extras.residual.then(|| random(device, &mut rng, rows, outs));
-            let x = x.columns(offset, depth);
-            let job = Job::new(x, &w, bias.as_ref(), residual.as_ref());
-            vec![match (device, form) {
-                (Device::Gpu(gpu), Some(form)) => job.on_gpu(gpu, form),
-                _ => matmul(device, x, &w, bias.as_ref(), residual.as_ref()),
-            }]
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Rng;
     use crate::backend::WeightValues;
 
     #[test]

@@ -98,7 +98,7 @@ pub fn widest<R>(body: impl FnOnce() -> R) -> R {
 
 /// f16 to f32 without a call and without branches: the exponent is moved by a product, which is exact for subnormals too.
 #[inline(always)]
-fn widened(half: f16) -> f32 {
+pub(super) fn widened(half: f16) -> f32 {
     let bits = u32::from(half.to_bits());
     let magnitude = f32::from_bits((bits & 0x7fff) << 13) * TWO_POW_112;
     // Infinity and NaN have the largest exponent in both.

@@ -1,0 +1,102 @@
+//! Test cases of `matmul`: every form the GPU has, dense and with weights as whole numbers.
+
+use super::{Form, Job, blocks, matmul};
+use crate::Rng;
+use crate::backend::{Bits, Device, PackedBlocks, WeightValues};
+use crate::kernels::{Case, embedding, random};
+
+/// Every form at sizes 1, around its tiles and at one that divides nothing; f32 and f16; a view with offset.
+pub fn cases() -> Vec<Case> {
+    use Form::{Direct, MatvecDirect, MatvecShared, Shared};
+    let tiles = [(1, 1, 1), (7, 7, 7), (8, 8, 8), (9, 9, 9), (63, 65, 15), (65, 63, 17)];
+    let odd = [(64, 64, 16), (33, 267, 130)];
+    let rows = [(1, 1, 1), (1, 63, 8), (2, 64, 9), (3, 65, 63), (4, 7, 64), (4, 9, 130)];
+    let mut cases = Vec::new();
+    for form in [Direct, Shared] {
+        let sizes = tiles.iter().chain(&odd);
+        cases.extend(sizes.map(|&size| case(Some(form), size, Extras::of(size))));
+    }
+    for form in [MatvecDirect, MatvecShared] {
+        cases.extend(rows.iter().map(|&size| case(Some(form), size, Extras::of(size))));
+    }
+    for size in [(5, 9, 64), (31, 17, 72), (32, 24, 9)] {
+        cases.push(case(Some(MatvecShared), size, Extras::of(size)));
+    }
+    cases.push(case(None, (1, 40, 24), Extras::default()));
+    // Over the blocks of the CPU form: 64 rows, 768 inputs.
+    cases.push(case(None, (69, 17, 777), Extras::default()));
+    cases.push(case(None, (5, 12, 36), Extras { bias: true, residual: true, half: false }));
+    for form in [Direct, Shared, MatvecDirect, MatvecShared] {
+        let sizes: &[_] = if form.is_matvec() { &rows } else { &tiles };
+        let sizes = sizes.iter().chain((!form.is_matvec()).then_some(&odd[1]));
+        cases.extend(sizes.enumerate().map(|(i, &size)| block_case(form, size, i)));
+    }
+    cases
+}
+
+/// One case of weights as whole numbers: every kind of grid in turn. The CPU multiplies their dequantised values.
+fn block_case(form: Form, (rows, outs, depth): (usize, usize, usize), i: usize) -> Case {
+    let bits = if i % 2 == 0 { Bits::Four } else { Bits::Eight };
+    let group = [depth, 32, 64][i % 3].min(depth);
+    Case {
+        name: format!("matmul {form:?} {rows}x{depth} by {bits:?} {outs}x{depth} in {group}"),
+        tolerance: 5e-5,
+        why: "sums of up to 130 products of order 1 in another order",
+        run: Box::new(move |device| {
+            let mut rng = Rng::new(6);
+            let blocks = blocks::random_blocks(&mut rng, (outs, depth), bits, group, i % 4 > 1);
+            let x = random(device, &mut rng, rows, depth + 8);
+            let x = x.columns(if depth % 4 == 0 { 4 } else { 3 }, depth);
+            let values = blocks.to_f32();
+            let w = device.matrix(outs, depth, WeightValues::F32(&values));
+            let job = Job::new(x, &w, None, None);
+            vec![match device {
+                Device::Gpu(gpu) => {
+                    job.on_gpu_blocks(gpu, form, &PackedBlocks::new(device, &blocks))
+                }
+                Device::Cpu => job.on_cpu(),
+            }]
+        }),
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Extras {
+    bias: bool,
+    residual: bool,
+    half: bool,
+}
+
+impl Extras {
+    /// Spreads the eight combinations over the sizes.
+    fn of((rows, outs, depth): (usize, usize, usize)) -> Self {
+        let pick = rows + outs / 2 + depth / 3;
+        Self { bias: pick % 2 == 0, residual: pick % 3 == 0, half: (pick / 2) % 2 == 0 }
+    }
+}
+
+/// One case; `None` is the form the adapter gets. Columns 4.. of a wider tensor are read when depth is a multiple
+/// of 4 (as vectors), columns 3.. otherwise (one by one).
+fn case(form: Option<Form>, (rows, outs, depth): (usize, usize, usize), extras: Extras) -> Case {
+    let name = form.map_or("chosen".into(), |form| format!("{form:?}"));
+    let kind = if extras.half { "f16" } else { "f32" };
+    Case {
+        name: format!("matmul {name} {rows}x{depth} by {kind} {outs}x{depth}"),
+        tolerance: if depth > 130 { 2e-4 } else { 5e-5 },
+        why: "sums of up to 130 (one: 777) products of normals in another order",
+        run: Box::new(move |device| {
+            let mut rng = Rng::new(5);
+            let offset = if depth % 4 == 0 { 4 } else { 3 };
+            let x = random(device, &mut rng, rows, depth + 2 * offset);
+            let w = embedding::random_matrix(device, &mut rng, outs, depth, extras.half);
+            let bias = extras.bias.then(|| random(device, &mut rng, 1, outs));
+            let residual = extras.residual.then(|| random(device, &mut rng, rows, outs));
+            let x = x.columns(offset, depth);
+            let job = Job::new(x, &w, bias.as_ref(), residual.as_ref());
+            vec![match (device, form) {
+                (Device::Gpu(gpu), Some(form)) => job.on_gpu(gpu, form),
+                _ => matmul(device, x, &w, bias.as_ref(), residual.as_ref()),
+            }]
+        }),
+    }
+}
