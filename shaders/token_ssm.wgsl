@@ -1,4 +1,4 @@
-// Mean delta, or implicit attention without decay, of every token; see src/kernels/token_ssm.rs.
+// Mean delta, its norm, or implicit attention without decay, of every token; see src/kernels/token_ssm.rs.
 // 16 lanes share a row, 4 rows a workgroup, one barrier. The order of the sums is that of the CPU form.
 
 struct Params {
@@ -19,6 +19,7 @@ struct Params {
 
 const LANES = 16u;
 const DELTA = 0u;
+const DELTA_NORM = 2u;
 var<workgroup> partial: array<f32, 64>;
 
 fn softplus(v: f32) -> f32 {
@@ -52,8 +53,8 @@ fn main(
             var raw = dt[p.dt_offset + row * p.dt_stride + h];
             if p.has_bias != 0u { raw += dt_bias[h]; }
             let delta = clamp(softplus(raw), p.low, p.high);
-            if p.mode == DELTA {
-                sum += delta;
+            if p.mode == DELTA || p.mode == DELTA_NORM {
+                sum += select(delta, delta * delta, p.mode == DELTA_NORM);
                 continue;
             }
             if h / p.group != g {
@@ -71,5 +72,6 @@ fn main(
     if row >= p.rows || local.x != 0u { return; }
     var total = 0.0;
     for (var i = 0u; i < LANES; i++) { total += partial[local.y * LANES + i]; }
-    scores[row] = total * p.scale;
+    let score = total * p.scale;
+    scores[row] = select(score, sqrt(max(score, 0.0)), p.mode == DELTA_NORM);
 }

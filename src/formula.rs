@@ -14,6 +14,8 @@ use crate::{Error, Result};
 pub const LONGEST: usize = 200;
 /// Parts inside each other.
 pub const DEEPEST: usize = 24;
+/// More numbers than are held at once: a level keeps a sum, a product and a power open.
+pub const STACK: usize = 80;
 
 /// A checked formula, in the order in which it is computed.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +71,37 @@ impl Formula {
     /// Whether it reads the name of this number.
     pub fn reads(&self, name: usize) -> bool {
         self.steps.contains(&Step::Name(name))
+    }
+
+    /// The steps as pairs (what, operand) for a machine with a stack: 0 a number (bits of f32), 1 a name, 2 minus, 3 to 7
+    /// + - * / ^, 8 to 11 abs, sqrt, exp, ln.
+    pub fn code(&self) -> Vec<[u32; 2]> {
+        let code = |step: &Step| match *step {
+            Step::Number(x) => [0, (x as f32).to_bits()],
+            Step::Name(i) => [1, i as u32],
+            Step::Negate => [2, 0],
+            Step::Add => [3, 0],
+            Step::Subtract => [4, 0],
+            Step::Multiply => [5, 0],
+            Step::Divide => [6, 0],
+            Step::Power => [7, 0],
+            Step::Call(function) => [8 + function as u32, 0],
+        };
+        self.steps.iter().map(code).collect()
+    }
+
+    /// The most numbers that such a machine holds at once.
+    pub fn stack(&self) -> usize {
+        let (mut held, mut most) = (0usize, 0);
+        for step in &self.steps {
+            held = match step {
+                Step::Number(_) | Step::Name(_) => held + 1,
+                Step::Negate | Step::Call(_) => held,
+                _ => held.saturating_sub(1),
+            };
+            most = most.max(held);
+        }
+        most
     }
 
     /// The value for the numbers of the names, one each. `stack` is memory that calls share.

@@ -56,11 +56,22 @@ impl Arm<'_> {
         let hidden = match self.reduction {
             Some(setting) => {
                 let mut reducer = self.reducer(setting, ids)?;
-                self.model.forward(self.device, ids, &mut state, &mut reducer)
+                self.forward_reduced(ids, &mut state, &mut reducer)
             }
             None => self.model.forward(self.device, ids, &mut state, &mut NoHooks),
         };
         Ok(Context { last: self.last_row(&hidden), state })
+    }
+
+    /// The normed hidden rows of what a reduction leaves of `ids` `[kept tokens, d_model]`.
+    pub(super) fn forward_reduced(
+        &self,
+        ids: &[u32],
+        state: &mut State,
+        reducer: &mut Reducer,
+    ) -> Tensor {
+        let left = reducer.read(self.device, self.model, &self.device.ids(ids));
+        self.model.forward_ids(self.device, &left, state, reducer)
     }
 
     /// A reduction for these tokens, which knows their filler if the arm does.
@@ -76,7 +87,7 @@ impl Arm<'_> {
         self.check(0, ids)?;
         let mut reducer = self.reducer(setting, ids)?;
         let mut state = self.model.start(self.device);
-        self.model.forward(self.device, ids, &mut state, &mut reducer);
+        self.forward_reduced(ids, &mut state, &mut reducer);
         reducer.trace(self.device).await
     }
 

@@ -58,7 +58,7 @@ pub(super) async fn rows(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Resu
     let mut state = arm.model.start(arm.device);
     let mut reducer = arm.reduction.map(|setting| arm.reducer(setting, inputs)).transpose()?;
     let hidden = match &mut reducer {
-        Some(reducer) => arm.model.forward(arm.device, inputs, &mut state, reducer),
+        Some(reducer) => arm.forward_reduced(inputs, &mut state, reducer),
         None => arm.model.forward(arm.device, inputs, &mut state, &mut NoHooks),
     };
     // Where too few rows are left the labels are cut to the first ones.

@@ -38,6 +38,7 @@ pub mod ssd;
 pub mod swiglu;
 mod tiles;
 pub mod token_attention;
+pub mod token_formula;
 pub mod token_keep;
 pub mod token_links;
 pub mod token_match;
@@ -98,6 +99,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(ssd::cases());
     all.extend(swiglu::cases());
     all.extend(token_attention::cases());
+    all.extend(token_formula::cases());
     all.extend(token_keep::cases());
     all.extend(token_links::cases());
     all.extend(token_match::cases());

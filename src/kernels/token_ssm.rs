@@ -1,11 +1,13 @@
 //! One number a token from what enters an SSM's scan.
 //!
 //! delta: mean_h Delta[t, h], with Delta = clamp(softplus(dt + dt_bias), limits).
+//! delta norm: sqrt(sum_h Delta[t, h]^2).
 //! implicit: mean_{h,i} |C[last, g] . B[t, g]| Delta[t, h] |x[t, h, i]|, head h in group g: what token t gives to the
 //! output of the last token (the implicit attention of Ali et al. 2024, arXiv 2403.01590), without the decay between
 //! the two. Shapes: x `[seq_len, n_head * headdim]`, dt `[seq_len, n_head]`, B and C `[seq_len, n_groups * d_state]`,
 //! scores `[seq_len, 1]`. Mamba-1 is n_head = d_inner, headdim = 1, n_groups = 1.
-//! Sources: mean Delta as in DeciMamba (arXiv 2406.14528) and MTR (arXiv 2507.14042); no decay as in arXiv 2603.00198.
+//! Sources: mean Delta as in MTR (arXiv 2507.14042), its norm as in DeciMamba's released code (arXiv 2406.14528); no decay
+//! as in arXiv 2603.00198.
 
 use super::{Case, groups, math, random};
 use crate::Rng;
@@ -29,6 +31,7 @@ pub enum SsmScore {
     Delta,
     /// Its implicit attention from the last token, without decay.
     Implicit,
+    DeltaNorm,
 }
 
 /// What enters a scan.
@@ -94,13 +97,14 @@ impl SsmInputs<'_> {
         match score {
             SsmScore::Delta => 1.0 / self.n_head as f32,
             SsmScore::Implicit => 1.0 / (self.n_head * self.headdim) as f32,
+            SsmScore::DeltaNorm => 1.0,
         }
     }
 
     fn row(&self, t: usize, score: SsmScore) -> f32 {
         let (dt, x) = (self.dt.cpu_row(t), self.x.cpu_row(t));
         let weights = match score {
-            SsmScore::Delta => Vec::new(),
+            SsmScore::Delta | SsmScore::DeltaNorm => Vec::new(),
             SsmScore::Implicit => self.weights(t),
         };
         let per_group = self.n_head / self.n_groups;
@@ -110,6 +114,7 @@ impl SsmInputs<'_> {
             let delta = math::softplus(raw).clamp(self.dt_limit.0, self.dt_limit.1);
             partial[h % LANES] += match score {
                 SsmScore::Delta => delta,
+                SsmScore::DeltaNorm => delta * delta,
                 SsmScore::Implicit => {
                     let head = &x[h * self.headdim..][..self.headdim];
                     let size = head.iter().fold(0.0, |sum, v| sum + v.abs());
@@ -117,7 +122,8 @@ impl SsmInputs<'_> {
                 }
             };
         }
-        partial.iter().fold(0.0, |total, p| total + p) * self.scale(score)
+        let total = partial.iter().fold(0.0, |total, p| total + p) * self.scale(score);
+        if score == SsmScore::DeltaNorm { total.sqrt() } else { total }
     }
 
     /// |C[last] . B[t]| of every group.
@@ -213,11 +219,11 @@ pub fn cases() -> Vec<Case> {
     let case = |shape: [usize; 5]| Case {
         name: format!("token_ssm [rows, heads, headdim, groups, states] {shape:?}"),
         tolerance: 2e-6,
-        why: "the same sums in the same order; exp differs by a few units in the last place",
+        why: "the same sums in the same order; exp and the root differ by a few units in the last place",
         run: Box::new(move |device| {
             with_random(device, shape, |inputs| {
                 let score = |score| token_ssm(device, inputs, score);
-                vec![score(SsmScore::Delta), score(SsmScore::Implicit)]
+                [SsmScore::Delta, SsmScore::Implicit, SsmScore::DeltaNorm].map(score).to_vec()
             })
         }),
     };
@@ -229,20 +235,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_scores_match_their_equations_in_f64() {
+    fn the_scores_match_their_equations_in_f64() {
         for shape in [[7, 13, 1, 1, 5], [7, 6, 3, 2, 5]] {
             with_random(&Device::Cpu, shape, |s| {
                 let [rows, n_head, headdim, n_groups, d_state] = shape;
-                let found =
-                    [SsmScore::Delta, SsmScore::Implicit].map(|k| token_ssm(&Device::Cpu, s, k));
+                let kinds = [SsmScore::Delta, SsmScore::Implicit, SsmScore::DeltaNorm];
+                let found = kinds.map(|k| token_ssm(&Device::Cpu, s, k));
                 for t in 0..rows {
-                    let (mut delta_sum, mut implicit) = (0.0, 0.0);
+                    let (mut delta_sum, mut squares, mut implicit) = (0.0, 0.0, 0.0);
                     for h in 0..n_head {
                         let bias = s.dt_bias.map_or(0.0, |b| f64::from(b.cpu()[h]));
                         let raw = f64::from(s.dt.cpu_row(t)[h]) + bias;
                         let (low, high) = (f64::from(s.dt_limit.0), f64::from(s.dt_limit.1));
                         let delta = raw.exp().ln_1p().max(low).min(high);
                         delta_sum += delta;
+                        squares += delta * delta;
                         let g = h * n_groups / n_head;
                         let dot: f64 = (g * d_state..(g + 1) * d_state)
                             .map(|j| {
@@ -254,8 +261,8 @@ mod tests {
                                 (dot * delta * f64::from(s.x.cpu_row(t)[h * headdim + i])).abs();
                         }
                     }
-                    let expected =
-                        [delta_sum / n_head as f64, implicit / (n_head * headdim) as f64];
+                    let mean = delta_sum / n_head as f64;
+                    let expected = [mean, implicit / (n_head * headdim) as f64, squares.sqrt()];
                     for (found, expected) in found.iter().zip(expected) {
                         assert!(
                             (f64::from(found.cpu()[t]) - expected).abs() < 2e-6 * expected.max(1.0)

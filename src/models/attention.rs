@@ -164,7 +164,7 @@ impl Attention {
         let (positions, inv_freq) = (rows.positions.clone(), self.inv_freq.clone());
         let inputs =
             MixerOwned::Attention(Inputs { tensors, positions, inv_freq, heads, scale: a.scale });
-        Mixed { gated: y.clone(), y, inputs }
+        Mixed { gated: y.clone(), y, inputs, kept: None }
     }
 
     /// Shapes: q `[seq_len, n_head * headdim]`, k and v `[seq_len, n_kv_head * headdim]`.

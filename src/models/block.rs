@@ -19,6 +19,7 @@ use crate::Result;
 use crate::backend::{Device, Tensor};
 use crate::config::{self, Layer, ModelConfig, Rope};
 use crate::kernels::add::add;
+use crate::kernels::rows::gather_rows;
 use crate::kernels::scale::scale;
 
 pub(super) struct Block {
@@ -132,9 +133,11 @@ impl Mixer {
     ) -> Mixed {
         match (self, memory) {
             (Self::Mamba(m), LayerState::Ssm(memory)) => {
-                m.run(device, normed, memory, reduces, hooks)
+                m.run(device, normed, memory, (place.index, reduces), hooks)
             }
-            (Self::Mamba2(m), LayerState::Ssm(memory)) => m.run(device, normed, memory, hooks),
+            (Self::Mamba2(m), LayerState::Ssm(memory)) => {
+                m.run(device, normed, memory, place.index, hooks)
+            }
             (Self::Attention(a), LayerState::Kv(memory)) => {
                 let rows = place.rows.expect("a model with attention knows its positions");
                 a.run(device, normed, rows, memory, hooks)
@@ -157,10 +160,16 @@ impl Block {
         let reduces = hooks.wants_layer(place.index, x.rows());
         let normed = self.norm.run(device, &x);
         let mixed = self.mixer.run(device, &normed, place, memory, reduces, hooks);
+        let cut = mixed.kept.clone().map(|rows| Kept { rows, log_sizes: None });
+        let x = match &cut {
+            Some(kept) => gather_rows(device, &x, &kept.rows),
+            None => x,
+        };
+        assert!(!reduces || cut.is_none(), "a layer that was cut is not reduced again");
         let out = self.mixer.out();
         if !reduces && !self.is_parallel && self.multiplier == 1.0 {
             let x = out.run_and_add(device, &mixed.gated, &x, hooks);
-            return (self.add_mlp(device, x, hooks), None);
+            return (self.add_mlp(device, x, hooks), cut);
         }
         // The layer's own contribution is mixer plus MLP; the stream before it is the residual.
         let mut hidden = scale(device, out.run(device, &mixed.gated, hooks), self.multiplier);
@@ -176,7 +185,7 @@ impl Block {
             return (x, None);
         }
         if !reduces {
-            return (add(device, &hidden, &x), None);
+            return (add(device, &hidden, &x), cut);
         }
         let (layer, inputs) = (place.index, mixed.inputs.view());
         let (hidden, residual) = (&hidden, &x);

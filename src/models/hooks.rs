@@ -70,6 +70,22 @@ pub trait Hooks {
         false
     }
 
+    /// Whether [`Hooks::before_scan`] wants this layer, which has a state space and runs on `tokens` tokens.
+    fn wants_scan(&self, _layer: usize, _tokens: usize) -> bool {
+        false
+    }
+
+    /// Rows that go into the scan of a layer and beyond it, increasing; called only where `wants_scan` said so. `None`
+    /// keeps all. A layer that is cut here is not offered to [`Hooks::reduce`].
+    fn before_scan(
+        &mut self,
+        _device: &Device,
+        _layer: usize,
+        _inputs: SsmInputs<'_>,
+    ) -> Option<Ids> {
+        None
+    }
+
     /// Whether [`Hooks::reduce`] wants this layer, which runs on `tokens` tokens.
     fn wants_layer(&self, _layer: usize, _tokens: usize) -> bool {
         false

@@ -7,10 +7,11 @@ use super::names::Names;
 use super::projection::{LinearShape, Projection};
 use super::{Hooks, Mixed, MixerOwned, SsmState, Weights};
 use crate::Result;
-use crate::backend::{Device, Tensor};
+use crate::backend::{Device, Ids, Tensor};
 use crate::config::MambaMixer;
 use crate::kernels::conv1d::conv1d_silu;
 use crate::kernels::rmsnorm::rmsnorm;
+use crate::kernels::rows::gather_rows;
 use crate::kernels::selective_scan::{Scan, selective_scan};
 use crate::kernels::silu_gate::silu_gate;
 use crate::kernels::token_ssm::SsmInputs;
@@ -55,6 +56,15 @@ struct Selection {
 }
 
 impl Inputs {
+    /// These rows alone.
+    fn keep(self, device: &Device, rows: &Ids) -> Inputs {
+        let (n, Selection { dt, b, c }) = (self.d_state, self.selection);
+        let states = |(x, at): (Tensor, usize)| (gather_rows(device, x.columns(at, n), rows), 0);
+        let selection = Selection { dt, b: states(b), c: states(c) };
+        let [u, dt] = [&self.u, &self.dt].map(|x| gather_rows(device, x, rows));
+        Inputs { u, dt, a: self.a, selection, d_state: n }
+    }
+
     pub fn view(&self) -> SsmInputs<'_> {
         let (b, c) = (&self.selection.b, &self.selection.c);
         SsmInputs {
@@ -70,6 +80,17 @@ impl Inputs {
             dt_limit: (0.0, f32::INFINITY),
         }
     }
+}
+
+/// Offers what enters the scan of a layer to a hook that wants it; gives the rows it keeps.
+pub(super) fn offer(
+    device: &Device,
+    layer: usize,
+    inputs: SsmInputs<'_>,
+    hooks: &mut dyn Hooks,
+) -> Option<Ids> {
+    let wants = hooks.wants_scan(layer, inputs.x.rows);
+    wants.then(|| hooks.before_scan(device, layer, inputs)).flatten()
 }
 
 /// Inputs that a convolution remembers; one of a single tap has a second of weight 0 ([`Weights::conv`]).
@@ -142,13 +163,13 @@ impl Mamba {
     }
 
     /// Runs the normed rows `[seq_len, d_model]` up to what out_proj multiplies. With `apart` the gate is applied
-    /// after the scan, so that the scan's own output can be shown.
+    /// after the scan, so that the scan's own output can be shown. `layer` is its number, for the hooks.
     pub fn run(
         &self,
         device: &Device,
         normed: &Tensor,
         memory: &mut SsmState,
-        apart: bool,
+        (layer, apart): (usize, bool),
         hooks: &mut dyn Hooks,
     ) -> Mixed {
         let m = &self.config;
@@ -159,17 +180,25 @@ impl Mamba {
         memory.conv = next_conv;
         let dbc = self.x_proj.run(device, &u, hooks);
         let selection = self.select(device, dbc);
-        let Selection { dt, b, c } = &selection;
-        let dt = self.dt_proj.run(device, dt.0.columns(dt.1, m.dt_rank), hooks);
+        let (rank, at) = &selection.dt;
+        let dt = self.dt_proj.run(device, rank.columns(*at, m.dt_rank), hooks);
+        let inputs = Inputs { u, dt, a: self.a.clone(), selection, d_state: m.d_state };
         let z = uz.columns(m.d_inner, m.d_inner);
+        let kept = offer(device, layer, inputs.view(), hooks);
+        let (inputs, of_kept) = match &kept {
+            Some(rows) => (inputs.keep(device, rows), Some(gather_rows(device, z, rows))),
+            None => (inputs, None),
+        };
+        let z = of_kept.as_ref().map_or(z, Tensor::view);
+        let scanned = inputs.view();
         let (y, next_ssm) = selective_scan(
             device,
             &Scan {
-                u: u.view(),
-                dt: dt.view(),
+                u: scanned.x,
+                dt: scanned.dt,
                 a: &self.a,
-                b: b.0.columns(b.1, m.d_state),
-                c: c.0.columns(c.1, m.d_state),
+                b: scanned.b,
+                c: scanned.c,
                 d: &self.d,
                 gate: (!apart).then_some(z),
                 state: &memory.ssm,
@@ -177,7 +206,6 @@ impl Mamba {
         ); // [seq_len, d_inner]
         memory.ssm = next_ssm;
         let gated = if apart { silu_gate(device, &y, z) } else { y.clone() };
-        let inputs = Inputs { u, dt, a: self.a.clone(), selection, d_state: m.d_state };
-        Mixed { gated, y, inputs: MixerOwned::Mamba(inputs) }
+        Mixed { gated, y, inputs: MixerOwned::Mamba(inputs), kept }
     }
 }

@@ -3,14 +3,15 @@
 //! Per layer: residual + out_proj( gated_rmsnorm( ssd( silu(conv1d(x, B, C)) ), z ) ), with
 //! (z, x, B, C, dt) = in_proj(rmsnorm(x)) and one scalar A a head.
 
-use super::mamba::past;
+use super::mamba::{offer, past};
 use super::projection::{LinearShape, Projection};
 use super::{Hooks, Mixed, MixerOwned, SsmState, Weights};
 use crate::Result;
-use crate::backend::{Device, Tensor};
+use crate::backend::{Device, Ids, Tensor};
 use crate::config::Mamba2Mixer;
 use crate::kernels::conv1d::conv1d_silu;
 use crate::kernels::gated_rmsnorm::gated_rmsnorm;
+use crate::kernels::rows::gather_rows;
 use crate::kernels::ssd::{Ssd, ssd};
 use crate::kernels::token_ssm::SsmInputs;
 
@@ -37,6 +38,12 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
+    /// These rows alone.
+    fn keep(self, device: &Device, rows: &Ids) -> Inputs {
+        let [xbc, zxbcdt] = [&self.xbc, &self.zxbcdt].map(|x| gather_rows(device, x, rows));
+        Inputs { xbc, zxbcdt, ..self }
+    }
+
     pub fn view(&self) -> SsmInputs<'_> {
         let m = &self.config;
         let states = m.n_groups * m.d_state;
@@ -102,12 +109,13 @@ impl Mamba2 {
         &self.out_proj
     }
 
-    /// Runs the normed rows `[seq_len, d_model]` up to what out_proj multiplies.
+    /// Runs the normed rows `[seq_len, d_model]` up to what out_proj multiplies. `layer` is its number, for the hooks.
     pub fn run(
         &self,
         device: &Device,
         normed: &Tensor,
         memory: &mut SsmState,
+        layer: usize,
         hooks: &mut dyn Hooks,
     ) -> Mixed {
         let m = &self.config;
@@ -116,16 +124,22 @@ impl Mamba2 {
         let bias = self.conv1d_bias.as_ref();
         let (xbc, next_conv) = conv1d_silu(device, xbc, &self.conv1d, bias, &memory.conv);
         memory.conv = next_conv;
-        let states = m.n_groups * m.d_state;
+        let (dt_bias, a) = (self.dt_bias.clone(), self.a.clone());
+        let mut inputs = Inputs { xbc, zxbcdt, dt_bias, a, config: m.clone() };
+        let kept = offer(device, layer, inputs.view(), hooks);
+        if let Some(rows) = &kept {
+            inputs = inputs.keep(device, rows);
+        }
+        let scanned = inputs.view();
         let (y, next_ssm) = ssd(
             device,
             &Ssd {
-                x: xbc.columns(0, m.d_inner),
-                dt: zxbcdt.columns(m.d_inner + m.conv_dim(), m.n_head),
+                x: scanned.x,
+                dt: scanned.dt,
                 dt_bias: &self.dt_bias,
                 a: &self.a,
-                b: xbc.columns(m.d_inner, states),
-                c: xbc.columns(m.d_inner + states, states),
+                b: scanned.b,
+                c: scanned.c,
                 d: &self.d,
                 n_head: m.n_head,
                 headdim: m.headdim,
@@ -136,10 +150,8 @@ impl Mamba2 {
             },
         ); // [seq_len, d_inner]
         memory.ssm = next_ssm;
-        let z = zxbcdt.columns(0, m.d_inner);
+        let z = inputs.zxbcdt.columns(0, m.d_inner);
         let gated = gated_rmsnorm(device, &y, z, &self.norm, self.eps, m.norm_group_size());
-        let (dt_bias, a) = (self.dt_bias.clone(), self.a.clone());
-        let inputs = Inputs { xbc, zxbcdt, dt_bias, a, config: m.clone() };
-        Mixed { gated, y, inputs: MixerOwned::Mamba2(inputs) }
+        Mixed { gated, y, inputs: MixerOwned::Mamba2(inputs), kept }
     }
 }

@@ -96,6 +96,8 @@ struct Mixed {
     /// See [`LayerOutput::mixer`].
     y: Tensor,
     inputs: MixerOwned,
+    /// Rows that a hook has kept before the scan, if it took any out; what else is here has these alone.
+    kept: Option<Ids>,
 }
 
 /// What a mixer was made of; [`MixerInputs`] are views of it.

@@ -3,15 +3,27 @@
 //! How many tokens stay after which layer follows from the shared knobs (cut, keep, layers, schedule, guard) and the
 //! number of tokens alone, so a control that takes these knobs over keeps exactly as many.
 
-use super::abouts;
+use super::{Place, abouts, place_of};
 use crate::method::Setting;
 
 /// Methods that look at nothing.
 pub const CONTROLS: [&str; 4] = ["random", "stride", "last", "prefix"];
 
+/// Those of a method at the input: its own scores, and what each is called.
+const AT_INPUT: [(&str, &str); 2] =
+    [("random", "Random tokens of the input"), ("stride", "Even stride over the input")];
+
 /// The controls of a setting with their names. One that knows the filler is among them where the task marks it; one
 /// that is the setting itself is not.
 pub fn controls(setting: &Setting, knows_filler: bool) -> Vec<(&'static str, Setting)> {
+    if place_of(setting) == Place::Input {
+        let other = |(score, label): (&str, &'static str)| {
+            let mut control = setting.clone();
+            control.set_knob("score", score).is_ok().then_some((label, control))
+        };
+        let all = AT_INPUT.into_iter().filter_map(other);
+        return all.filter(|(_, control)| control.to_string() != setting.to_string()).collect();
+    }
     let blind = abouts().into_iter().filter(|about| CONTROLS.contains(&about.id));
     let mut list: Vec<_> =
         blind.map(|about| (about.label, Setting::default_of(about).like(setting))).collect();

@@ -6,7 +6,7 @@
 
 use super::schedule::knobs;
 use super::{Edges, Job, Plan, TokenReduction, drop_ids, first, score};
-use crate::backend::Device;
+use crate::backend::{Device, Tensor};
 use crate::config::{FAMILIES, ModelConfig};
 use crate::kernels::rows::gather_ids;
 use crate::kernels::token_keep::token_keep;
@@ -66,10 +66,14 @@ pub(super) fn drop_lowest(
     job: &Job,
     setting: &Setting,
 ) -> Plan {
-    let scores = score::scores(device, output, job, setting);
+    drop_lowest_of(device, job, score::scores(device, output, job, setting))
+}
+
+/// The same by scores that are there `[tokens, 1]`.
+pub(super) fn drop_lowest_of(device: &Device, job: &Job, scores: Tensor) -> Plan {
     let order = token_rank(device, &scores, job.removable.clone());
     let gone = first(device, &order, job.remove);
-    drop_ids(device, output.mixer.rows(), &gone, Some(scores))
+    drop_ids(device, job.tokens, &gone, Some(scores))
 }
 
 /// The plan that folds the tokens of lowest score into the next lowest.

@@ -1,17 +1,18 @@
 //! The hook that runs a plan inside a forward pass, and the record of what it did.
 
 use super::{
-    Edges, METHODS, Plan, Schedule, TokenReduction, Top, check, needs_filler, schedule, score,
+    Edges, Input, Job, Place, Plan, Schedule, TokenReduction, Top, check, method_of, needs_filler,
+    schedule, score, surprisal::surprisal,
 };
-use crate::backend::{Device, Tensor};
+use crate::backend::{Device, Ids, Tensor};
 use crate::config::ModelConfig;
-use crate::kernels::rows::{concat_rows, gather_rows};
+use crate::kernels::rows::{concat_rows, gather_ids, gather_rows};
 use crate::kernels::token_links::token_links;
 use crate::kernels::token_merge::{Merging, token_merge};
 use crate::kernels::token_sizes::token_sizes;
 use crate::kernels::token_top::token_top;
 use crate::method::Setting;
-use crate::models::{Hooks, LayerOutput, Reduced};
+use crate::models::{Hooks, LayerOutput, Model, Reduced, SsmInputs};
 use crate::{Error, Result, Rng};
 use serde::Serialize;
 
@@ -23,12 +24,16 @@ pub struct Reducer {
     method: &'static dyn TokenReduction,
     setting: Setting,
     config: ModelConfig,
+    /// Of the context.
+    tokens: usize,
     steps: Vec<(usize, usize)>,
     /// Tokens entering each layer.
     lengths: Vec<usize>,
     done: Vec<(usize, Plan)>,
     /// Scores of the oracle for the rows that are left `[tokens, 1]`.
     oracle: Option<Tensor>,
+    /// Surprisal of the rows that are left `[tokens, 1]`, where the method needs it.
+    surprisal: Option<Tensor>,
     /// How many tokens the rows that are left stand for `[tokens, 1]`, where attention weighs by it.
     sizes: Option<Tensor>,
     salt: u64,
@@ -69,21 +74,21 @@ impl Reducer {
     /// Errors: a setting that this model cannot run ([`check`]).
     pub fn new(config: &ModelConfig, setting: &Setting, context_tokens: usize) -> Result<Reducer> {
         check(config, setting)?;
-        let id = setting.about.id;
-        let method = METHODS.iter().find(|method| method.about().id == id);
-        let method =
-            *method.ok_or_else(|| Error::input("reduce", id, "a token reduction method"))?;
+        let method = method_of(setting)?;
         let steps = Schedule::resolve(config, setting, context_tokens);
-        let lengths = schedule::lengths(config.n_layer(), &steps, context_tokens);
+        let n_layer = config.n_layer();
+        let lengths = schedule::lengths(n_layer, (method.place(), &steps), context_tokens);
         let (setting, config) = (setting.clone(), config.clone());
         Ok(Reducer {
             method,
             setting,
             config,
+            tokens: context_tokens,
             steps,
             lengths,
             done: Vec::new(),
             oracle: None,
+            surprisal: None,
             sizes: None,
             salt: 0,
         })
@@ -107,7 +112,7 @@ impl Reducer {
             let expected = "a task that knows which tokens are filler: a recall model";
             return Err(Error::input("score", "oracle", expected));
         };
-        assert_eq!(filler.len(), self.lengths[0], "a mark for every token");
+        assert_eq!(filler.len(), self.tokens, "a mark for every token");
         // Random within the two groups, so that the order of the text decides nothing.
         let mut rng = Rng::new(self.salt);
         let score = |&filler: &bool| rng.uniform() + if filler { 0.0 } else { 2.0 };
@@ -116,8 +121,44 @@ impl Reducer {
         Ok(self)
     }
 
-    /// Tokens kept after `layer`, if it shortens the sequence.
-    fn kept(&self, layer: usize) -> Option<usize> {
+    /// The tokens of the context that the model is to read: all of them, but for a method at the input.
+    pub fn read(&mut self, device: &Device, model: &Model, ids: &Ids) -> Ids {
+        assert_eq!(ids.len(), self.tokens, "a Reducer runs over the context it was made for");
+        let Some(&step) = self.steps.first() else { return ids.clone() };
+        let input = Input { device, model, ids };
+        if self.method.needs_surprisal(&self.setting) {
+            self.surprisal = Some(surprisal(&input));
+        }
+        if self.method.place() != Place::Input {
+            return ids.clone();
+        }
+        let job = self.job(ids.len(), step);
+        let plan = self.method.plan_of_input(&input, &job, &self.setting);
+        let left = gather_ids(device, ids, &plan.keep);
+        self.keep(step, plan);
+        left
+    }
+
+    /// What is to be done where `tokens` rows become as many as the step says.
+    fn job(&self, tokens: usize, step: (usize, usize)) -> Job {
+        let mut job = Schedule::job(&self.config, &self.setting, tokens, step);
+        job.oracle.clone_from(&self.oracle);
+        job.surprisal.clone_from(&self.surprisal);
+        job.salt = self.salt;
+        job
+    }
+
+    /// Keeps a plan for the trace.
+    fn keep(&mut self, (layer, kept): (usize, usize), plan: Plan) {
+        assert_eq!(plan.keep.len(), kept, "{} kept another number", self.setting.about.id);
+        self.done.push((layer, plan));
+    }
+
+    /// Tokens kept by a method of this place at `layer`, if it shortens the sequence there.
+    fn kept(&self, place: Place, layer: usize) -> Option<usize> {
+        if self.method.place() != place {
+            return None;
+        }
         self.steps.iter().find(|(at, _)| *at == layer).map(|(_, kept)| *kept)
     }
 
@@ -141,7 +182,7 @@ impl Reducer {
 
     /// Reads back which positions were kept, dropped and folded, for every layer that shortened the sequence.
     pub async fn trace(&self, device: &Device) -> Result<Vec<LayerTrace>> {
-        let mut positions: Vec<u32> = (0..self.lengths[0] as u32).collect();
+        let mut positions: Vec<u32> = (0..self.tokens as u32).collect();
         let mut traces = Vec::with_capacity(self.done.len());
         for (layer, plan) in &self.done {
             let trace = trace_of(device, *layer, plan, &positions).await?;
@@ -157,25 +198,38 @@ impl Hooks for Reducer {
         let expected = self.lengths[layer];
         // Going on unreduced would be reported as a compressed run.
         assert_eq!(tokens, expected, "a Reducer runs once, over the context it was made for");
-        self.kept(layer).is_some()
+        self.kept(Place::AfterLayer, layer).is_some()
+    }
+
+    fn wants_scan(&self, layer: usize, tokens: usize) -> bool {
+        let expected = self.lengths[layer];
+        assert_eq!(tokens, expected, "a Reducer runs once, over the context it was made for");
+        self.kept(Place::BeforeScan, layer).is_some()
+    }
+
+    fn before_scan(&mut self, device: &Device, layer: usize, inputs: SsmInputs<'_>) -> Option<Ids> {
+        let step = (layer, self.kept(Place::BeforeScan, layer)?);
+        let job = self.job(inputs.x.rows, step);
+        let plan = self.method.plan_of_scan(device, &inputs, &job, &self.setting);
+        let keep = plan.keep.clone();
+        self.keep(step, plan);
+        Some(keep)
     }
 
     fn reduce(&mut self, device: &Device, output: LayerOutput<'_>) -> Option<Reduced> {
-        let kept = self.kept(output.layer)?;
+        let step = (output.layer, self.kept(Place::AfterLayer, output.layer)?);
         #[cfg(all(test, not(target_arch = "wasm32")))]
         super::seen::note(device, &output, self.salt);
-        let step = (output.layer, kept);
-        let mut job = Schedule::job(&self.config, &self.setting, output.hidden.rows(), step);
-        job.oracle.clone_from(&self.oracle);
-        job.salt = self.salt;
+        let job = self.job(output.hidden.rows(), step);
         let plan = self.method.plan(device, &output, &job, &self.setting);
-        assert_eq!(plan.keep.len(), kept, "{} kept another number", self.setting.about.id);
         let (hidden, residual) = apply(device, &plan, &output);
         let keep = plan.keep.clone();
-        self.oracle = self.oracle.take().map(|scores| gather_rows(device, &scores, &keep));
+        for scores in [&mut self.oracle, &mut self.surprisal] {
+            *scores = scores.take().map(|scores| gather_rows(device, &scores, &keep));
+        }
         let log_sizes = score::is_proportional(&self.setting)
             .then(|| self.resize(device, output.hidden.rows(), &plan));
-        self.done.push((output.layer, plan));
+        self.keep(step, plan);
         Some(Reduced { hidden, residual, keep, log_sizes })
     }
 }

@@ -4,9 +4,10 @@
 //! guarded rows (the first token; the last d_conv tokens, which the next convolution and the first decoded tokens
 //! read) and never removing more than half of the others, which is what bipartite matching can do.
 //! Either rho is given (`keep`) or it is the largest ratio that saves the share `cut` of the layers' FLOPs, found
-//! by bisection over the exact integer lengths. Only the number of tokens counts, never their values.
+//! by bisection over the exact integer lengths. Or the s-th chosen layer, from 0, keeps base * beta^s tokens, at least 16,
+//! within the same bounds (`schedule=absolute`). Only the number of tokens counts, never their values.
 
-use super::{Job, METHODS, score};
+use super::{Job, Place, method_of, place_of, score, surprisal};
 use crate::config::ModelConfig;
 use crate::method::{About, Knob, KnobKind, Setting};
 use crate::models::flops;
@@ -46,14 +47,31 @@ pub(super) const GUARD: Knob = Knob {
     kind: KnobKind::Choice { options: &[("on", "on"), ("off", "off")], default: "on" },
 };
 
+pub(super) const BASE: Knob = Knob {
+    id: "base",
+    label: "Base length",
+    help: "Tokens that the first chosen layer keeps with schedule=absolute",
+    kind: KnobKind::Number { min: 16.0, max: 65536.0, step: 16.0, default: 256.0 },
+};
+pub(super) const BETA: Knob = Knob {
+    id: "beta",
+    label: "Decay",
+    help: "How many times as many tokens every next chosen layer keeps with schedule=absolute",
+    kind: KnobKind::Number { min: 0.1, max: 1.0, step: 0.05, default: 0.5 },
+};
+
 /// How the removal is spread over the layers, with a method's own default.
 pub(super) const fn schedule_knob(default: &'static str) -> Knob {
     Knob {
         id: "schedule",
         label: "Schedule",
-        help: "even: the same ratio at each layer; progressive: the share removed grows with depth, the kept ratio is the mean",
+        help: "even: the same ratio at each layer; progressive: the share removed grows with depth, the kept ratio is the mean; absolute: the s-th layer (from 0) keeps base * beta^s tokens, whatever the cut (DeciMamba)",
         kind: KnobKind::Choice {
-            options: &[("even", "even"), ("progressive", "more in later layers")],
+            options: &[
+                ("even", "even"),
+                ("progressive", "more in later layers"),
+                ("absolute", "to a length, whatever enters"),
+            ],
             default,
         },
     }
@@ -68,6 +86,8 @@ macro_rules! knobs {
             $crate::reduce::schedule::LAYERS,
             $crate::reduce::schedule::schedule_knob("even"),
             $crate::reduce::schedule::GUARD,
+            $crate::reduce::schedule::BASE,
+            $crate::reduce::schedule::BETA,
             $($own),*
         ]
     };
@@ -90,10 +110,12 @@ pub struct Savings {
 }
 
 impl Schedule {
-    /// (layer, tokens kept after it) for a context of `n` tokens; layers that would remove nothing are left out.
+    /// (layer, tokens kept after it) for a context of `n` tokens; layers that would remove nothing are left out. At the
+    /// input the layer is 0, and it is reached by those that are kept.
     pub fn resolve(config: &ModelConfig, setting: &Setting, n: usize) -> Vec<(usize, usize)> {
         let rule = Rule::new(config, setting);
         let keep = match setting.number("keep") {
+            0.0 if rule.spread.is_absolute() => 1.0,
             0.0 => rule.solve(config, setting.number("cut"), n),
             keep => keep,
         };
@@ -108,7 +130,8 @@ impl Schedule {
         (layer, kept): (usize, usize),
     ) -> Job {
         let (head, tail) = guards(config, setting);
-        Job { layer, removable: head..tokens - tail, remove: tokens - kept, oracle: None, salt: 0 }
+        let (removable, remove) = (head..tokens - tail, tokens - kept);
+        Job { layer, tokens, removable, remove, oracle: None, surprisal: None, salt: 0 }
     }
 }
 
@@ -124,6 +147,10 @@ pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
     let n_layer = config.n_layer();
     if let Some(layer) = setting.layers("layers").iter().find(|&&layer| layer >= n_layer) {
         return Err(Error::input("layers", layer, format!("layers 0 to {}", n_layer - 1)));
+    }
+    if place_of(setting) == Place::Input && !setting.layers("layers").is_empty() {
+        let expected = "none: the tokens go before the first layer";
+        return Err(Error::input("layers", "a list", expected));
     }
     score::check(config, setting, &anchors(config, setting))?;
     let keep = setting.number("keep");
@@ -141,8 +168,10 @@ pub fn check(config: &ModelConfig, setting: &Setting) -> Result<()> {
 
 /// The largest cut that a setting's layers can save in this model, in hundredths, where it asks for more.
 pub fn too_much(config: &ModelConfig, setting: &Setting) -> Option<f64> {
-    let reach = (Rule::new(config, setting).reach(config) * 100.0).floor() / 100.0;
-    Some(reach).filter(|&reach| setting.number("keep") == 0.0 && setting.number("cut") > reach)
+    let rule = Rule::new(config, setting);
+    let reach = (rule.reach(config) * 100.0).floor() / 100.0;
+    let is_asked_for = setting.number("keep") == 0.0 && !rule.spread.is_absolute();
+    Some(reach).filter(|&reach| is_asked_for && setting.number("cut") > reach)
 }
 
 /// Whether a context of `n` tokens gets shorter. A setting that cannot run counts, so that whoever goes on to make
@@ -157,15 +186,19 @@ pub fn reduces(config: &ModelConfig, setting: &Setting, n: usize) -> bool {
 pub fn savings(config: &ModelConfig, setting: &Setting, n: usize) -> Result<Savings> {
     check(config, setting)?;
     let steps = Schedule::resolve(config, setting, n);
-    let lengths = lengths(config.n_layer(), &steps, n);
+    let lengths = lengths(config.n_layer(), (place_of(setting), &steps), n);
     let f = flops(config);
     let (dense, reduced) = (f.dense(n), f.over(&lengths));
-    let method = METHODS.iter().find(|method| method.about().id == setting.about.id);
-    let overhead = steps.iter().map(|&(layer, kept)| {
-        let job = Schedule::job(config, setting, lengths[layer], (layer, kept));
-        method.map_or(0.0, |method| method.flops(config, &job, setting))
+    let method = method_of(setting)?;
+    let mut tokens = n;
+    let overhead = steps.iter().map(|&step| {
+        let job = Schedule::job(config, setting, tokens, step);
+        tokens = step.1;
+        method.flops(config, &job, setting)
     });
-    let reduced_total = reduced + f.head_per_token + overhead.sum::<f64>();
+    let asks = !steps.is_empty() && method.needs_surprisal(setting);
+    let asking = if asks { surprisal::cost(config, n) } else { 0.0 };
+    let reduced_total = reduced + f.head_per_token + overhead.sum::<f64>() + asking;
     Ok(Savings {
         layers: saved(reduced, dense),
         total: saved(reduced_total, dense + f.head_per_token),
@@ -178,7 +211,14 @@ fn saved(reduced: f64, dense: f64) -> f64 {
 }
 
 /// Tokens entering each layer.
-pub(super) fn lengths(n_layer: usize, steps: &[(usize, usize)], n: usize) -> Vec<usize> {
+pub(super) fn lengths(
+    n_layer: usize,
+    (place, steps): (Place, &[(usize, usize)]),
+    n: usize,
+) -> Vec<usize> {
+    if place == Place::Input {
+        return vec![steps.first().map_or(n, |(_, kept)| *kept); n_layer];
+    }
     let mut now = n;
     let enter = |layer: usize| {
         let entering = now;
@@ -192,6 +232,7 @@ pub(super) fn lengths(n_layer: usize, steps: &[(usize, usize)], n: usize) -> Vec
 
 fn anchors(config: &ModelConfig, setting: &Setting) -> Vec<usize> {
     match setting.layers("layers") {
+        _ if place_of(setting) == Place::Input => vec![0],
         [] => {
             let suitable = score::suitable(config, setting);
             spaced(suitable.len()).into_iter().map(|place| suitable[place]).collect()
@@ -225,17 +266,42 @@ fn guards(config: &ModelConfig, setting: &Setting) -> (usize, usize) {
 
 /// Everything but the ratio that decides the lengths.
 struct Rule {
+    place: Place,
     anchors: Vec<usize>,
-    is_progressive: bool,
+    spread: Spread,
     guarded: usize,
+}
+
+/// How the removal is spread over the anchors.
+enum Spread {
+    Even,
+    Progressive,
+    Absolute { base: f64, beta: f64 },
+}
+
+impl Spread {
+    fn of(setting: &Setting) -> Spread {
+        match setting.choice("schedule") {
+            "progressive" => Spread::Progressive,
+            "absolute" => {
+                Spread::Absolute { base: setting.number("base"), beta: setting.number("beta") }
+            }
+            _ => Spread::Even,
+        }
+    }
+
+    fn is_absolute(&self) -> bool {
+        matches!(self, Spread::Absolute { .. })
+    }
 }
 
 impl Rule {
     fn new(config: &ModelConfig, setting: &Setting) -> Rule {
         let (head, tail) = guards(config, setting);
         Rule {
+            place: place_of(setting),
             anchors: anchors(config, setting),
-            is_progressive: setting.choice("schedule") == "progressive",
+            spread: Spread::of(setting),
             guarded: head + tail,
         }
     }
@@ -243,21 +309,24 @@ impl Rule {
     /// The ratio kept at the anchor number `i`, where the mean over the anchors is `keep` unless a layer would have to
     /// remove more than half.
     fn ratio(&self, keep: f64, i: usize) -> f64 {
-        if !self.is_progressive {
-            return keep;
-        }
+        let Spread::Progressive = self.spread else { return keep };
         let share = 2.0 * (i + 1) as f64 / (self.anchors.len() + 1) as f64;
         (1.0 - (1.0 - keep) * share).max(MIN_KEEP)
     }
 
-    /// Tokens kept of `n`.
-    fn kept(&self, n: usize, keep: f64) -> usize {
+    /// Tokens kept of `n` at the anchor number `i`.
+    fn kept(&self, n: usize, keep: f64, i: usize) -> usize {
         let removable = n.saturating_sub(self.guarded);
         if n < MIN_TOKENS || removable < 2 {
             return n;
         }
-        // 1e-9: a product that is an integer but for rounding must not be rounded up.
-        let wanted = (n as f64 * keep - 1e-9).ceil() as usize;
+        let wanted = match self.spread {
+            Spread::Absolute { base, beta } => {
+                ((base * beta.powi(i as i32)) as usize).max(MIN_TOKENS)
+            }
+            // 1e-9: a product that is an integer but for rounding must not be rounded up.
+            _ => (n as f64 * self.ratio(keep, i) - 1e-9).ceil() as usize,
+        };
         wanted.clamp(n - removable.div_ceil(2), n)
     }
 
@@ -265,7 +334,7 @@ impl Rule {
         let mut now = n;
         let mut steps = Vec::new();
         for (i, &layer) in self.anchors.iter().enumerate() {
-            let next = self.kept(now, self.ratio(keep, i));
+            let next = self.kept(now, keep, i);
             if next < now {
                 steps.push((layer, next));
             }
@@ -279,7 +348,8 @@ impl Rule {
         let f = flops(config);
         let dense = f.dense(n);
         let enough = |keep: f64| {
-            let lengths = lengths(config.n_layer(), &self.steps(keep, n), n);
+            let steps = self.steps(keep, n);
+            let lengths = lengths(config.n_layer(), (self.place, &steps), n);
             saved(f.over(&lengths), dense) >= cut
         };
         if enough(1.0) {
@@ -301,7 +371,8 @@ impl Rule {
     /// The largest share that the anchors can save in a long sequence of per-token work.
     fn reach(&self, config: &ModelConfig) -> f64 {
         let entering = |layer: usize| -> f64 {
-            let before = self.anchors.iter().enumerate().filter(|&(_, &anchor)| anchor < layer);
+            let is_before = |anchor: usize| anchor < layer || self.place == Place::Input;
+            let before = self.anchors.iter().enumerate().filter(|&(_, &anchor)| is_before(anchor));
             before.map(|(i, _)| self.ratio(MIN_KEEP, i)).product()
         };
         let layers = flops(config).layers;

@@ -3,7 +3,7 @@
 //! Everything is a function of the context alone. The higher a score, the longer a token stays; equal scores go by
 //! position, earlier tokens first.
 
-use super::Job;
+use super::{Job, custom};
 use crate::Rng;
 use crate::backend::{Device, Tensor, View};
 use crate::config::{FAMILIES, Kind, Mixer, ModelConfig};
@@ -25,7 +25,7 @@ pub(super) const fn knob(default: &'static str) -> Knob {
     Knob {
         id: "score",
         label: "Importance",
-        help: "What makes a token important. delta and implicit need a Mamba, row and column a transformer; \
+        help: "What makes a token important. delta, delta-norm and implicit need a Mamba, row and column a transformer; \
                oracle needs a task that knows its filler tokens (recall)",
         kind: KnobKind::Choice {
             options: &[
@@ -34,6 +34,7 @@ pub(super) const fn knob(default: &'static str) -> Knob {
                 ("l2", "root mean square of y"),
                 ("noclip", "mean of y"),
                 ("delta", "mean step size Delta (Mamba)"),
+                ("delta-norm", "L2 norm of Delta over the channels (Mamba)"),
                 ("implicit", "implicit attention of the last token, without decay (Mamba)"),
                 ("row", "attention of the last token (transformer)"),
                 ("column", "attention received from all tokens (transformer)"),
@@ -94,8 +95,12 @@ fn kind(setting: &Setting) -> Option<(Kind, &'static str)> {
     if is_proportional(setting) {
         return Some((Kind::Attention, PROPORTIONAL.id));
     }
+    if setting.about.id == "custom" {
+        let kinds = custom::formula(setting).map(|formula| custom::kinds(&formula));
+        return kinds.ok()?.first().map(|kind| (*kind, "formula"));
+    }
     match has(setting, "score").then(|| setting.choice("score")) {
-        Some("delta" | "implicit") => Some((Kind::StateSpace, "score")),
+        Some("delta" | "delta-norm" | "implicit") => Some((Kind::StateSpace, "score")),
         Some("row" | "column") => Some((Kind::Attention, "score")),
         _ => None,
     }
@@ -116,7 +121,7 @@ fn families(setting: &Setting) -> &'static [&'static str] {
 
 /// The layers after which a setting could take tokens away: all, or those that have what its score is made of.
 pub(super) fn suitable(config: &ModelConfig, setting: &Setting) -> Vec<usize> {
-    let wanted = kind(setting).filter(|(_, knob)| *knob == "score").map(|(kind, _)| kind);
+    let wanted = kind(setting).filter(|(_, knob)| *knob != PROPORTIONAL.id).map(|(kind, _)| kind);
     let layers = config.layers.iter().enumerate();
     let fits = layers.filter(|(_, layer)| wanted.is_none_or(|kind| layer.mixer.kind() == kind));
     fits.map(|(index, _)| index).collect()
@@ -125,9 +130,19 @@ pub(super) fn suitable(config: &ModelConfig, setting: &Setting) -> Vec<usize> {
 /// Whether a model has what the chosen score is made of, in each of the layers `at`. Errors name the families that
 /// have it, or the layer that has not.
 pub(super) fn check(config: &ModelConfig, setting: &Setting, at: &[usize]) -> Result<()> {
+    if setting.about.id == "custom" && custom::kinds(&custom::formula(setting)?).len() > 1 {
+        let expected = "names of one kind of layer: of Mamba, or of attention";
+        return Err(Error::input("formula", setting.text("formula"), expected));
+    }
     let Some((wanted, id)) = kind(setting) else { return Ok(()) };
+    let chosen = || {
+        setting
+            .knobs()
+            .find(|(knob, _)| *knob == id)
+            .map_or_else(String::new, |(_, v)| v.to_string())
+    };
     if !config.layers.iter().any(|layer| layer.mixer.kind() == wanted) {
-        let found = format!("{} with a model of type {}", setting.choice(id), config.family());
+        let found = format!("{} with a model of type {}", chosen(), config.family());
         let expected = format!("a model of type {}", families(setting).join(" or "));
         return Err(Error::input(id, found, expected));
     }
@@ -135,7 +150,7 @@ pub(super) fn check(config: &ModelConfig, setting: &Setting, at: &[usize]) -> Re
     match at.iter().find(|layer| !suitable.contains(layer)) {
         None => Ok(()),
         Some(layer) => {
-            let found = format!("{} after layer {layer}", setting.choice(id));
+            let found = format!("{} after layer {layer}", chosen());
             let list: Vec<String> = suitable.iter().map(usize::to_string).collect();
             Err(Error::input(id, found, format!("layers with it: {}", list.join(", "))))
         }
@@ -158,15 +173,31 @@ pub(super) fn scores(
     job: &Job,
     setting: &Setting,
 ) -> Tensor {
-    let tokens = output.mixer.rows();
+    named(device, output, job, (measured(output, setting), setting.choice("score")))
+}
+
+/// What clip, l1, l2, noclip and cosine are taken of `[tokens, d_model or d_inner]`.
+pub(super) fn measured<'a>(output: &LayerOutput<'a>, setting: &Setting) -> &'a Tensor {
     let is_output = has(setting, "of") && setting.choice("of") == "output";
-    let y = if is_output { output.hidden } else { output.mixer }; // [tokens, d_model or d_inner]
-    match (setting.choice("score"), output.inputs) {
+    if is_output { output.hidden } else { output.mixer }
+}
+
+/// The score of this name `[tokens, 1]`.
+pub(super) fn named(
+    device: &Device,
+    output: &LayerOutput<'_>,
+    job: &Job,
+    (y, name): (&Tensor, &str),
+) -> Tensor {
+    let tokens = job.tokens;
+    match (name, output.inputs) {
         ("clip", _) => token_score(device, y, Score::Clip),
         ("l1", _) => token_score(device, y, Score::L1),
         ("l2", _) => token_score(device, y, Score::L2),
         ("noclip", _) => token_score(device, y, Score::NoClip),
-        ("delta", MixerInputs::Ssm(s)) => token_ssm(device, &s, SsmScore::Delta),
+        (delta @ ("delta" | "delta-norm"), MixerInputs::Ssm(s)) => {
+            token_ssm(device, &s, of_delta(delta))
+        }
         ("implicit", MixerInputs::Ssm(s)) => token_ssm(device, &s, SsmScore::Implicit),
         ("row", MixerInputs::Attention(a)) => received(device, &a, Queries::Last),
         ("column", MixerInputs::Attention(a)) => received(device, &a, Queries::All),
@@ -184,9 +215,20 @@ pub(super) fn scores(
             let values: Vec<f32> = (0..tokens).map(|_| rng.uniform()).collect();
             device.tensor(tokens, 1, &values)
         }
+        ("position", _) => {
+            let last = tokens.saturating_sub(1).max(1) as f32;
+            let ramp: Vec<f32> = (0..tokens).map(|t| t as f32 / last).collect();
+            device.tensor(tokens, 1, &ramp)
+        }
+        ("surprisal", _) => job.surprisal.clone().expect("the reducer has asked the model"),
         ("oracle", _) => job.oracle.clone().expect("Reducer::new asked for the filler marks"),
         (score, _) => panic!("score {score} passed check() on another family"),
     }
+}
+
+/// What a choice makes of Delta.
+pub(super) fn of_delta(choice: &str) -> SsmScore {
+    if choice == "delta" { SsmScore::Delta } else { SsmScore::DeltaNorm }
 }
 
 /// What the tokens are compared by: `[tokens, width]`.
@@ -211,12 +253,17 @@ pub(super) fn width(config: &ModelConfig, job: &Job, setting: &Setting) -> usize
 
 /// Arithmetic of the scores that grow with the square of the length, or walk every channel more than once.
 pub(super) fn flops(config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
+    flops_of(config, job, setting.choice("score"))
+}
+
+/// The same of the score of this name.
+pub(super) fn flops_of(config: &ModelConfig, job: &Job, name: &str) -> f64 {
     let n = job.removable.len() as f64;
     let attention = match &config.layers[job.layer].mixer {
         Mixer::Attention(a) => (a.n_head * a.headdim) as f64,
         Mixer::Mamba(_) | Mixer::Mamba2(_) => 0.0,
     };
-    match setting.choice("score") {
+    match name {
         // The GPU forms every logit twice.
         "column" => 2.0 * attention * n * (n + 1.0) / 2.0,
         "row" => 2.0 * attention * n,

@@ -1,7 +1,7 @@
 //! Control: tokens removed at even distances, whatever they say.
 
 use super::schedule::knobs;
-use super::{Job, Plan, TokenReduction, drop_rows};
+use super::{Job, Plan, TokenReduction, drop_rows, spread_rows};
 use crate::backend::Device;
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
@@ -30,10 +30,6 @@ impl TokenReduction for Stride {
         job: &Job,
         _setting: &Setting,
     ) -> Plan {
-        // The middles of `remove` equal parts; distinct, since a part is at least one row long.
-        let row =
-            |i: usize| job.removable.start + (2 * i + 1) * job.removable.len() / (2 * job.remove);
-        let rows: Vec<usize> = (0..job.remove).map(row).collect();
-        drop_rows(device, output.hidden.rows(), &rows)
+        drop_rows(device, output.hidden.rows(), &spread_rows(job))
     }
 }

@@ -8,7 +8,7 @@
 
 use super::schedule::knobs;
 use super::{Edges, Job, Plan, TokenReduction, score};
-use crate::backend::Device;
+use crate::backend::{Device, Tensor};
 use crate::config::{FAMILIES, ModelConfig};
 use crate::kernels::token_keep::token_keep;
 use crate::kernels::token_match::token_match;
@@ -18,6 +18,19 @@ use crate::method::{About, Knob, KnobKind, Setting};
 use crate::models::LayerOutput;
 
 pub struct Utrc;
+
+pub(super) const Q_HIDDEN: Knob = Knob {
+    id: "q_hidden",
+    label: "Pruned, hidden branch",
+    help: "Share of the edges that are dropped rather than folded in the layer's output (ratio)",
+    kind: KnobKind::Number { min: 0.0, max: 1.0, step: 0.1, default: 0.5 },
+};
+pub(super) const Q_RESIDUAL: Knob = Knob {
+    id: "q_residual",
+    label: "Pruned, residual branch",
+    help: "The same in the stream before the layer (ratio)",
+    kind: KnobKind::Number { min: 0.0, max: 1.0, step: 0.1, default: 0.0 },
+};
 
 static ABOUT: About = About {
     id: "utrc",
@@ -30,18 +43,8 @@ static ABOUT: About = About {
         score::knob("clip"),
         score::of_knob("mixer"),
         score::features_knob("mixer"),
-        Knob {
-            id: "q_hidden",
-            label: "Pruned, hidden branch",
-            help: "Share of the edges that are dropped rather than folded in the layer's output (ratio)",
-            kind: KnobKind::Number { min: 0.0, max: 1.0, step: 0.1, default: 0.5 },
-        },
-        Knob {
-            id: "q_residual",
-            label: "Pruned, residual branch",
-            help: "The same in the stream before the layer (ratio)",
-            kind: KnobKind::Number { min: 0.0, max: 1.0, step: 0.1, default: 0.0 },
-        },
+        Q_HIDDEN,
+        Q_RESIDUAL,
         score::PROPORTIONAL,
     ],
     families: &FAMILIES,
@@ -60,27 +63,41 @@ impl TokenReduction for Utrc {
         setting: &Setting,
     ) -> Plan {
         let scores = score::scores(device, output, job, setting); // [tokens, 1]
-        let order = token_rank(device, &scores, job.removable.clone()); // [removable]
-        let n_a = job.removable.len().div_ceil(2);
-        let features = score::features(output, setting);
-        let (similarity, matched) = token_match(device, features, &order, n_a);
-        let (source, target) = token_select(device, &similarity, &order, &matched, job.remove);
-        let merged = |id| {
-            let pruned = (setting.number(id) * job.remove as f64 + 0.5).floor() as usize;
-            job.remove - pruned
-        };
-        let (merged_hidden, merged_residual) = (merged("q_hidden"), merged("q_residual"));
-        Plan {
-            keep: token_keep(device, &source, output.mixer.rows()),
-            edges: Some(Edges { source, target, merged_hidden, merged_residual, top: None }),
-            scores: Some(scores),
-        }
+        fold(device, output, job, setting, scores)
     }
 
-    /// The products of every a with every b; scores and unit rows are linear in the length and left out.
     fn flops(&self, config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
-        let (n_a, n_b) = (job.removable.len().div_ceil(2), job.removable.len() / 2);
-        let matching = 2.0 * (n_a * n_b * score::width(config, job, setting)) as f64;
-        matching + score::flops(config, job, setting)
+        matching(config, job, setting) + score::flops(config, job, setting)
     }
+}
+
+/// Steps 2 to 6, from the importance of every token `[tokens, 1]`.
+pub(super) fn fold(
+    device: &Device,
+    output: &LayerOutput<'_>,
+    job: &Job,
+    setting: &Setting,
+    scores: Tensor,
+) -> Plan {
+    let order = token_rank(device, &scores, job.removable.clone()); // [removable]
+    let n_a = job.removable.len().div_ceil(2);
+    let features = score::features(output, setting);
+    let (similarity, matched) = token_match(device, features, &order, n_a);
+    let (source, target) = token_select(device, &similarity, &order, &matched, job.remove);
+    let merged = |id| {
+        let pruned = (setting.number(id) * job.remove as f64 + 0.5).floor() as usize;
+        job.remove - pruned
+    };
+    let (merged_hidden, merged_residual) = (merged("q_hidden"), merged("q_residual"));
+    Plan {
+        keep: token_keep(device, &source, output.mixer.rows()),
+        edges: Some(Edges { source, target, merged_hidden, merged_residual, top: None }),
+        scores: Some(scores),
+    }
+}
+
+/// The products of every a with every b; scores and unit rows are linear in the length and left out.
+pub(super) fn matching(config: &ModelConfig, job: &Job, setting: &Setting) -> f64 {
+    let (n_a, n_b) = (job.removable.len().div_ceil(2), job.removable.len() / 2);
+    2.0 * (n_a * n_b * score::width(config, job, setting)) as f64
 }

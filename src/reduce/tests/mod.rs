@@ -1,4 +1,4 @@
 //! Tests of the selections: vectors worked out by hand, and what every method keeps.
 
 mod selections;
-mod vectors;
+pub(super) mod vectors;

@@ -2,11 +2,12 @@
 //! arXiv 2410.14725 gave, and small cases worked out by hand.
 
 use super::vectors::{
-    applied, assert_near, devices, ids, llama, mamba, plan, plan_of, run, setting,
+    applied, assert_near, devices, ids, job, llama, mamba, plan, plan_of, run, setting,
 };
 use crate::backend::Device;
 use crate::config::ModelConfig;
-use crate::reduce::{METHODS, Plan, check};
+use crate::models::SsmInputs;
+use crate::reduce::{Job, METHODS, Place, Plan, Schedule, TokenReduction, check};
 use pollster::block_on;
 
 fn kept(device: &Device, plan: &Plan) -> Vec<u32> {
@@ -195,8 +196,20 @@ fn without_guards_only_the_last_token_stays_for_sure() {
 
 /// Every method with its defaults, and every score.
 pub(super) fn specs(config: &ModelConfig) -> Vec<String> {
-    let methods = METHODS.iter().map(|m| m.about().id.to_string());
-    let scores = ["l1", "l2", "noclip", "delta", "implicit", "row", "column", "cosine", "oracle"];
+    let methods = METHODS.iter().filter(|m| m.place() != Place::Input);
+    let methods = methods.map(|m| m.about().id.to_string());
+    let scores = [
+        "l1",
+        "l2",
+        "noclip",
+        "delta",
+        "delta-norm",
+        "implicit",
+        "row",
+        "column",
+        "cosine",
+        "oracle",
+    ];
     let scored = scores.iter().flat_map(|s| [format!("evit:score={s}"), format!("utrc:score={s}")]);
     let more = [
         "evit:fused=on",
@@ -233,4 +246,61 @@ fn cpu_and_gpu_choose_the_same_tokens_with_every_method_and_score() {
             }
         }
     }
+}
+
+/// Steps before softplus `[tokens, heads]`, and their bias.
+fn steps() -> (Vec<f32>, Vec<f32>) {
+    let of = |t: i32, h: i32| {
+        let (t, h) = (f64::from(t), f64::from(h));
+        (2.0 * (0.7 * t + 1.3 * h).sin() - 1.0 + 0.1 * h) as f32
+    };
+    let dt = (0..40).flat_map(|t| (0..6).map(move |h| of(t, h))).collect();
+    (dt, (0..6).map(|h| 0.05 * h as f32 - 0.2).collect())
+}
+
+#[test]
+fn decimamba_keeps_what_its_released_code_keeps() {
+    // get_non_decimated_indices of mamba_ssm/ops/selective_scan_interface.py (commit 6290e95) on `steps`, an answer of one
+    // token, L_base 30 at its first decimating layer.
+    let expected = [
+        1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 14, 15, 18, 19, 20, 21, 22, 23, 24, 27, 28, 29, 30,
+        31, 32, 33, 36, 37, 38, 39,
+    ];
+    let (dt, bias) = steps();
+    for device in devices() {
+        let dt = device.tensor(40, 6, &dt);
+        let bias = device.tensor(1, 6, &bias);
+        let states = device.zeros(40, 1);
+        let inputs = SsmInputs {
+            x: dt.view(),
+            dt: dt.view(),
+            a: &states,
+            dt_bias: Some(&bias),
+            b: states.view(),
+            c: states.view(),
+            n_head: 6,
+            headdim: 1,
+            n_groups: 1,
+            dt_limit: (0.0, f32::INFINITY),
+        };
+        let job = Job { removable: 0..39, ..job(40, 9) };
+        let method = crate::reduce::decimamba::DeciMamba;
+        let plan = method.plan_of_scan(&device, &inputs, &job, &setting("decimamba"));
+        assert_eq!(kept(&device, &plan), expected);
+    }
+}
+
+#[test]
+fn an_absolute_schedule_keeps_the_lengths_of_decimamba_whatever_enters() {
+    // The same function at its four decimating layers, 150 tokens, L_base 100, beta 0.5: 100, 50, 25 (and its least, 20).
+    let spec = "decimamba:schedule=absolute,base=100,beta=0.5,guard=off,layers=1+2+3+4";
+    let lengths = |n| {
+        let steps = Schedule::resolve(&mamba(6), &setting(spec), n);
+        steps.into_iter().map(|(_, kept)| kept).collect::<Vec<usize>>()
+    };
+    assert_eq!(lengths(150)[..3], [100, 50, 25]);
+    // Nothing goes where less enters than may stay; a layer removes half at most.
+    assert_eq!(lengths(90)[0], 50);
+    assert_eq!(lengths(1000), [500, 250, 125, 62]);
+    assert!(check(&mamba(6), &setting(&format!("{spec},cut=0.6"))).is_ok(), "the cut is not asked");
 }
