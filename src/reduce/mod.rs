@@ -60,6 +60,7 @@ pub trait TokenReduction: Sync {
     /// Its id, its knobs and the families it runs on, for SPECs, the page and `whittle methods`.
     fn about(&self) -> &'static About;
 
+    /// Where it takes tokens out.
     fn place(&self) -> Place {
         Place::AfterLayer
     }
@@ -141,7 +142,9 @@ pub fn abouts() -> Vec<&'static About> {
 
 /// What a method at the input looks at.
 pub struct Input<'a> {
+    /// Where the model stands.
     pub device: &'a Device,
+    /// The model that is going to read the tokens.
     pub model: &'a Model,
     /// `[tokens]`, all below vocab_size.
     pub ids: &'a Ids,

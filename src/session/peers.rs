@@ -29,9 +29,11 @@ const BUDGET_MS: f64 = 4000.0;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Peer {
+    /// Name for people.
     pub label: String,
     /// SPEC or "off".
     pub reduce: String,
+    /// SPEC or "off".
     pub prune: String,
     /// Counted: bytes of weights that a decoded token reads, FLOPs of reading the contexts.
     pub cost: PointCost,
@@ -39,6 +41,7 @@ pub struct Peer {
     pub quality: Vec<Quality>,
     /// Peer / run, measured in turns.
     pub decode_ratio: Estimate,
+    /// The same of reading the prompt.
     pub prefill_ratio: Estimate,
 }
 
@@ -46,7 +49,9 @@ pub struct Peer {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Peers {
+    /// Of this run, counted.
     pub cost: PointCost,
+    /// In the order in which they were measured.
     pub peers: Vec<Peer>,
 }
 
