@@ -48,7 +48,7 @@ pub fn product(row: &Row<'_>, x: &Inputs) -> f32 {
     assert!(groups > 0 && (groups - 1) * row.chunks < chunks, "scales");
     assert!(chunks <= groups * row.chunks, "scales");
     assert_eq!(row.scales.len(), x.totals.len(), "sums of inputs");
-    assert!(groups < 2 || row.chunks == 1 || row.chunks % 2 == 0, "groups in pairs");
+    assert!(groups < 2 || row.chunks == 1 || row.chunks.is_multiple_of(2), "groups in pairs");
     // SAFETY: features as said; there are a chunk of codes and one of numbers for every scale of x, a scale of W and a sum
     // of inputs for every group of chunks, and `Halves` are made of the same numbers.
     unsafe {

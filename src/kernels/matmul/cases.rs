@@ -36,7 +36,7 @@ pub fn cases() -> Vec<Case> {
 
 /// One case of weights as whole numbers: every kind of grid in turn. The CPU multiplies their dequantised values.
 fn block_case(form: Form, (rows, outs, depth): (usize, usize, usize), i: usize) -> Case {
-    let bits = if i % 2 == 0 { Bits::Four } else { Bits::Eight };
+    let bits = if i.is_multiple_of(2) { Bits::Four } else { Bits::Eight };
     let group = [depth, 32, 64][i % 3].min(depth);
     Case {
         name: format!("matmul {form:?} {rows}x{depth} by {bits:?} {outs}x{depth} in {group}"),
