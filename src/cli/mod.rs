@@ -4,6 +4,7 @@
 //! are 0, 3 and 4 beside these.
 
 mod folder;
+mod figures;
 mod generate;
 mod hub;
 pub mod load;

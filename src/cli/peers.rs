@@ -1,6 +1,6 @@
 //! `whittle run --peers`: what else could be had for the same bytes or FLOPs, as a table.
 
-use super::run::{range, shown};
+use super::figures::{range, shown};
 use crate::eval::PointCost;
 use crate::session::peers::Peers;
 

@@ -2,6 +2,7 @@
 
 mod harness;
 
+use super::figures::{range, shown};
 use super::{BackendArg, load, peers as table};
 use crate::eval::sweep::Cell;
 use crate::eval::{Estimate, Point, Quality, items};
@@ -363,21 +364,4 @@ fn print_beside(view: &RunView) {
         p.quality.iter().for_each(|q| line("compressed", q, &q.baseline, &q.compressed));
         println!("Warning: {} In step here: {:.0} % of the rows.", p.warning, p.in_step * 100.0);
     }
-}
-
-pub(super) fn shown(q: &Quality, e: &Estimate) -> String {
-    match &*q.unit {
-        "share" if !e.low.is_finite() => format!("{:.1} % [too few items]", e.value * 100.0),
-        "share" => {
-            format!("{:.1} % [{:.1}, {:.1}]", e.value * 100.0, e.low * 100.0, e.high * 100.0)
-        }
-        _ => range(e, 3),
-    }
-}
-
-pub(super) fn range(e: &Estimate, digits: usize) -> String {
-    if !e.low.is_finite() {
-        return format!("{:.digits$} [too few items]", e.value);
-    }
-    format!("{:.digits$} [{:.digits$}, {:.digits$}]", e.value, e.low, e.high)
 }

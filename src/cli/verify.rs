@@ -5,7 +5,7 @@
 
 pub mod published;
 
-use super::{BackendArg, load, run};
+use super::{BackendArg, figures, load, run};
 use crate::error::printable;
 use crate::eval::{Agreement, Estimate, Quality};
 use crate::session::Engine;
@@ -197,12 +197,12 @@ fn show(q: &Quality, beside: Option<(Option<&Quality>, Agreement)>) {
     ];
     for (name, part) in parts {
         let label = printable(&format!("{}, {name}, n = {}", q.label, q.items), 60);
-        let first = run::shown(q, part(q));
+        let first = figures::shown(q, part(q));
         match beside {
             None => println!("{label:<44} {first:>26}"),
             Some((found, agreement)) => {
                 let here =
-                    found.map_or("not measured".into(), |found| run::shown(found, part(found)));
+                    found.map_or("not measured".into(), |found| figures::shown(found, part(found)));
                 let word = match name {
                     "baseline" => agreement.words(),
                     _ => "",

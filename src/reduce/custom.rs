@@ -6,39 +6,19 @@
 //! by clip.
 
 use super::evit::drop_lowest_of;
+use super::own::{NAMES, SURPRISAL, formula};
 use super::schedule::knobs;
 use super::utrc::{Q_HIDDEN, Q_RESIDUAL, fold, matching};
 use super::{Job, Plan, TokenReduction, score};
-use crate::Result;
 use crate::backend::{Device, Tensor};
-use crate::config::{FAMILIES, Kind, ModelConfig};
-use crate::formula::{Formula, LONGEST};
+use crate::config::{FAMILIES, ModelConfig};
+use crate::formula::LONGEST;
 use crate::kernels::rows::concat_rows;
 use crate::kernels::token_formula::token_formula;
 use crate::method::{About, Knob, KnobKind, Setting};
 use crate::models::LayerOutput;
 
 pub struct Custom;
-
-/// What a formula may read.
-const NAMES: [&str; 12] = [
-    "clip",
-    "l1",
-    "l2",
-    "noclip",
-    "cosine",
-    "position",
-    "surprisal",
-    "delta",
-    "delta_norm",
-    "implicit",
-    "row",
-    "column",
-];
-const SURPRISAL: usize = 6;
-/// Those of a layer with a state space, and those of one that attends.
-const OF_STATE_SPACE: std::ops::Range<usize> = 7..10;
-const OF_ATTENTION: std::ops::Range<usize> = 10..12;
 
 static ABOUT: About = About {
     id: "custom",
@@ -68,18 +48,6 @@ static ABOUT: About = About {
     ],
     families: &FAMILIES,
 };
-
-/// The formula of a setting. Errors: it is none.
-pub(super) fn formula(setting: &Setting) -> Result<Formula> {
-    Formula::parse(setting.text("formula"), &NAMES)
-}
-
-/// The kinds of layers that have what a formula reads; none that is special where it reads nothing special.
-pub(super) fn kinds(formula: &Formula) -> Vec<Kind> {
-    let reads = |mut names: std::ops::Range<usize>| names.any(|name| formula.reads(name));
-    let all = [(reads(OF_STATE_SPACE), Kind::StateSpace), (reads(OF_ATTENTION), Kind::Attention)];
-    all.into_iter().filter(|(reads, _)| *reads).map(|(_, kind)| kind).collect()
-}
 
 /// The names as the scores are called.
 fn score_of(name: &str) -> &str {

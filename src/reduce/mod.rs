@@ -7,6 +7,7 @@
 //! Definitions, and where we differ from the paper and from its released code: docs/token-reduction.md.
 
 mod adjacent;
+mod asked;
 mod controls;
 mod custom;
 mod decimamba;
@@ -15,6 +16,7 @@ mod evit_released;
 mod last;
 mod lazy;
 mod mtr;
+mod own;
 mod prefix;
 mod random;
 mod reducer;

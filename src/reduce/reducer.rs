@@ -1,8 +1,9 @@
 //! The hook that runs a plan inside a forward pass, and the record of what it did.
 
+use super::asked::surprisal;
 use super::{
     Edges, Input, Job, Place, Plan, Schedule, TokenReduction, Top, check, method_of, needs_filler,
-    schedule, score, surprisal::surprisal,
+    schedule, score,
 };
 use crate::backend::{Device, Ids, Tensor};
 use crate::config::ModelConfig;

@@ -7,7 +7,7 @@
 //! by bisection over the exact integer lengths. Or the s-th chosen layer, from 0, keeps base * beta^s tokens, at least 16,
 //! within the same bounds (`schedule=absolute`). Only the number of tokens counts, never their values.
 
-use super::{Job, Place, method_of, place_of, score, surprisal};
+use super::{Job, Place, asked, method_of, place_of, score};
 use crate::config::ModelConfig;
 use crate::method::{About, Knob, KnobKind, Setting};
 use crate::models::flops;
@@ -197,7 +197,7 @@ pub fn savings(config: &ModelConfig, setting: &Setting, n: usize) -> Result<Savi
         method.flops(config, &job, setting)
     });
     let asks = !steps.is_empty() && method.needs_surprisal(setting);
-    let asking = if asks { surprisal::cost(config, n) } else { 0.0 };
+    let asking = if asks { asked::cost(config, n) } else { 0.0 };
     let reduced_total = reduced + f.head_per_token + overhead.sum::<f64>() + asking;
     Ok(Savings {
         layers: saved(reduced, dense),

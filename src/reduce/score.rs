@@ -3,7 +3,7 @@
 //! Everything is a function of the context alone. The higher a score, the longer a token stays; equal scores go by
 //! position, earlier tokens first.
 
-use super::{Job, custom};
+use super::{Job, own};
 use crate::Rng;
 use crate::backend::{Device, Tensor, View};
 use crate::config::{FAMILIES, Kind, Mixer, ModelConfig};
@@ -96,7 +96,7 @@ fn kind(setting: &Setting) -> Option<(Kind, &'static str)> {
         return Some((Kind::Attention, PROPORTIONAL.id));
     }
     if setting.about.id == "custom" {
-        let kinds = custom::formula(setting).map(|formula| custom::kinds(&formula));
+        let kinds = own::formula(setting).map(|formula| own::kinds(&formula));
         return kinds.ok()?.first().map(|kind| (*kind, "formula"));
     }
     match has(setting, "score").then(|| setting.choice("score")) {
@@ -130,7 +130,7 @@ pub(super) fn suitable(config: &ModelConfig, setting: &Setting) -> Vec<usize> {
 /// Whether a model has what the chosen score is made of, in each of the layers `at`. Errors name the families that
 /// have it, or the layer that has not.
 pub(super) fn check(config: &ModelConfig, setting: &Setting, at: &[usize]) -> Result<()> {
-    if setting.about.id == "custom" && custom::kinds(&custom::formula(setting)?).len() > 1 {
+    if setting.about.id == "custom" && own::kinds(&own::formula(setting)?).len() > 1 {
         let expected = "names of one kind of layer: of Mamba, or of attention";
         return Err(Error::input("formula", setting.text("formula"), expected));
     }

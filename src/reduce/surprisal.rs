@@ -13,12 +13,9 @@ use super::evit::drop_lowest_of;
 use super::schedule::knobs;
 use super::{Input, Job, Place, Plan, TokenReduction, drop_rows, spread_rows};
 use crate::Rng;
-use crate::backend::Tensor;
-use crate::config::{FAMILIES, ModelConfig};
-use crate::kernels::rows::{concat_rows, copy, gather_ids};
+use crate::config::FAMILIES;
 use crate::kernels::scale::scale;
 use crate::method::{About, Knob, KnobKind, Setting};
-use crate::models::{NoHooks, flops};
 
 pub struct Surprisal;
 
@@ -73,26 +70,4 @@ impl TokenReduction for Surprisal {
     fn needs_surprisal(&self, setting: &Setting) -> bool {
         !["random", "stride"].contains(&setting.choice("score"))
     }
-}
-
-/// FLOPs of [`surprisal`]: a reading of the whole context, with the head for every token but the first.
-pub(super) fn cost(config: &ModelConfig, tokens: usize) -> f64 {
-    let f = flops(config);
-    f.dense(tokens) + tokens.saturating_sub(1) as f64 * f.head_per_token
-}
-
-/// Surprisal of every token `[tokens, 1]`; 0 for the first, which nothing precedes.
-pub(super) fn surprisal(input: &Input<'_>) -> Tensor {
-    let Input { device, model, ids } = *input;
-    let none = device.zeros(1, 1);
-    let n = ids.len();
-    if n < 2 {
-        return none;
-    }
-    let hidden = model.forward_ids(device, ids, &mut model.start(device), &mut NoHooks);
-    let places: Vec<u32> = (1..n as u32).collect();
-    let targets = gather_ids(device, ids, &device.ids(&places));
-    let nll = model.nll(device, hidden.row_range(0, n - 1), &targets); // [n - 1, 2]
-    let scores = copy(device, nll.columns(0, 1));
-    concat_rows(device, &none, &scores)
 }
