@@ -124,12 +124,12 @@ mod tests {
         for config in [mamba(12), llama(12)] {
             same(&config, "custom:formula=clip", "evit");
             same(&config, "custom:formula=clip,gone=folded", "utrc");
-            same(&config, "custom:formula=l1*2+1", "evit:score=l1");
+            same(&config, "custom:formula=l1*2", "evit:score=l1");
             same(&config, "custom:formula=position^2", "evit:score=recency");
             same(&config, "custom:formula=cosine", "evit:score=cosine");
         }
         same(&mamba(12), "custom:formula=delta", "evit:score=delta");
-        same(&mamba(12), "custom:formula=delta_norm*3", "evit:score=delta-norm");
+        same(&mamba(12), "custom:formula=delta_norm*2", "evit:score=delta-norm");
         same(&mamba(12), "custom:formula=implicit", "evit:score=implicit");
         same(&llama(12), "custom:formula=row", "lazy:schedule=even");
         same(&llama(12), "custom:formula=column,gone=folded", "utrc:score=column");

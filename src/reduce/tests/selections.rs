@@ -301,6 +301,6 @@ fn an_absolute_schedule_keeps_the_lengths_of_decimamba_whatever_enters() {
     assert_eq!(lengths(150)[..3], [100, 50, 25]);
     // Nothing goes where less enters than may stay; a layer removes half at most.
     assert_eq!(lengths(90)[0], 50);
-    assert_eq!(lengths(1000), [500, 250, 125, 62]);
+    assert_eq!(lengths(1000), [500, 250, 125, 63]);
     assert!(check(&mamba(6), &setting(&format!("{spec},cut=0.6"))).is_ok(), "the cut is not asked");
 }
