@@ -46,8 +46,11 @@ unsafe fn sums<const BYTES: usize>(
         while c < end {
             // SAFETY: c is below the number of chunks, which have four vectors of eight numbers each.
             let (codes, of_x) = unsafe { (widen(codes.add(c * BYTES)), x.scales.get_unchecked(c)) };
-            let dot =
-                |i: usize| i32x4_dot_i16x8(codes[i], unsafe { v128_load(numbers.add(4 * c + i)) });
+            let dot = |i: usize| {
+                // SAFETY: likewise.
+                let n = unsafe { v128_load(numbers.add(4 * c + i)) };
+                i32x4_dot_i16x8(codes[i], n)
+            };
             let dots = i32x4_add(i32x4_add(dot(0), dot(1)), i32x4_add(dot(2), dot(3)));
             part = f32x4_add(part, f32x4_mul(f32x4_convert_i32x4(dots), f32x4_splat(*of_x)));
             c += 1;
