@@ -31,6 +31,7 @@ pub enum SsmScore {
     Delta,
     /// Its implicit attention from the last token, without decay.
     Implicit,
+    /// L2 norm of its step sizes over the heads.
     DeltaNorm,
 }
 
