@@ -29,7 +29,7 @@ mod native {
     use whittle::kernels::gated_rmsnorm::gated_rmsnorm;
     use whittle::kernels::selective_scan::{self, selective_scan, selective_scan_barrier};
     use whittle::kernels::silu_gate::silu_gate;
-    use whittle::kernels::ssd::{self, Form, Sizes, ssd_with};
+    use whittle::kernels::ssd::{self, Sizes, SsdForm, ssd_with};
     use whittle::kernels::{math, random, simd};
 
     /// The shape the issue names.
@@ -111,8 +111,8 @@ mod native {
                 finish(device);
                 out
             };
-            let mut sequential = || drop(black_box(run(Form::Sequential)));
-            let mut chunked = || drop(black_box(run(Form::Chunked)));
+            let mut sequential = || drop(black_box(run(SsdForm::Sequential)));
+            let mut chunked = || drop(black_box(run(SsdForm::Chunked)));
             let [a, b] = least_ms(5, [&mut sequential, &mut chunked]);
             report(name, &format!("ssd sequential {len}x24x64, 128 states"), a, len * 24 * 64);
             report(name, &format!("ssd chunked {len}x24x64, 128 states"), b, len * 24 * 64);

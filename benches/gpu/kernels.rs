@@ -15,7 +15,7 @@ use whittle::kernels::lm_head_nll::lm_head_nll;
 use whittle::kernels::matmul::matmul;
 use whittle::kernels::rmsnorm::rmsnorm;
 use whittle::kernels::rows::copy;
-use whittle::kernels::ssd::{Example as SsdExample, Form, Sizes, ssd_with};
+use whittle::kernels::ssd::{Example as SsdExample, Sizes, SsdForm, ssd_with};
 use whittle::kernels::{add::add, selective_scan};
 
 /// Together more than the second-level cache of an H100 (50 MB).
@@ -174,9 +174,9 @@ fn scans(bench: &Bench) {
             4 * (len * (2 * heads * 64 + heads + 256) + 2 * heads * 64 * 128),
             5 * len * heads * 64 * 128,
         ];
-        let forms: &[Form] = match len {
-            0..64 => &[Form::Sequential],
-            _ => &[Form::Sequential, Form::Chunked],
+        let forms: &[SsdForm] = match len {
+            0..64 => &[SsdForm::Sequential],
+            _ => &[SsdForm::Sequential, SsdForm::Chunked],
         };
         for form in forms {
             let ms = bench.device_ms(&mut || drop(ssd_with(d, &example.ssd(), *form)));

@@ -48,7 +48,7 @@ impl Case {
 
 /// A method as it stands in the tables.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct CaseRow {
     /// SPEC without a cut.
     pub spec: String,
     pub is_control: bool,
@@ -71,7 +71,7 @@ pub fn is_task(entry: &Entry) -> bool {
 }
 
 /// Rows of a model's tables, controls last. A method of another family has no row.
-pub fn rows(entry: &Entry) -> Vec<Row> {
+pub fn rows(entry: &Entry) -> Vec<CaseRow> {
     let fits = |spec: &&str| {
         let setting = Setting::parse(spec, &abouts()).ok().flatten();
         setting.is_some_and(|s| runs_on(&entry.family, &s))
@@ -79,10 +79,11 @@ pub fn rows(entry: &Entry) -> Vec<Row> {
     let mut ids: Vec<&str> = METHODS.iter().map(|m| m.about().id).collect();
     ids.retain(|id| !CONTROLS.contains(id));
     let free = ids.into_iter().chain(MORE).filter(fits);
-    let mut rows: Vec<Row> = free.map(|s| Row { spec: s.into(), is_control: false }).collect();
+    let mut rows: Vec<CaseRow> =
+        free.map(|s| CaseRow { spec: s.into(), is_control: false }).collect();
     let oracle = is_task(entry).then_some(ORACLE);
     let controls = CONTROLS.into_iter().chain(oracle);
-    rows.extend(controls.map(|s| Row { spec: s.into(), is_control: true }));
+    rows.extend(controls.map(|s| CaseRow { spec: s.into(), is_control: true }));
     rows
 }
 

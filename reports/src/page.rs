@@ -2,7 +2,7 @@
 
 use super::Size;
 use super::cases::{
-    Case, PUBLISHED, Row, Scorer, cuts, evals, is_task, published_eval, rows, with_cut,
+    Case, CaseRow, PUBLISHED, Scorer, cuts, evals, is_task, published_eval, rows, with_cut,
 };
 use super::summary::{Comparison, comparisons, figure, headline};
 use super::{Results, families, removal, summary};
@@ -89,7 +89,7 @@ fn table(
     }
 }
 
-fn cell(results: &Results, entry: &Entry, eval: &str, row: &Row, cut: f64) -> String {
+fn cell(results: &Results, entry: &Entry, eval: &str, row: &CaseRow, cut: f64) -> String {
     let case = Case::honest(&entry.id, eval, &with_cut(&row.spec, cut));
     let off = Case::honest(&entry.id, eval, "off");
     let Some(q) = figure(results, &case, &off, shown(eval)) else {
@@ -105,7 +105,7 @@ fn cell(results: &Results, entry: &Entry, eval: &str, row: &Row, cut: f64) -> St
 }
 
 /// Whether a method is better than all controls in a cell, or worse than one.
-fn mark(comparisons: &[&Comparison], row: &Row, cut: f64) -> &'static str {
+fn mark(comparisons: &[&Comparison], row: &CaseRow, cut: f64) -> &'static str {
     let here = |c: &&&Comparison| c.spec == row.spec && c.cut == cut;
     let verdicts: Vec<Verdict> = comparisons.iter().filter(here).map(|c| c.verdict).collect();
     let is = |wanted| verdicts.iter().map(move |v| *v == wanted);

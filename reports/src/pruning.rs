@@ -22,16 +22,16 @@ use whittle::session::{CalibrationText, Engine, Loaded, calibration};
 use whittle::{Error, Result};
 
 /// A method as it stands in the tables: its name and its SPEC without a pattern.
-pub struct Row {
+pub struct ResultRow {
     pub label: &'static str,
     pub spec: &'static str,
 }
 
-const fn row(label: &'static str, spec: &'static str) -> Row {
-    Row { label, spec }
+const fn row(label: &'static str, spec: &'static str) -> ResultRow {
+    ResultRow { label, spec }
 }
 
-pub const ROWS: [Row; 8] = [
+pub const ROWS: [ResultRow; 8] = [
     row("magnitude", "magnitude"),
     row("Wanda", "wanda"),
     row("SparseGPT", "sparsegpt"),
@@ -105,7 +105,7 @@ impl Column {
 }
 
 /// Where a SPEC stands in the tables.
-pub fn spec(row: &Row, pattern: usize) -> String {
+pub fn spec(row: &ResultRow, pattern: usize) -> String {
     let mark = if row.spec.contains(':') { ',' } else { ':' };
     format!("{}{mark}{}", row.spec, PATTERNS[pattern].1)
 }
@@ -131,7 +131,7 @@ fn evaluation(size: Size, parameters: u64, tables: Tables) -> String {
 }
 
 /// Whether a SPEC exists: mask M knows groups only.
-pub fn exists(row: &Row, pattern: usize) -> bool {
+pub fn exists(row: &ResultRow, pattern: usize) -> bool {
     setting(&spec(row, pattern)).is_ok_and(|s| check_setting(&s).is_ok())
 }
 

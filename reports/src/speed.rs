@@ -28,7 +28,7 @@ const TEXT: &str = "heldout/persuasion.txt";
 const VISIT_MS: f64 = 40.0;
 
 /// What is measured on one kind of device.
-struct Plan {
+struct SpeedPlan {
     backend: Backend,
     contexts: &'static [usize],
     rounds: usize,
@@ -36,13 +36,13 @@ struct Plan {
     bar: f64,
 }
 
-const PLANS: [Plan; 2] = [
-    Plan { backend: Backend::Cpu, contexts: &[512, 1024, 2048], rounds: 11, bar: 0.9 },
-    Plan { backend: Backend::Gpu, contexts: &[512, 1024], rounds: 5, bar: 0.8 },
+const PLANS: [SpeedPlan; 2] = [
+    SpeedPlan { backend: Backend::Cpu, contexts: &[512, 1024, 2048], rounds: 11, bar: 0.9 },
+    SpeedPlan { backend: Backend::Gpu, contexts: &[512, 1024], rounds: 5, bar: 0.8 },
 ];
 
 /// One row of a table.
-struct Row {
+struct SpeedRow {
     model: String,
     spec: String,
     tokens: usize,
@@ -52,7 +52,7 @@ struct Row {
     ratio: Estimate,
 }
 
-impl Row {
+impl SpeedRow {
     fn of_promise(&self) -> f64 {
         self.ratio.value / self.promise
     }
@@ -107,7 +107,7 @@ async fn of_model(
     device: &Device,
     contexts: &[usize],
     rounds: usize,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<SpeedRow>> {
     let weights = loaded.weights.for_new_device();
     let model = Rc::new(Model::load(device, &loaded.config, &weights)?);
     let placed = Placed::new(device, &loaded.config, &weights, &loaded.tokenizer, model);
@@ -125,7 +125,7 @@ async fn of_model(
                 let arms = [placed.arm(None), placed.arm(Some(&setting))];
                 let (dense_ms, ratio) = reading(&arms, context, rounds, VISIT_MS).await?;
                 let saved = savings(&loaded.config, &setting, tokens)?;
-                let row = Row {
+                let row = SpeedRow {
                     model: entry.id.clone(),
                     spec,
                     tokens,
@@ -154,7 +154,7 @@ reduced, dense in one process; median of the rounds with its 95 % bootstrap inte
 Above 1 of the promise is possible: operations differ in speed, and FLOPs do not count memory traffic.
 ";
 
-fn section(label: &str, plan: &Plan, rows: &[Row], out: &mut String) {
+fn section(label: &str, plan: &SpeedPlan, rows: &[SpeedRow], out: &mut String) {
     let _ = write!(out, "\n## {label}\n\n");
     if rows.is_empty() {
         *out += "Not measured.\n";
@@ -166,12 +166,12 @@ fn section(label: &str, plan: &Plan, rows: &[Row], out: &mut String) {
         "The bar is {:.1} of the promise: {met} of {} rows meet it. Median of all rows: {:.2} of the promise.\n",
         plan.bar,
         rows.len(),
-        median_interval(&rows.iter().map(Row::of_promise).collect::<Vec<_>>()).value
+        median_interval(&rows.iter().map(SpeedRow::of_promise).collect::<Vec<_>>()).value
     );
     *out += "| model | tokens | method | tokens left | dense, ms | promise | measured | of the promise | bar met |\n\
              |---|---|---|---|---|---|---|---|---|\n";
     for row in rows {
-        let Row { model, spec, tokens, kept, promise, dense_ms, ratio } = row;
+        let SpeedRow { model, spec, tokens, kept, promise, dense_ms, ratio } = row;
         let _ = writeln!(
             out,
             "| {model} | {tokens} | `{spec}` | {kept} | {dense_ms:.1} | {promise:.3} | {:.3} [{:.3}, {:.3}] | {:.2} | {} |",
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_row_below_the_bar_says_no_and_is_not_counted() {
-        let row = |ratio: f64| Row {
+        let row = |ratio: f64| SpeedRow {
             model: "m".into(),
             spec: "utrc:cut=0.2".into(),
             tokens: 512,

@@ -70,7 +70,7 @@ impl Evaluation for ArcChallenge {
 /// As the hub serves it, or as the original files have it.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Row {
+enum ArcRow {
     Hub {
         question: String,
         choices: Columns,
@@ -103,12 +103,12 @@ struct Choice {
 }
 
 fn item(line: &Line<'_>, source: &Source<'_>) -> Result<Box<dyn Item>> {
-    let row: Row = line.parse()?;
+    let row: ArcRow = line.parse()?;
     let (question, texts, labels, key) = match row {
-        Row::Hub { question, choices, answer_key } => {
+        ArcRow::Hub { question, choices, answer_key } => {
             (question, choices.text, choices.label, answer_key)
         }
-        Row::Original { question, answer_key } => {
+        ArcRow::Original { question, answer_key } => {
             let pairs = question.choices.into_iter().map(|c| (c.text, c.label));
             let (texts, labels) = pairs.unzip();
             (question.stem, texts, labels, answer_key)

@@ -39,7 +39,7 @@ impl Evaluation for HellaSwag {
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct HellaSwagRow {
     activity_label: String,
     ctx_a: String,
     ctx_b: String,
@@ -56,7 +56,7 @@ enum Number {
 }
 
 fn item(line: &Line<'_>, source: &Source<'_>) -> Result<Box<dyn Item>> {
-    let row: Row = line.parse()?;
+    let row: HellaSwagRow = line.parse()?;
     let context = format!("{}: {} {}", row.activity_label, row.ctx_a, capitalized(&row.ctx_b));
     let choices: Vec<String> = row.endings.iter().map(|e| cleaned(e)).collect();
     let label = match row.label {

@@ -40,12 +40,12 @@ impl Evaluation for Lambada {
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct LambadaRow {
     text: String,
 }
 
 fn item(line: &Line<'_>, source: &Source<'_>) -> Result<Box<dyn Item>> {
-    let row: Row = line.parse()?;
+    let row: LambadaRow = line.parse()?;
     let (context, word) = row.text.rsplit_once(' ').unwrap_or(("", &row.text));
     let target = format!(" {word}");
     let pair = Encoder::of(source).pair(context, &target)?;

@@ -39,7 +39,7 @@ impl Evaluation for Piqa {
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct PiqaRow {
     goal: String,
     sol1: String,
     sol2: String,
@@ -74,7 +74,7 @@ pub fn with_labels(rows: &[u8], labels: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn item(line: &Line<'_>, source: &Source<'_>) -> Result<Box<dyn Item>> {
-    let row: Row = line.parse()?;
+    let row: PiqaRow = line.parse()?;
     let context = format!("Question: {}\nAnswer:", row.goal);
     let choices = [row.sol1, row.sol2];
     Ok(Box::new(Choices::after(line, &context, &choices, row.label, source)?))
@@ -88,8 +88,9 @@ mod tests {
     fn labels_of_a_file_of_their_own_go_to_their_rows() {
         let rows = b"{\"goal\":\"g\",\"sol1\":\"a\",\"sol2\":\"b\"}\n{\"goal\":\"h\",\"sol1\":\"a\",\"sol2\":\"b\"}\n";
         let joined = with_labels(rows, b"1\n0\n").unwrap();
-        let read = |line: &str| serde_json::from_str::<Row>(line).unwrap();
-        let rows_read: Vec<Row> = std::str::from_utf8(&joined).unwrap().lines().map(read).collect();
+        let read = |line: &str| serde_json::from_str::<PiqaRow>(line).unwrap();
+        let rows_read: Vec<PiqaRow> =
+            std::str::from_utf8(&joined).unwrap().lines().map(read).collect();
         let found: Vec<(&str, usize)> = rows_read.iter().map(|r| (&*r.goal, r.label)).collect();
         assert_eq!(found, [("g", 1), ("h", 0)]);
         for (labels, part) in

@@ -32,7 +32,7 @@ pub struct Published {
 }
 
 /// What the released code's rows say of one target.
-pub(super) struct Rows {
+pub(super) struct PublishedRows {
     /// -log p in nats.
     pub nats: f64,
     /// Each token was the most likely one.
@@ -42,7 +42,7 @@ pub(super) struct Rows {
     scored: usize,
 }
 
-impl Rows {
+impl PublishedRows {
     /// [`aligned`] of the reduction that these rows went through.
     pub async fn in_step(&self, arm: &Arm<'_>) -> Result<f64> {
         let Some(reducer) = &self.reducer else { return Ok(1.0) };
@@ -52,7 +52,7 @@ impl Rows {
 }
 
 /// Reduces a context together with its target and scores the target by the last rows.
-pub(super) async fn rows(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Result<Rows> {
+pub(super) async fn rows(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Result<PublishedRows> {
     let all = [context, target].concat();
     let inputs = &all[..all.len() - 1];
     let mut state = arm.model.start(arm.device);
@@ -66,7 +66,7 @@ pub(super) async fn rows(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Resu
     let last = copy(arm.device, hidden.row_range(hidden.rows() - rows, rows));
     let nll = arm.model.nll(arm.device, &last, &arm.device.ids(&target[..rows]));
     let values = arm.device.read(&nll).await?;
-    Ok(Rows {
+    Ok(PublishedRows {
         nats: values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum(),
         right: values.chunks_exact(2).all(|pair| pair[1] == 1.0),
         reducer,

@@ -40,7 +40,7 @@ impl Evaluation for Questions {
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct QuestionRow {
     context: String,
     choices: Option<Vec<String>>,
     answer: Option<Answer>,
@@ -55,7 +55,7 @@ enum Answer {
 }
 
 fn item(line: &Line<'_>, source: &Source<'_>) -> Result<Box<dyn Item>> {
-    let row: Row = line.parse()?;
+    let row: QuestionRow = line.parse()?;
     match (row.choices, row.answer, row.target) {
         (Some(choices), Some(answer), None) => {
             let label = place(&choices, &answer)?;

@@ -40,7 +40,7 @@ impl Evaluation for WinoGrande {
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct WinoGrandeRow {
     sentence: String,
     option1: String,
     option2: String,
@@ -48,7 +48,7 @@ struct Row {
 }
 
 fn item(line: &Line<'_>, source: &Source<'_>) -> Result<Box<dyn Item>> {
-    let row: Row = line.parse()?;
+    let row: WinoGrandeRow = line.parse()?;
     let (before, after) = row
         .sentence
         .split_once('_')

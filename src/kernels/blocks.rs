@@ -44,7 +44,7 @@ pub(super) fn accumulate(x: Rows<'_>, w: &PackedBlocks, y: &mut [f32]) {
     let (groups, words) = (w.groups(), w.row_words());
     for row in 0..w.rows {
         let of_row = row * groups..(row + 1) * groups;
-        let row_of_codes = Row {
+        let row_of_codes = BlockRow {
             bits: w.bits,
             codes: bytemuck::cast_slice(&codes[row * words..(row + 1) * words]),
             scales: &scales[of_row.clone()],
@@ -107,7 +107,7 @@ impl Inputs {
 }
 
 /// One row of W.
-struct Row<'a> {
+struct BlockRow<'a> {
     bits: Bits,
     /// As in [`PackedBlocks`].
     codes: &'a [u8],
@@ -119,7 +119,7 @@ struct Row<'a> {
     chunks: usize,
 }
 
-impl Row<'_> {
+impl BlockRow<'_> {
     /// Bytes of a chunk.
     fn chunk_bytes(&self) -> usize {
         match self.bits {
@@ -168,7 +168,7 @@ pub(super) fn random_blocks(
 
 /// The equation, one number after the other.
 #[cfg_attr(target_arch = "wasm32", allow(dead_code))]
-fn plain(row: &Row<'_>, x: &Inputs) -> f32 {
+fn plain(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     let mut sum = 0.0;
     for (scale, zero, codes, numbers, scales) in row.groups(x) {
         let chunks = codes.chunks_exact(row.chunk_bytes()).zip(numbers.chunks_exact(CHUNK));
@@ -243,7 +243,7 @@ mod tests {
             let words = packed.words().cpu();
             let words = &words[packed.codes_at()..][..packed.row_words()];
             let scales: Vec<u16> = blocks.scales.iter().map(|s| s.to_bits()).collect();
-            let row = Row {
+            let row = BlockRow {
                 bits: blocks.bits,
                 codes: bytemuck::cast_slice(words),
                 scales: &scales[..packed.groups()],

@@ -4,7 +4,7 @@
 //! Shapes: y, z, out `[seq_len, d_inner]`, w `[1, d_inner]`. Source: Dao & Gu 2024, section 6.1, and transformers'
 //! Mamba2 (5.23): the gate comes before the norm, and the norm is over d_inner / n_groups columns, not the row.
 
-use super::rmsnorm::Form;
+use super::rmsnorm::NormForm;
 use super::simd::widest;
 use super::{Case, math, random};
 use crate::Rng;
@@ -50,7 +50,7 @@ pub fn gated_rmsnorm<'a>(
             let out = widest(|| on_cpu(y, z, weight.cpu(), eps, group_size));
             Tensor::on_cpu(y.rows, y.cols, out)
         }
-        Device::Gpu(gpu) => on_gpu(gpu, [y, z], weight, eps, group_size, Form::of(gpu)),
+        Device::Gpu(gpu) => on_gpu(gpu, [y, z], weight, eps, group_size, NormForm::of(gpu)),
     }
 }
 
@@ -75,7 +75,7 @@ fn on_gpu(
     weight: &Tensor,
     eps: f32,
     group_size: usize,
-    form: Form,
+    form: NormForm,
 ) -> Tensor {
     let out = gpu.alloc(y.rows * y.cols * 4);
     let params = Params {
@@ -127,7 +127,7 @@ pub fn cases() -> Vec<Case> {
                     Device::Gpu(gpu) => on_gpu(gpu, [y.view(), z.view()], &w, 1e-5, size, form),
                     Device::Cpu => gated_rmsnorm(device, &y, &z, &w, 1e-5, size),
                 };
-                vec![form(Form::Narrow), form(Form::Wide)]
+                vec![form(NormForm::Narrow), form(NormForm::Wide)]
             }),
         })
         .collect();

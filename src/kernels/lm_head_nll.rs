@@ -57,19 +57,19 @@ static COMBINE: Shader = Shader {
 
 /// How the GPU computes the partial results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum NllForm {
     /// Registers only, 8 tokens by one share an invocation; for software adapters.
     Direct,
     /// Tiles through workgroup memory, 64 tokens by one share a workgroup; for real GPUs.
     Shared,
 }
 
-impl Form {
+impl NllForm {
     /// Tokens of one tile, outputs of one tile, and partial results one tile leaves for a token.
     fn tile(self) -> (usize, usize, usize) {
         match self {
-            Form::Direct => (8, 8, 1),
-            Form::Shared => (64, 64, 8),
+            NllForm::Direct => (8, 8, 1),
+            NllForm::Shared => (64, 64, 8),
         }
     }
 
@@ -77,8 +77,8 @@ impl Form {
     fn share(self, rows: usize, vocab: usize) -> usize {
         let (tokens, outs, _) = self.tile();
         let wanted = match self {
-            Form::Direct => 64,
-            Form::Shared => 256,
+            NllForm::Direct => 64,
+            NllForm::Shared => 256,
         };
         let shares = wanted / rows.div_ceil(tokens).min(wanted);
         vocab.div_ceil(shares.clamp(4, 64)).next_multiple_of(outs)
@@ -129,7 +129,7 @@ pub fn lm_head_nll<'a>(
             Tensor::on_cpu(h.rows, 2, on_cpu(Rows::of(h), host, targets.cpu()))
         }
         (Device::Gpu(gpu), _) => {
-            let form = if gpu.is_software() { Form::Direct } else { Form::Shared };
+            let form = if gpu.is_software() { NllForm::Direct } else { NllForm::Shared };
             on_gpu(gpu, h, table, targets, form)
         }
         _ => panic!("lm_head_nll: the table is on another device"),
@@ -217,7 +217,7 @@ fn sum_of_exps(z: &[f32], top: f32) -> f32 {
     lanes.iter().sum::<f32>() + rest.iter().map(|&v| exp(v - top)).sum::<f32>()
 }
 
-fn on_gpu(gpu: &Gpu, h: View<'_>, table: &Matrix, targets: &Ids, form: Form) -> Tensor {
+fn on_gpu(gpu: &Gpu, h: View<'_>, table: &Matrix, targets: &Ids, form: NllForm) -> Tensor {
     let (rows, vocab) = (h.rows, table.rows());
     let (tokens, _, per_share) = form.tile();
     let share = form.share(rows, vocab);
@@ -229,8 +229,8 @@ fn on_gpu(gpu: &Gpu, h: View<'_>, table: &Matrix, targets: &Ids, form: Form) -> 
     let constants = [f16, ("X_VECTORS", f64::from(u8::from(reads_vectors(h))))];
     let x = h.tensor.gpu();
     let (shader, across) = match form {
-        Form::Direct => (&DIRECT, groups(shares, 4)),
-        Form::Shared => (&SHARED, groups(shares, 1)),
+        NllForm::Direct => (&DIRECT, groups(shares, 4)),
+        NllForm::Shared => (&SHARED, groups(shares, 1)),
     };
     let shared = Dispatch {
         shader,
@@ -264,7 +264,7 @@ pub fn cases() -> Vec<Case> {
         (33, 1037, 130),
     ];
     let mut cases = Vec::new();
-    for form in [Form::Direct, Form::Shared] {
+    for form in [NllForm::Direct, NllForm::Shared] {
         for (rows, vocab, depth) in sizes {
             let half = rows % 2 == 0 || rows == 33;
             cases.push(Case {
@@ -292,7 +292,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-fn run(device: &Device, h: View<'_>, table: &Matrix, targets: &Ids, form: Form) -> Tensor {
+fn run(device: &Device, h: View<'_>, table: &Matrix, targets: &Ids, form: NllForm) -> Tensor {
     match device {
         Device::Gpu(gpu) => on_gpu(gpu, h, table, targets, form),
         Device::Cpu => lm_head_nll(device, h, table, targets),
@@ -300,7 +300,7 @@ fn run(device: &Device, h: View<'_>, table: &Matrix, targets: &Ids, form: Form) 
 }
 
 /// Row r + 50 i of the table is row r of 50; the targets are the argmax, once as its first, once as its third copy.
-fn ties(device: &Device, form: Form) -> Vec<Tensor> {
+fn ties(device: &Device, form: NllForm) -> Vec<Tensor> {
     let mut rng = Rng::new(8);
     let (rows, distinct, depth) = (12, 50, 20);
     let h = rng.normals(rows * depth, 1.0);
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn of_equal_logits_the_first_is_the_argmax() {
-        for output in ties(&Device::Cpu, Form::Direct).iter().zip([1.0, 0.0]) {
+        for output in ties(&Device::Cpu, NllForm::Direct).iter().zip([1.0, 0.0]) {
             let correct: Vec<f32> = output.0.cpu().chunks(2).map(|y| y[1]).collect();
             assert_eq!(correct, [output.1; 12]);
         }

@@ -61,7 +61,7 @@ const SOME_ROWS: usize = 32;
 
 /// How the GPU computes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum MatmulForm {
     /// Registers only; an invocation computes 8 rows by 8 outputs. Software adapters punish barriers.
     Direct,
     /// Tiles of 64 x 64 through workgroup memory, for real GPUs.
@@ -72,9 +72,9 @@ enum Form {
     MatvecShared,
 }
 
-impl Form {
+impl MatmulForm {
     fn is_matvec(self) -> bool {
-        matches!(self, Form::MatvecDirect | Form::MatvecShared)
+        matches!(self, MatmulForm::MatvecDirect | MatmulForm::MatvecShared)
     }
 }
 
@@ -112,25 +112,25 @@ pub fn matmul<'a>(
     bias: Option<&Tensor>,
     residual: Option<&Tensor>,
 ) -> Tensor {
-    let job = Job::new(x.into(), w, bias, residual);
+    let job = MatmulJob::new(x.into(), w, bias, residual);
     let Device::Gpu(gpu) = device else { return job.on_cpu() };
     let form = job.form(gpu);
     match (w.blocks(), job.packed()) {
         (Some(blocks), _) if form.is_matvec() => job.on_gpu_blocks(gpu, form, blocks),
-        (None, Some(packed)) => job.on_gpu_packed(gpu, packed, packed::Form::of(gpu)),
+        (None, Some(packed)) => job.on_gpu_packed(gpu, packed, packed::PackedForm::of(gpu)),
         _ => job.on_gpu(gpu, form),
     }
 }
 
 /// Checked arguments.
-pub(super) struct Job<'a> {
+pub(super) struct MatmulJob<'a> {
     x: View<'a>,
     w: &'a Matrix,
     bias: Option<&'a Tensor>,
     residual: Option<&'a Tensor>,
 }
 
-impl<'a> Job<'a> {
+impl<'a> MatmulJob<'a> {
     pub(super) fn new(
         x: View<'a>,
         w: &'a Matrix,
@@ -175,12 +175,12 @@ impl<'a> Job<'a> {
         Tensor::on_cpu(rows, outs, y)
     }
 
-    fn form(&self, gpu: &Gpu) -> Form {
+    fn form(&self, gpu: &Gpu) -> MatmulForm {
         match (self.x.rows, gpu.is_software()) {
-            (..=FEW_ROWS, true) => Form::MatvecDirect,
-            (_, true) => Form::Direct,
-            (..=SOME_ROWS, false) => Form::MatvecShared,
-            (_, false) => Form::Shared,
+            (..=FEW_ROWS, true) => MatmulForm::MatvecDirect,
+            (_, true) => MatmulForm::Direct,
+            (..=SOME_ROWS, false) => MatmulForm::MatvecShared,
+            (_, false) => MatmulForm::Shared,
         }
     }
 
@@ -202,14 +202,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn on_gpu(&self, gpu: &Gpu, form: Form) -> Tensor {
+    fn on_gpu(&self, gpu: &Gpu, form: MatmulForm) -> Tensor {
         let (buffer, f16) = weight_constants(self.w);
         let constants = vec![f16];
         self.launch(gpu, form, Stored { shaders: &DENSE, buffer, constants, params: self.params() })
     }
 
     /// The same product from whole numbers with scales, in any form.
-    fn on_gpu_blocks(&self, gpu: &Gpu, form: Form, w: &PackedBlocks) -> Tensor {
+    fn on_gpu_blocks(&self, gpu: &Gpu, form: MatmulForm, w: &PackedBlocks) -> Tensor {
         let stride = w.chunks() * CHUNK;
         let params = Params {
             w_stride: stride as u32,
@@ -226,16 +226,16 @@ impl<'a> Job<'a> {
         self.launch(gpu, form, Stored { shaders: &BLOCKS, buffer, constants, params })
     }
 
-    fn launch(&self, gpu: &Gpu, form: Form, w: Stored<'_>) -> Tensor {
+    fn launch(&self, gpu: &Gpu, form: MatmulForm, w: Stored<'_>) -> Tensor {
         let (x, rows, outs) = (self.x, self.x.rows, self.w.rows());
         let y = gpu.alloc(rows * outs * 4);
         let buffer = x.tensor.gpu();
         let Shaders { direct, shared, matvec } = w.shaders;
         let (shader, entry, groups) = match form {
-            Form::Direct => (direct, "main", [groups(outs, 16 * 8), groups(rows, 8), 1]),
-            Form::Shared => (shared, "main", [groups(outs, 64), groups(rows, 64), 1]),
-            Form::MatvecDirect => (matvec, "direct", [groups(outs, 16 * 4), 1, 1]),
-            Form::MatvecShared => {
+            MatmulForm::Direct => (direct, "main", [groups(outs, 16 * 8), groups(rows, 8), 1]),
+            MatmulForm::Shared => (shared, "main", [groups(outs, 64), groups(rows, 64), 1]),
+            MatmulForm::MatvecDirect => (matvec, "direct", [groups(outs, 16 * 4), 1, 1]),
+            MatmulForm::MatvecShared => {
                 (matvec, "shared_rows", [groups(outs, 8), groups(rows, FEW_ROWS), 1])
             }
         };
@@ -262,7 +262,7 @@ impl<'a> Job<'a> {
         Tensor::on_gpu(rows, outs, y)
     }
 
-    pub(super) fn on_gpu_packed(&self, gpu: &Gpu, w: &Packed, form: packed::Form) -> Tensor {
+    pub(super) fn on_gpu_packed(&self, gpu: &Gpu, w: &Packed, form: packed::PackedForm) -> Tensor {
         let (x, rows, outs) = (self.x, self.x.rows, self.w.rows());
         let y = gpu.alloc(rows * outs * 4);
         let buffer = x.tensor.gpu();

@@ -48,7 +48,7 @@ pub struct Norm<'a> {
 
 /// How the products are put together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Form {
+enum ManyForm {
     SideBySide,
     Gated,
 }
@@ -73,7 +73,7 @@ pub fn matvec_many<'a>(
     norm: Option<Norm<'_>>,
     matrices: &[&Matrix],
 ) -> Tensor {
-    run(device, x.into(), norm, matrices, Form::SideBySide)
+    run(device, x.into(), norm, matrices, ManyForm::SideBySide)
 }
 
 /// silu of the first product times the second. On a GPU only where it [`fits`].
@@ -84,7 +84,7 @@ pub fn matvec_gated<'a>(
     [gate, up]: [&Matrix; 2],
 ) -> Tensor {
     assert_eq!(gate.rows(), up.rows(), "matvec_gated: outputs");
-    run(device, x.into(), norm, &[gate, up], Form::Gated)
+    run(device, x.into(), norm, &[gate, up], ManyForm::Gated)
 }
 
 fn run(
@@ -92,7 +92,7 @@ fn run(
     x: View<'_>,
     norm: Option<Norm<'_>>,
     matrices: &[&Matrix],
-    form: Form,
+    form: ManyForm,
 ) -> Tensor {
     for w in matrices {
         assert_eq!(w.cols(), x.cols, "matvec_many: inputs");
@@ -109,12 +109,12 @@ fn run(
     }
 }
 
-fn on_cpu(x: View<'_>, norm: Option<Norm<'_>>, matrices: &[&Matrix], form: Form) -> Tensor {
+fn on_cpu(x: View<'_>, norm: Option<Norm<'_>>, matrices: &[&Matrix], form: ManyForm) -> Tensor {
     let device = &Device::Cpu;
     let normed = norm.map(|norm| rmsnorm(device, x, norm.weight, norm.eps));
     let x = normed.as_ref().map_or(x, Tensor::view);
     let parts: Vec<Tensor> = matrices.iter().map(|w| matmul(device, x, w, None, None)).collect();
-    if form == Form::Gated {
+    if form == ManyForm::Gated {
         return swiglu(device, &parts[0], &parts[1]);
     }
     let mut y = Vec::new();
@@ -129,12 +129,12 @@ fn on_gpu(
     x: View<'_>,
     norm: Option<Norm<'_>>,
     matrices: &[&Matrix],
-    form: Form,
+    form: ManyForm,
 ) -> Tensor {
     let of = |i: usize| matrices.get(i).map_or(0, |w| w.rows());
     let outs = match form {
-        Form::SideBySide => of(0) + of(1) + of(2),
-        Form::Gated => of(0),
+        ManyForm::SideBySide => of(0) + of(1) + of(2),
+        ManyForm::Gated => of(0),
     };
     let params = Params {
         depth: x.cols as u32,
@@ -155,7 +155,7 @@ fn on_gpu(
             weight_constants(matrices[0]).1,
             ("ROWS", x.rows as f64),
             ("NORMED", flag(norm.is_some())),
-            ("GATED", flag(form == Form::Gated)),
+            ("GATED", flag(form == ManyForm::Gated)),
         ],
         params: bytemuck::bytes_of(&params),
         reads: &[

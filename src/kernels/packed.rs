@@ -109,16 +109,16 @@ impl Sums<'_> {
 
 /// How the GPU computes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum PackedForm {
     /// An invocation a row (2:4: two); software adapters punish barriers.
     Direct,
     /// Eight neighbours a row (2:4: two), for real GPUs.
     Shared,
 }
 
-impl Form {
-    pub(super) fn of(gpu: &Gpu) -> Form {
-        if gpu.is_software() { Form::Direct } else { Form::Shared }
+impl PackedForm {
+    pub(super) fn of(gpu: &Gpu) -> PackedForm {
+        if gpu.is_software() { PackedForm::Direct } else { PackedForm::Shared }
     }
 
     /// Launches it with buffers and parameters of `matmul`; `first` of the reads is this matrix.
@@ -128,8 +128,8 @@ impl Form {
             Format::Bitmask => (&BITMASK, w.rows),
         };
         let (entry, size) = match self {
-            Form::Direct => ("direct", 16),
-            Form::Shared => ("shared_rows", 8),
+            PackedForm::Direct => ("direct", 16),
+            PackedForm::Shared => ("shared_rows", 8),
         };
         gpu.dispatch(&Dispatch {
             shader,
@@ -163,9 +163,9 @@ pub fn cases() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for format in [Format::TwoOfFour, Format::Bitmask] {
-        for form in [Form::Direct, Form::Shared] {
+        for form in [PackedForm::Direct, PackedForm::Shared] {
             for (i, size) in sizes.into_iter().enumerate() {
-                let half = i % 2 == usize::from(form == Form::Shared);
+                let half = i % 2 == usize::from(form == PackedForm::Shared);
                 let share = [0.5, 0.8, 0.2][i % 3];
                 cases.push(case(Example { format, half, size, share }, form));
             }
@@ -218,7 +218,7 @@ impl Example {
     }
 }
 
-fn case(example: Example, form: Form) -> Case {
+fn case(example: Example, form: PackedForm) -> Case {
     let (rows, outs, depth) = example.size;
     let kind = if example.half { "f16" } else { "f32" };
     Case {
@@ -236,7 +236,7 @@ fn case(example: Example, form: Form) -> Case {
             let residual = (outs % 3 == 0).then(|| random(device, &mut rng, rows, outs));
             let values = example.values(&mut rng);
             let w = device.matrix(outs, depth, WeightValues::F32(&values));
-            let job = super::matmul::Job::new(
+            let job = super::matmul::MatmulJob::new(
                 x.columns(offset, depth),
                 &w,
                 bias.as_ref(),

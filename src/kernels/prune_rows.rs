@@ -55,7 +55,7 @@ struct Params {
 
 /// How the others make up for what goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum RowWay {
     /// Column by column (SparseGPT, arXiv 2301.00774).
     InTurn,
     /// All that go in a span at once (MRP).
@@ -64,7 +64,7 @@ pub enum Way {
 
 /// What goes.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct RowPlan {
     /// Columns of a block.
     pub block: usize,
     /// Weights of a row that go, in every block.
@@ -88,7 +88,7 @@ pub struct Factored<'a> {
     pub status: &'a Tensor,
 }
 
-impl Plan {
+impl RowPlan {
     /// Columns a..b of every block and how many of them go.
     fn blocks(&self, n: usize) -> impl Iterator<Item = (usize, usize, usize)> {
         let from = (0..n).step_by(self.block);
@@ -96,11 +96,11 @@ impl Plan {
     }
 
     /// Width and span of G where the columns before `span` are frozen.
-    fn shape(&self, way: Option<Way>) -> (usize, usize) {
+    fn shape(&self, way: Option<RowWay>) -> (usize, usize) {
         match way {
             None => (self.group_of_mask(), usize::MAX),
-            Some(Way::InTurn) => (self.group_of_mask(), self.group_of_mask()),
-            Some(Way::Jointly) => (self.block, self.block),
+            Some(RowWay::InTurn) => (self.group_of_mask(), self.group_of_mask()),
+            Some(RowWay::Jointly) => (self.block, self.block),
         }
     }
 
@@ -110,7 +110,7 @@ impl Plan {
 }
 
 /// Revived weights (those of dead inputs are 0) and keep `[rows, n]`: 0 for what goes of `w` `[rows, n]`, else 1.
-pub fn mark(gpu: &Gpu, w: &Tensor, hessian: Factored<'_>, plan: &Plan) -> [Tensor; 2] {
+pub fn mark(gpu: &Gpu, w: &Tensor, hessian: Factored<'_>, plan: &RowPlan) -> [Tensor; 2] {
     let (rows, n) = (w.rows(), w.cols());
     let launch = Launch::new(gpu, w, hessian, plan, (rows, n, None));
     let keep = gpu.alloc(rows * n * 4);
@@ -125,17 +125,23 @@ pub fn mark(gpu: &Gpu, w: &Tensor, hessian: Factored<'_>, plan: &Plan) -> [Tenso
 }
 
 /// `w` `[n, rows]` with what goes at 0 and made up for.
-pub fn compensate(gpu: &Gpu, w: &Tensor, hessian: Factored<'_>, plan: &Plan, way: Way) -> Tensor {
+pub fn compensate(
+    gpu: &Gpu,
+    w: &Tensor,
+    hessian: Factored<'_>,
+    plan: &RowPlan,
+    way: RowWay,
+) -> Tensor {
     let (n, rows) = (w.rows(), w.cols());
     let launch = Launch::new(gpu, w, hessian, plan, (rows, n, Some(way)));
     let errors = gpu.alloc(plan.block * rows * 4);
     for (a, b, remove) in plan.blocks(n) {
         let params = Params { a: a as u32, b: b as u32, remove: remove as u32, ..launch.params };
         match way {
-            Way::InTurn => {
+            RowWay::InTurn => {
                 launch.go("in_turn", params, &errors, &launch.none, [groups(rows, 64), 1, 1]);
             }
-            Way::Jointly => launch.solve(params, &errors),
+            RowWay::Jointly => launch.solve(params, &errors),
         }
         if b < n {
             let tiles = [groups(rows, 32), groups(n - b, 32), 1];
@@ -162,8 +168,8 @@ impl<'a> Launch<'a> {
         gpu: &'a Gpu,
         w: &Tensor,
         hessian: Factored<'a>,
-        plan: &Plan,
-        (rows, n, way): (usize, usize, Option<Way>),
+        plan: &RowPlan,
+        (rows, n, way): (usize, usize, Option<RowWay>),
     ) -> Launch<'a> {
         assert_eq!((hessian.u.rows(), hessian.scales.cols()), (n, 2 * n + 1), "factor");
         let (width, span) = plan.shape(way);
@@ -252,7 +258,7 @@ pub fn cases() -> Vec<Case> {
         let block = block.min(n);
         for (zeros, group, joint) in [(0, 1usize, false), (2, 4, false), (2, 4, true), (4, 8, true)]
         {
-            for way in [None, Some(Way::InTurn), Some(Way::Jointly)] {
+            for way in [None, Some(RowWay::InTurn), Some(RowWay::Jointly)] {
                 // A block of fewer columns than a group is no whole group.
                 let block =
                     if block.is_multiple_of(group) { block } else { n.next_multiple_of(group) };
@@ -266,7 +272,7 @@ pub fn cases() -> Vec<Case> {
 fn case(
     (rows, n, block): (usize, usize, usize),
     (zeros, group, joint): (usize, usize, bool),
-    way: Option<Way>,
+    way: Option<RowWay>,
 ) -> Case {
     let kind = if joint { "M" } else { "S" };
     Case {
@@ -283,7 +289,7 @@ fn case(
             };
             let parts = (0..n).step_by(block);
             let remove = parts.map(|a| upto((a + block).min(n)) - upto(a)).collect();
-            let plan = Plan { block, remove, zeros, group, joint };
+            let plan = RowPlan { block, remove, zeros, group, joint };
             let status = device.zeros(1, 1);
             let hessian = Factored { u: &u, scales: &scales, status: &status };
             let mut out = match (device, way) {

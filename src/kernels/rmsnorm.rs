@@ -31,37 +31,37 @@ pub fn rmsnorm<'a>(device: &Device, x: impl Into<View<'a>>, weight: &Tensor, eps
     assert_eq!(weight.cols(), x.cols, "rmsnorm weight");
     match device {
         Device::Cpu => Tensor::on_cpu(x.rows, x.cols, on_cpu(x, weight.cpu(), eps)),
-        Device::Gpu(gpu) => on_gpu(gpu, x, weight, eps, Form::of(gpu)),
+        Device::Gpu(gpu) => on_gpu(gpu, x, weight, eps, NormForm::of(gpu)),
     }
 }
 
 /// How the GPU computes a norm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Form {
+pub(super) enum NormForm {
     /// 16 lanes a row: software adapters punish barriers and idle lanes.
     Narrow,
     /// 256 lanes a row.
     Wide,
 }
 
-impl Form {
-    pub fn of(gpu: &Gpu) -> Form {
-        if gpu.is_software() { Form::Narrow } else { Form::Wide }
+impl NormForm {
+    pub fn of(gpu: &Gpu) -> NormForm {
+        if gpu.is_software() { NormForm::Narrow } else { NormForm::Wide }
     }
 
     /// The entry point of the shader.
     pub fn entry(self) -> &'static str {
         match self {
-            Form::Narrow => "main",
-            Form::Wide => "wide",
+            NormForm::Narrow => "main",
+            NormForm::Wide => "wide",
         }
     }
 
     /// Workgroups for so many rows or groups.
     pub fn groups(self, items: usize) -> [u32; 3] {
         match self {
-            Form::Narrow => spread(items.div_ceil(4)),
-            Form::Wide => spread(items),
+            NormForm::Narrow => spread(items.div_ceil(4)),
+            NormForm::Wide => spread(items),
         }
     }
 }
@@ -77,7 +77,7 @@ fn on_cpu(x: View<'_>, weight: &[f32], eps: f32) -> Vec<f32> {
     y
 }
 
-fn on_gpu(gpu: &Gpu, x: View<'_>, weight: &Tensor, eps: f32, form: Form) -> Tensor {
+fn on_gpu(gpu: &Gpu, x: View<'_>, weight: &Tensor, eps: f32, form: NormForm) -> Tensor {
     let y = gpu.alloc(x.rows * x.cols * 4);
     let params = Params {
         rows: x.rows as u32,
@@ -94,8 +94,8 @@ fn on_gpu(gpu: &Gpu, x: View<'_>, weight: &Tensor, eps: f32, form: Form) -> Tens
         reads: &[x.tensor.gpu(), weight.gpu()],
         writes: &[&y],
         groups: match form {
-            Form::Narrow => [groups(x.rows, 4), 1, 1],
-            Form::Wide => form.groups(x.rows),
+            NormForm::Narrow => [groups(x.rows, 4), 1, 1],
+            NormForm::Wide => form.groups(x.rows),
         },
     });
     Tensor::on_gpu(x.rows, x.cols, y)
@@ -119,7 +119,7 @@ pub fn cases() -> Vec<Case> {
                     Device::Gpu(gpu) => on_gpu(gpu, x.view(), &w, 1e-5, form),
                     Device::Cpu => rmsnorm(device, &x, &w, 1e-5),
                 };
-                vec![form(Form::Narrow), form(Form::Wide)]
+                vec![form(NormForm::Narrow), form(NormForm::Wide)]
             }),
         })
         .collect();

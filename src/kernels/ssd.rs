@@ -50,7 +50,7 @@ pub struct Ssd<'a> {
 
 /// How the sum is ordered.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Form {
+pub enum SsdForm {
     /// Token by token.
     Sequential,
     /// Matrix products over chunks of tokens.
@@ -81,16 +81,16 @@ pub fn ssd(device: &Device, input: &Ssd<'_>) -> (Tensor, Tensor) {
         Device::Cpu => 16,
         Device::Gpu(_) => 32,
     };
-    let form = if input.x.rows < chunked_from { Form::Sequential } else { Form::Chunked };
+    let form = if input.x.rows < chunked_from { SsdForm::Sequential } else { SsdForm::Chunked };
     ssd_with(device, input, form)
 }
 
 /// [`ssd`] in the form that is asked for.
-pub fn ssd_with(device: &Device, input: &Ssd<'_>, form: Form) -> (Tensor, Tensor) {
+pub fn ssd_with(device: &Device, input: &Ssd<'_>, form: SsdForm) -> (Tensor, Tensor) {
     input.check();
     match (device, form) {
-        (Device::Cpu, Form::Sequential) => cpu::sequential(input),
-        (Device::Cpu, Form::Chunked) => cpu::chunked(input),
+        (Device::Cpu, SsdForm::Sequential) => cpu::sequential(input),
+        (Device::Cpu, SsdForm::Chunked) => cpu::chunked(input),
         (Device::Gpu(gpu), form) => gpu::on_gpu(gpu, input, form),
     }
 }
@@ -177,7 +177,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for [seq_len, n_head, headdim, n_groups, d_state] in sizes {
         let sizes = Sizes { seq_len, n_head, headdim, n_groups, d_state };
-        for form in [Form::Sequential, Form::Chunked] {
+        for form in [SsdForm::Sequential, SsdForm::Chunked] {
             for dt_limit in [(0.0, f32::INFINITY), (0.02, 0.15)] {
                 cases.push(Case {
                     name: format!("ssd {form:?} {sizes:?} limit {dt_limit:?}"),

@@ -68,22 +68,22 @@ impl Inputs {
 }
 
 /// What is known of the rows that enter a layer.
-pub(super) struct Rows {
+pub(super) struct AttendedRows {
     /// Where they stand in the original sequence `[seq_len]`.
     pub positions: Ids,
     /// See [`super::Reduced::log_sizes`].
     log_sizes: Option<Tensor>,
 }
 
-impl Rows {
-    pub fn new(positions: Ids) -> Rows {
-        Rows { positions, log_sizes: None }
+impl AttendedRows {
+    pub fn new(positions: Ids) -> AttendedRows {
+        AttendedRows { positions, log_sizes: None }
     }
 
     /// What is known of those that a reduction has left.
-    pub fn after(self, device: &Device, kept: Kept) -> Rows {
+    pub fn after(self, device: &Device, kept: Kept) -> AttendedRows {
         let positions = gather_ids(device, &self.positions, &kept.rows);
-        Rows { positions, log_sizes: kept.log_sizes }
+        AttendedRows { positions, log_sizes: kept.log_sizes }
     }
 }
 
@@ -148,7 +148,7 @@ impl Attention {
         &self,
         device: &Device,
         normed: &Tensor,
-        rows: &Rows,
+        rows: &AttendedRows,
         memory: &mut Option<Memory>,
         hooks: &mut dyn Hooks,
     ) -> Mixed {
@@ -172,7 +172,7 @@ impl Attention {
         &self,
         device: &Device,
         heads: Heads,
-        rows: &Rows,
+        rows: &AttendedRows,
         [q, k, v]: [View<'_>; 3],
         memory: &mut Option<Memory>,
     ) -> Tensor {
@@ -214,7 +214,12 @@ fn by_head(device: &Device, x: &Tensor, weight: &Tensor, eps: f32) -> Tensor {
 }
 
 /// Of all keys, old and new; a token that nothing was merged into has 0. None where no key has any.
-fn log_sizes(device: &Device, old: Option<&Memory>, new: &Rows, n: usize) -> Option<Tensor> {
+fn log_sizes(
+    device: &Device,
+    old: Option<&Memory>,
+    new: &AttendedRows,
+    n: usize,
+) -> Option<Tensor> {
     let known = old.and_then(|old| old.log_sizes.clone());
     let Some(old) = old else { return new.log_sizes.clone() };
     if known.is_none() && new.log_sizes.is_none() {

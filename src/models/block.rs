@@ -6,7 +6,7 @@
 //!
 //! A family may multiply what is added.
 
-use super::attention::{Attention, Rows};
+use super::attention::{AttendedRows, Attention};
 use super::mamba::Mamba;
 use super::mamba2::Mamba2;
 use super::mlp::Mlp;
@@ -40,7 +40,7 @@ enum Mixer {
 /// Where a layer stands, and what is known of the rows that enter it; nothing in a model without attention.
 pub(super) struct Place<'a> {
     pub index: usize,
-    pub rows: Option<&'a Rows>,
+    pub rows: Option<&'a AttendedRows>,
 }
 
 /// What a layer remembers before the first token.

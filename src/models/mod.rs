@@ -36,7 +36,7 @@ use crate::config::{Kind, Mixer, ModelConfig};
 use crate::kernels::{
     add::add, embedding::embedding, lm_head_nll::lm_head_nll, matmul::matmul, scale::scale,
 };
-use attention::Rows;
+use attention::AttendedRows;
 use block::{Block, Loader, Place};
 use projection::NormLayer;
 
@@ -176,7 +176,7 @@ impl Model {
         assert!(!ids.is_empty(), "forward of no tokens");
         let mut x = self.embed_at(device, ids, state.next_position);
         let attends = self.config.layers.iter().any(|l| l.mixer.kind() == Kind::Attention);
-        let mut rows = attends.then(|| Rows::new(state.positions(device, ids.len())));
+        let mut rows = attends.then(|| AttendedRows::new(state.positions(device, ids.len())));
         for (index, (block, memory)) in self.layers.iter().zip(&mut state.layers).enumerate() {
             let place = Place { index, rows: rows.as_ref() };
             let (next, kept) = block.run(device, &place, x, memory, hooks);
@@ -216,7 +216,8 @@ impl Model {
     ) -> Tensor {
         let mixer = &self.config.layers[index].mixer;
         let positions: Vec<u32> = (0..x.rows() as u32).collect();
-        let rows = (mixer.kind() == Kind::Attention).then(|| Rows::new(device.ids(&positions)));
+        let rows =
+            (mixer.kind() == Kind::Attention).then(|| AttendedRows::new(device.ids(&positions)));
         let place = Place { index, rows: rows.as_ref() };
         self.layers[index].run(device, &place, x, &mut block::start(mixer, device), hooks).0
     }

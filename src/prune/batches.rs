@@ -1,6 +1,6 @@
 //! Rows of a matrix in batches, in f64; natively several batches at a time where threads may be used.
 
-use super::by_matrix::{HostInputs, Job};
+use super::by_matrix::{HostInputs, MatrixJob};
 use super::outcome::Outcome;
 use super::pattern::Pattern;
 use crate::Result;
@@ -11,7 +11,7 @@ const BATCH: usize = 64;
 
 /// Runs `work` over batches of rows, weights of dead inputs already zero.
 pub async fn in_batches(
-    job: Job<'_>,
+    job: MatrixJob<'_>,
     inputs: &HostInputs,
     pattern: Pattern,
     work: impl AsyncFn(&mut [f64], &Pace) -> Result<Outcome> + Sync,
@@ -22,7 +22,7 @@ pub async fn in_batches(
 
 /// The same for work that wants to know the number of a batch's first row. Rows that belong together are one batch.
 pub async fn in_numbered_batches(
-    job: Job<'_>,
+    job: MatrixJob<'_>,
     inputs: &HostInputs,
     is_by_row: bool,
     work: impl AsyncFn(usize, &mut [f64], &Pace) -> Result<Outcome> + Sync,

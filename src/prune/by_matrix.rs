@@ -53,7 +53,7 @@ impl HostInputs {
 }
 
 /// One matrix to be worked on.
-pub struct Job<'a> {
+pub struct MatrixJob<'a> {
     /// `[rows, cols]`, changed in place.
     pub weights: &'a mut [f32],
     /// Where the method leaves whole numbers with scales: those whose values are `weights`.
@@ -82,7 +82,7 @@ pub trait ByMatrix: Sync {
     /// For a matrix of `cols` inputs.
     fn needs(&self, setting: &Setting, cols: usize) -> Needs;
 
-    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a>;
+    fn on_host<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a HostInputs) -> Work<'a>;
 
     /// The form for a GPU, of a method that has one for this setting. One that has none is given host inputs always.
     fn device_form(&self, _: &Setting) -> Option<&dyn DeviceForm> {
@@ -92,5 +92,5 @@ pub trait ByMatrix: Sync {
 
 /// The same method on a GPU, in f32.
 pub trait DeviceForm {
-    fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a>;
+    fn on_device<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a DeviceInputs) -> Work<'a>;
 }

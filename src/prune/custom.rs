@@ -4,7 +4,7 @@
 //! the sums of absolute weights of its output row and of its input. The lowest scores go, as with every other mask.
 //! Magnitude is abs(w), Wanda abs(w)*x, RIA (abs(w)/column+abs(w)/row)*x^0.5, mask S of MRP w^2/h.
 
-use super::by_matrix::{ByMatrix, HostInputs, Job, Needs, Work};
+use super::by_matrix::{ByMatrix, HostInputs, MatrixJob, Needs, Work};
 use super::check;
 use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::masked::{self, REFIT};
@@ -73,7 +73,7 @@ impl ByMatrix for Custom {
         needs.max(masked::needs(needs, setting, cols))
     }
 
-    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
+    fn on_host<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a HostInputs) -> Work<'a> {
         Box::pin(async move {
             let formula = formula(job.setting)?;
             let columns = Columns::of(&formula, &job, inputs);
@@ -103,7 +103,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(formula: &Formula, job: &Job<'_>, inputs: &HostInputs) -> Columns {
+    fn of(formula: &Formula, job: &MatrixJob<'_>, inputs: &HostInputs) -> Columns {
         let zeros = || vec![0.0f64; inputs.cols];
         let mut sums = zeros();
         for row in job.weights.chunks_exact(inputs.cols) {

@@ -12,7 +12,7 @@ use crate::Result;
 use crate::backend::gpu::Gpu;
 use crate::backend::{Device, Matrix, Tensor};
 use crate::kernels::inverse_factor::Damped;
-use crate::kernels::prune_rows::{self, Factored, Plan, Way};
+use crate::kernels::prune_rows::{self, Factored, RowPlan, RowWay};
 use crate::kernels::refit;
 use crate::method::Setting;
 use crate::pace::Pace;
@@ -94,7 +94,7 @@ impl DeviceInputs {
         &self,
         weights: &mut [f32],
         masking: &Masking,
-        way: Way,
+        way: RowWay,
         pace: &Pace,
     ) -> Result<Outcome> {
         let n = self.damped.n;
@@ -171,7 +171,7 @@ impl Masking {
         Ok(Masking { pattern, joint, block: block_of(setting, cols) })
     }
 
-    fn plan(&self, n: usize) -> Plan {
+    fn plan(&self, n: usize) -> RowPlan {
         let (zeros, group) = match self.pattern {
             Pattern::Row(_) | Pattern::Shared(_) => (0, 1),
             Pattern::NofM { zeros, group } => (zeros, group),
@@ -179,7 +179,7 @@ impl Masking {
         // A block is whole groups; only that of a whole row may not be.
         let block = self.block.next_multiple_of(group);
         let remove = (0..n).step_by(block).map(|a| self.pattern.quota(a, (a + block).min(n)));
-        Plan { block, remove: remove.collect(), zeros, group, joint: self.joint }
+        RowPlan { block, remove: remove.collect(), zeros, group, joint: self.joint }
     }
 }
 

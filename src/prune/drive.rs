@@ -5,7 +5,7 @@
 //! another ratio or method reads no text again. Inputs from pruned layers depend on the setting and are gathered
 //! anew each time.
 
-use super::by_matrix::{ByMatrix, HostInputs, Inputs, Job, Needs};
+use super::by_matrix::{ByMatrix, HostInputs, Inputs, MatrixJob, Needs};
 use super::calibrate::{Calibration, End, Group, LayerInputs, Statistic, Walk};
 use super::check;
 use super::device::{DeviceInputs, Solvers};
@@ -292,7 +292,8 @@ impl Run<'_> {
         loop {
             let (mut after, mut blocks) = (before.to_vec(), None);
             let setting = self.setting_of(linear);
-            let job = Job { weights: &mut after, blocks: &mut blocks, setting, pace: self.pace };
+            let job =
+                MatrixJob { weights: &mut after, blocks: &mut blocks, setting, pace: self.pace };
             let outcome = match &mut ready.inputs {
                 Inputs::Host(host) => {
                     self.complete(linear, host).await?;

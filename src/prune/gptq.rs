@@ -8,7 +8,7 @@
 //! Source: Frantar et al. 2022 (arXiv 2210.17323), algorithm 1, without its order of columns by activation; jointly with
 //! pruning: Frantar & Alistarh 2023 (arXiv 2301.00774), section 3.5.
 
-use super::by_matrix::{ByMatrix, HostInputs, Job, Needs, Work};
+use super::by_matrix::{ByMatrix, HostInputs, MatrixJob, Needs, Work};
 use super::grid::{BITS, GRID, GROUP, MatrixLevels, Rule};
 use super::knobs::{BLOCK, DAMPING, INPUTS_PRUNED, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::pattern::{PATTERN, SPARSITY, THRESHOLD_OF_BLOCK};
@@ -55,12 +55,12 @@ impl ByMatrix for Gptq {
         Needs::Factor
     }
 
-    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
+    fn on_host<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a HostInputs) -> Work<'a> {
         Box::pin(async move {
-            let Job { weights, blocks, setting, pace } = job;
+            let MatrixJob { weights, blocks, setting, pace } = job;
             let cols = inputs.cols;
             let grids = MatrixLevels::new(Rule::of(setting, cols), weights.len() / cols, cols);
-            let job = Job { weights: &mut *weights, blocks: &mut None, setting, pace };
+            let job = MatrixJob { weights: &mut *weights, blocks: &mut None, setting, pace };
             let outcome = sparsegpt::sweep(job, inputs, None, Some(&grids)).await?;
             *blocks = Some(grids.blocks(weights));
             Ok(outcome)

@@ -1,6 +1,6 @@
 //! Magnitude: remove the smallest weights of every output row. The control that needs no data.
 
-use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Work};
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, MatrixJob, Needs, Work};
 use super::device::DeviceInputs;
 use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::masked::{self, REFIT};
@@ -42,7 +42,7 @@ impl ByMatrix for Magnitude {
         masked::needs(Needs::Nothing, setting, cols)
     }
 
-    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
+    fn on_host<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a HostInputs) -> Work<'a> {
         Box::pin(masked::on_host(job, inputs, &sizes))
     }
 
@@ -52,7 +52,7 @@ impl ByMatrix for Magnitude {
 }
 
 impl DeviceForm for Magnitude {
-    fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
+    fn on_device<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
         Box::pin(masked::on_device(job, inputs, &sizes))
     }
 }

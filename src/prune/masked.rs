@@ -1,11 +1,11 @@
 //! Methods that only choose a mask: one score a weight, the lowest go; the others stay, or are refitted.
 
 use super::batches::in_batches;
-use super::by_matrix::{HostInputs, Job, Needs};
+use super::by_matrix::{HostInputs, MatrixJob, Needs};
 use super::device::DeviceInputs;
 use super::outcome::Outcome;
 use super::pattern::Pattern;
-use super::refit::{Way, refit};
+use super::refit::{RefitWay, refit};
 use super::swaps;
 use crate::method::{Knob, KnobKind, Setting};
 use crate::{Result, pace::Pace};
@@ -24,7 +24,7 @@ pub const REFIT: Knob = Knob {
 /// What such a method needs: `mask` for its scores, more for the refit.
 pub fn needs(mask: Needs, setting: &Setting, cols: usize) -> Needs {
     match setting.choice("refit") {
-        "row" => Needs::of_refit(Way::of(Pattern::of(setting), cols) == Way::Dual),
+        "row" => Needs::of_refit(RefitWay::of(Pattern::of(setting), cols) == RefitWay::Dual),
         _ if swaps::wanted(setting) > 0 => Needs::Factor,
         _ => mask,
     }
@@ -40,14 +40,18 @@ pub fn has_device_form(setting: &Setting) -> bool {
 }
 
 /// Chooses the mask on the CPU and refits on the GPU.
-pub async fn on_device(job: Job<'_>, inputs: &DeviceInputs, score: Score<'_>) -> Result<Outcome> {
+pub async fn on_device(
+    job: MatrixJob<'_>,
+    inputs: &DeviceInputs,
+    score: Score<'_>,
+) -> Result<Outcome> {
     let sums = inputs.square_sums().await?;
     let mask = mask_on_cpu(job.weights, &sums, Pattern::of(job.setting), score);
     inputs.refit(job.weights, &mask, job.pace).await
 }
 
 /// Removes from every row the weights with the lowest scores.
-pub async fn on_host(job: Job<'_>, inputs: &HostInputs, score: Score<'_>) -> Result<Outcome> {
+pub async fn on_host(job: MatrixJob<'_>, inputs: &HostInputs, score: Score<'_>) -> Result<Outcome> {
     let cols = inputs.cols;
     let pattern = Pattern::of(job.setting);
     let hessian = (job.setting.choice("refit") == "row").then(|| inputs.hessian());
@@ -63,7 +67,7 @@ pub async fn on_host(job: Job<'_>, inputs: &HostInputs, score: Score<'_>) -> Res
             swaps::improve(rows, &mut mask, inputs.hessian(), (pattern, swaps), pace).await?;
         }
         match hessian {
-            Some(hessian) => refit(rows, &mask, hessian, Way::of(pattern, cols), pace).await,
+            Some(hessian) => refit(rows, &mask, hessian, RefitWay::of(pattern, cols), pace).await,
             None => {
                 rows.iter_mut().zip(&mask).filter(|(_, m)| **m).for_each(|(w, _)| *w = 0.0);
                 Ok(Outcome::Done)

@@ -11,7 +11,7 @@
 //! be had; block sizes, damping and calibration are ours. The whole row is our reading of the paper.
 
 use super::batches::in_batches;
-use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Work};
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, MatrixJob, Needs, Work};
 use super::check;
 use super::device::{DeviceInputs, Masking};
 use super::hessian::Hessian;
@@ -22,11 +22,11 @@ use super::linalg::{axpy, dot};
 use super::outcome::Outcome;
 use super::pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD_OF_BLOCK};
 use super::product::{Grid, add_product};
-use super::refit::{Space, Way, refit};
+use super::refit::{RefitWay, Space, refit};
 use super::remaining::Remaining;
 use super::swaps::{self, SWAPS};
 use crate::config::FAMILIES;
-use crate::kernels::prune_rows::Way as OnDevice;
+use crate::kernels::prune_rows::RowWay as OnDevice;
 use crate::method::{About, Setting};
 use crate::{Error, Result, pace::Pace};
 
@@ -72,10 +72,10 @@ impl ByMatrix for Mrp {
 
     fn needs(&self, setting: &Setting, cols: usize) -> Needs {
         let is_row = setting.choice("block") == "row";
-        Needs::of_refit(is_row && Way::of(Pattern::of(setting), cols) == Way::Dual)
+        Needs::of_refit(is_row && RefitWay::of(Pattern::of(setting), cols) == RefitWay::Dual)
     }
 
-    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
+    fn on_host<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a HostInputs) -> Work<'a> {
         match job.setting.choice("block") {
             "row" => Box::pin(whole_rows(job, inputs)),
             _ => Box::pin(block_by_block(job, inputs)),
@@ -89,9 +89,9 @@ impl ByMatrix for Mrp {
 }
 
 impl DeviceForm for Mrp {
-    fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
+    fn on_device<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
         Box::pin(async move {
-            let Job { weights, setting, pace, .. } = job;
+            let MatrixJob { weights, setting, pace, .. } = job;
             let masking = Masking::of(setting, inputs.cols())?;
             match setting.choice("block") {
                 "row" => inputs.whole_rows(weights, &masking, pace).await,
@@ -101,7 +101,7 @@ impl DeviceForm for Mrp {
     }
 }
 
-async fn whole_rows(job: Job<'_>, inputs: &HostInputs) -> Result<Outcome> {
+async fn whole_rows(job: MatrixJob<'_>, inputs: &HostInputs) -> Result<Outcome> {
     let hessian = inputs.hessian();
     let pattern = Pattern::of(job.setting);
     let wanda = Remaining::of(&job, inputs);
@@ -109,7 +109,7 @@ async fn whole_rows(job: Job<'_>, inputs: &HostInputs) -> Result<Outcome> {
         hessian.inverse_block(a, b)
     })?;
     let swaps = swaps::wanted(job.setting);
-    let way = Way::of(pattern, hessian.n);
+    let way = RefitWay::of(pattern, hessian.n);
     in_batches(job, inputs, pattern, async |rows: &mut [f64], pace: &Pace| {
         let mut marked = match &wanda {
             Some(wanda) => wanda.mark(rows, 0, hessian.n, &mut vec![0; rows.len() / hessian.n]),
@@ -123,7 +123,7 @@ async fn whole_rows(job: Job<'_>, inputs: &HostInputs) -> Result<Outcome> {
     .await
 }
 
-async fn block_by_block(job: Job<'_>, inputs: &HostInputs) -> Result<Outcome> {
+async fn block_by_block(job: MatrixJob<'_>, inputs: &HostInputs) -> Result<Outcome> {
     let hessian = inputs.hessian();
     let (n, size) = (hessian.n, block_of(job.setting, hessian.n));
     let mut blocks = Vec::new();

@@ -33,21 +33,21 @@ const ROUNDS: usize = 2;
 
 /// How the systems are solved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum RefitWay {
     Dual,
     Primal,
     Gradients,
 }
 
-impl Way {
+impl RefitWay {
     /// The cheapest way for rows of `n` inputs.
-    pub fn of(pattern: Pattern, n: usize) -> Way {
+    pub fn of(pattern: Pattern, n: usize) -> RefitWay {
         let removed = pattern.quota(0, n);
         let (side, way) = match removed < n - removed {
-            true => (removed, Way::Dual),
-            false => (n - removed, Way::Primal),
+            true => (removed, RefitWay::Dual),
+            false => (n - removed, RefitWay::Primal),
         };
-        if side > DIRECT { Way::Gradients } else { way }
+        if side > DIRECT { RefitWay::Gradients } else { way }
     }
 }
 
@@ -59,18 +59,18 @@ pub async fn refit(
     rows: &mut [f64],
     mask: &[bool],
     hessian: &Hessian,
-    way: Way,
+    way: RefitWay,
     pace: &Pace,
 ) -> Result<Outcome> {
     let n = hessian.n;
     assert_eq!(rows.len(), mask.len(), "weights and mask");
-    if way == Way::Gradients {
+    if way == RefitWay::Gradients {
         return gradients(rows, mask, hessian, pace).await;
     }
     let mut space = Space::default();
     for (row, mask) in rows.chunks_exact_mut(n).zip(mask.chunks_exact(n)) {
         let solved = match way {
-            Way::Dual => space.dual(row, mask, &hessian.inverse),
+            RefitWay::Dual => space.dual(row, mask, &hessian.inverse),
             _ => space.primal(row, mask, &hessian.h),
         };
         if !solved {

@@ -7,7 +7,7 @@
 //! Source: Thanos (arXiv 2504.05346), the mask of its unstructured and N:M algorithms, which compensate as `mrp` in
 //! blocks does. Where we differ: a threshold for every row by default; no rows are spared as outliers.
 
-use super::by_matrix::{HostInputs, Job};
+use super::by_matrix::{HostInputs, MatrixJob};
 use super::pattern::Pattern;
 use crate::order::mark_lowest;
 
@@ -20,7 +20,7 @@ pub struct Remaining {
 
 impl Remaining {
     /// Where a setting asks for mask W.
-    pub fn of(job: &Job<'_>, inputs: &HostInputs) -> Option<Remaining> {
+    pub fn of(job: &MatrixJob<'_>, inputs: &HostInputs) -> Option<Remaining> {
         let norms = inputs.square_sums.iter().map(|s| s.sqrt());
         let pattern = Pattern::of(job.setting);
         (job.setting.choice("mask") == "W").then(|| Remaining { pattern, norms: norms.collect() })

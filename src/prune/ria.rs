@@ -5,7 +5,7 @@
 //! Source: Zhang et al. 2024 ("Plug-and-Play: An Efficient Post-training Pruning Method for Large Language Models",
 //! ICLR 2024), relative importance and activations, a = 0.5. Without its channel permutation.
 
-use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Work};
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, MatrixJob, Needs, Work};
 use super::device::DeviceInputs;
 use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::masked::{self, REFIT};
@@ -55,7 +55,7 @@ impl ByMatrix for Ria {
         masked::needs(Needs::SquareSums, setting, cols)
     }
 
-    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
+    fn on_host<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a HostInputs) -> Work<'a> {
         Box::pin(async {
             let score = score(&job, &inputs.square_sums);
             masked::on_host(job, inputs, &score).await
@@ -68,7 +68,7 @@ impl ByMatrix for Ria {
 }
 
 impl DeviceForm for Ria {
-    fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
+    fn on_device<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
         Box::pin(async {
             let score = score(&job, &inputs.square_sums().await?);
             masked::on_device(job, inputs, &score).await
@@ -77,7 +77,7 @@ impl DeviceForm for Ria {
 }
 
 /// Of the weights of a row, for inputs with these sums of squares.
-fn score(job: &Job<'_>, square_sums: &[f64]) -> impl Fn(&[f64], &mut [f64]) + Sync + use<> {
+fn score(job: &MatrixJob<'_>, square_sums: &[f64]) -> impl Fn(&[f64], &mut [f64]) + Sync + use<> {
     let power = job.setting.number("power") / 2.0; // of the sum of squares
     let norms: Vec<f64> = square_sums.iter().map(|s| s.powf(power)).collect();
     let mut columns = vec![0.0f64; norms.len()];

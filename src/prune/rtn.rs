@@ -2,7 +2,7 @@
 //! needs no data.
 
 use super::batches::in_numbered_batches;
-use super::by_matrix::{ByMatrix, HostInputs, Job, Needs, Work};
+use super::by_matrix::{ByMatrix, HostInputs, MatrixJob, Needs, Work};
 use super::grid::{BITS, GRID, GROUP, MatrixLevels, Rule};
 use super::knobs::{INPUTS_DENSE, LAYERS, MATRICES, RUN, SEQUENCES};
 use super::outcome::Outcome;
@@ -38,7 +38,7 @@ impl ByMatrix for Rtn {
         0.0
     }
 
-    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
+    fn on_host<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a HostInputs) -> Work<'a> {
         Box::pin(async move {
             let cols = inputs.cols;
             let rule = Rule::of(job.setting, cols);
@@ -55,8 +55,8 @@ impl ByMatrix for Rtn {
                 }
                 Ok(Outcome::Done)
             };
-            let Job { weights, blocks, setting, pace } = job;
-            let job = Job { weights: &mut *weights, blocks: &mut None, setting, pace };
+            let MatrixJob { weights, blocks, setting, pace } = job;
+            let job = MatrixJob { weights: &mut *weights, blocks: &mut None, setting, pace };
             let outcome = in_numbered_batches(job, inputs, true, round).await?;
             *blocks = Some(grids.blocks(weights));
             Ok(outcome)

@@ -10,7 +10,7 @@
 //! authors' code takes one threshold for all rows of a block (`threshold=block`), and one weight more.
 
 use super::batches::in_numbered_batches;
-use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Work};
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, MatrixJob, Needs, Work};
 use super::device::{DeviceInputs, Masking};
 use super::grid::{Levels, MatrixLevels};
 use super::joint::Joint;
@@ -21,7 +21,7 @@ use super::outcome::Outcome;
 use super::pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD_OF_BLOCK};
 use super::product::{Grid, add_product};
 use crate::config::FAMILIES;
-use crate::kernels::prune_rows::Way;
+use crate::kernels::prune_rows::RowWay;
 use crate::method::{About, Setting};
 use crate::{Result, pace::Pace};
 
@@ -58,7 +58,7 @@ impl ByMatrix for SparseGpt {
         Needs::Factor
     }
 
-    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
+    fn on_host<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a HostInputs) -> Work<'a> {
         Box::pin(async move {
             let joint = match job.setting.choice("mask") {
                 "M" => {
@@ -77,10 +77,10 @@ impl ByMatrix for SparseGpt {
 }
 
 impl DeviceForm for SparseGpt {
-    fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
+    fn on_device<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
         Box::pin(async move {
             let masking = Masking::of(job.setting, inputs.cols())?;
-            inputs.compensate(job.weights, &masking, Way::InTurn, job.pace).await
+            inputs.compensate(job.weights, &masking, RowWay::InTurn, job.pace).await
         })
     }
 }
@@ -88,7 +88,7 @@ impl DeviceForm for SparseGpt {
 /// Goes through the columns: what does not stay becomes 0, the rest takes the nearest point of its grid where there are
 /// grids.
 pub async fn sweep(
-    job: Job<'_>,
+    job: MatrixJob<'_>,
     inputs: &HostInputs,
     joint: Option<&Joint>,
     grids: Option<&MatrixLevels>,

@@ -1,6 +1,6 @@
 //! Wanda: remove the weights with the smallest |W_ij| * ||x_j||_2 in every output row.
 
-use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, Job, Needs, Work};
+use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, MatrixJob, Needs, Work};
 use super::device::DeviceInputs;
 use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
 use super::masked::{self, REFIT};
@@ -42,7 +42,7 @@ impl ByMatrix for Wanda {
         masked::needs(Needs::SquareSums, setting, cols)
     }
 
-    fn on_host<'a>(&'a self, job: Job<'a>, inputs: &'a HostInputs) -> Work<'a> {
+    fn on_host<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a HostInputs) -> Work<'a> {
         Box::pin(async { masked::on_host(job, inputs, &score(&inputs.square_sums)).await })
     }
 
@@ -52,7 +52,7 @@ impl ByMatrix for Wanda {
 }
 
 impl DeviceForm for Wanda {
-    fn on_device<'a>(&'a self, job: Job<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
+    fn on_device<'a>(&'a self, job: MatrixJob<'a>, inputs: &'a DeviceInputs) -> Work<'a> {
         Box::pin(async {
             let score = score(&inputs.square_sums().await?);
             masked::on_device(job, inputs, &score).await

@@ -101,7 +101,7 @@ impl TokenReduction for Custom {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use crate::config::ModelConfig;

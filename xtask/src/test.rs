@@ -85,6 +85,7 @@ fn clippy_native(_: &Toolbox) -> Result<()> {
     ]))
 }
 
+/// Without the examples, which read folders.
 fn clippy_wasm(_: &Toolbox) -> Result<()> {
     run(cargo().args([
         "clippy",
@@ -95,7 +96,10 @@ fn clippy_wasm(_: &Toolbox) -> Result<()> {
         "whittle-page-bench",
         "--target",
         WASM_TARGET,
-        "--all-targets",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--benches",
         "--",
         "-D",
         "warnings",

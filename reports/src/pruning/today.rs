@@ -4,7 +4,7 @@
 //! as fast as the dense model the pruned one decodes, which is measured in turns.
 
 use super::super::Size;
-use super::{Bench, Cell, Column, Row, row};
+use super::{Bench, Cell, Column, ResultRow, row};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use whittle::Result;
@@ -12,7 +12,7 @@ use whittle::eval::{PrunedModel, Quality, Timed, Verdict, speed};
 use whittle::pace::Pace;
 
 /// Rows, and the one type of model that has what a method works on.
-const ROWS: [(Row, Option<&str>); 27] = [
+const ROWS: [(ResultRow, Option<&str>); 27] = [
     (row("RTN int8, a scale a row", "rtn:bits=8,group=row"), None),
     (row("GPTQ int8, a scale a row", "gptq:bits=8,group=row"), None),
     (row("RTN int4, a scale a row", "rtn:bits=4,group=row"), None),

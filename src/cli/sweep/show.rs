@@ -30,7 +30,7 @@ enum CostArg {
 }
 
 /// One line of a table.
-struct Row<'a> {
+struct TableRow<'a> {
     point: &'a Point,
     quality: &'a Quality,
 }
@@ -66,10 +66,10 @@ pub fn table(args: &Args) -> Result<()> {
 }
 
 /// The same figure by the released code's scorer, where it was asked for: it stands below the honest one.
-fn as_published<'a>(row: &Row<'a>) -> Option<Row<'a>> {
+fn as_published<'a>(row: &TableRow<'a>) -> Option<TableRow<'a>> {
     let wanted = format!("{PUBLISHED}{}", row.quality.metric);
     let quality = row.point.quality.iter().find(|q| q.metric == wanted.as_str())?;
-    Some(Row { quality, ..*row })
+    Some(TableRow { quality, ..*row })
 }
 
 /// The order of a table does not depend on the order of measuring.
@@ -77,11 +77,11 @@ fn order(p: &Point) -> (String, String, u64, String, String) {
     (p.model.clone(), p.evaluation.clone(), p.seed, p.prune.clone(), p.reduce.clone())
 }
 
-fn rows<'a>(args: &Args, points: &'a [Point]) -> Vec<Row<'a>> {
+fn rows<'a>(args: &Args, points: &'a [Point]) -> Vec<TableRow<'a>> {
     let row = |point: &'a Point| {
         let wanted = |q: &&Quality| args.metric.as_ref().is_none_or(|m| q.metric == m.as_str());
         let quality = point.quality.iter().find(wanted)?;
-        Some(Row { point, quality })
+        Some(TableRow { point, quality })
     };
     points.iter().filter_map(row).collect()
 }
@@ -96,7 +96,7 @@ fn settings(p: &Point) -> Vec<String> {
     ]
 }
 
-fn figures(row: &Row<'_>) -> Vec<String> {
+fn figures(row: &TableRow<'_>) -> Vec<String> {
     let (q, cost) = (row.quality, &row.point.cost);
     let or_dash = |x: Option<f64>, text: fn(f64) -> String| x.map_or_else(|| "-".into(), text);
     vec![
@@ -158,14 +158,15 @@ pub fn frontier(args: &Args) -> Result<()> {
     let mut head: Vec<String> = HEAD.iter().map(|h| (*h).to_string()).collect();
     head.extend(["MB a token".to_string(), "from the next cheaper".to_string()]);
     print(args, &head);
-    let group =
-        |row: &Row<'_>| (row.point.model.clone(), row.point.evaluation.clone(), row.point.seed);
+    let group = |row: &TableRow<'_>| {
+        (row.point.model.clone(), row.point.evaluation.clone(), row.point.seed)
+    };
     let mut rest = &all[..];
     while let Some(first) = rest.first() {
         let n = rest.iter().take_while(|row| group(row) == group(first)).count();
         let (here, after) = rest.split_at(n);
         rest = after;
-        let mut before: Option<&Row<'_>> = None;
+        let mut before: Option<&TableRow<'_>> = None;
         for row in unbeaten(args.cost, here) {
             let mut line = settings(row.point);
             line.extend(figures(row));
@@ -185,19 +186,19 @@ fn cost(kind: CostArg, point: &Point) -> Option<f64> {
 }
 
 /// The rows that no other one beats: none is as cheap and better, or cheaper and as good. Cheapest first.
-fn unbeaten<'a, 'b>(kind: CostArg, rows: &'a [Row<'b>]) -> Vec<&'a Row<'b>> {
-    let value = |row: &Row<'_>| {
+fn unbeaten<'a, 'b>(kind: CostArg, rows: &'a [TableRow<'b>]) -> Vec<&'a TableRow<'b>> {
+    let value = |row: &TableRow<'_>| {
         let sign = if row.quality.higher_is_better { 1.0 } else { -1.0 };
         sign * row.quality.compressed.value
     };
-    let mut known: Vec<(f64, f64, &Row<'_>)> = rows
+    let mut known: Vec<(f64, f64, &TableRow<'_>)> = rows
         .iter()
         .filter_map(|row| Some((cost(kind, row.point)?, value(row), row)))
         .filter(|(cost, value, _)| cost.is_finite() && value.is_finite())
         .collect();
     known.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
     let mut best = f64::NEG_INFINITY;
-    let is_better = |entry: &&(f64, f64, &Row<'_>)| {
+    let is_better = |entry: &&(f64, f64, &TableRow<'_>)| {
         let better = entry.1 > best;
         best = best.max(entry.1);
         better
@@ -207,7 +208,7 @@ fn unbeaten<'a, 'b>(kind: CostArg, rows: &'a [Row<'b>]) -> Vec<&'a Row<'b>> {
 
 /// Whether the changes of two settings against the same baseline can be told apart. Intervals that overlap are called
 /// noise: that asks for more than a paired comparison would, since the two share their items.
-fn apart(a: &Row<'_>, b: &Row<'_>) -> &'static str {
+fn apart(a: &TableRow<'_>, b: &TableRow<'_>) -> &'static str {
     let (x, y) = (&a.quality.change, &b.quality.change);
     let is_known = [x.low, x.high, y.low, y.high].iter().all(|v| v.is_finite());
     match is_known {
@@ -267,8 +268,8 @@ mod tests {
             point(0.5, 0.3),
             point(0.6, 0.2),
         ];
-        let rows: Vec<Row<'_>> =
-            points.iter().map(|point| Row { point, quality: &point.quality[0] }).collect();
+        let rows: Vec<TableRow<'_>> =
+            points.iter().map(|point| TableRow { point, quality: &point.quality[0] }).collect();
         let found = unbeaten(CostArg::Flops, &rows);
         let costs: Vec<f64> = found.iter().filter_map(|r| r.point.cost.flops_share).collect();
         assert_eq!(costs, [0.5, 0.7, 0.8, 1.0]);

@@ -2,7 +2,7 @@
 //! is taken off a group's sum instead.
 
 use super::super::simd::widened;
-use super::{Inputs, Row};
+use super::{BlockRow, Inputs};
 use crate::backend::{Bits, CHUNK};
 use core::arch::wasm32::{
     f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_mul, f32x4_splat,
@@ -13,7 +13,7 @@ use core::arch::wasm32::{
 use half::f16;
 
 /// A row of W times a row of x.
-pub fn product(row: &Row<'_>, x: &Inputs) -> f32 {
+pub fn product(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     let (chunks, groups) = (x.scales.len(), row.scales.len());
     assert_eq!(x.numbers.len(), chunks * CHUNK, "inputs");
     assert_eq!(row.codes.len(), chunks * row.chunk_bytes(), "codes");
@@ -33,7 +33,7 @@ pub fn product(row: &Row<'_>, x: &Inputs) -> f32 {
 /// Every scale of x has a chunk of codes and one of numbers.
 #[inline(always)]
 unsafe fn sums<const BYTES: usize>(
-    row: &Row<'_>,
+    row: &BlockRow<'_>,
     x: &Inputs,
     widen: impl Fn(*const u8) -> [v128; 4],
 ) -> f32 {

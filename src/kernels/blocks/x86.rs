@@ -4,7 +4,7 @@
 //! 8, and `vpmaddubsw` multiplies codes that nobody widened; 15 times 128, four times, is far below what its 16 bits hold.
 //! Two chunks at a time, the first in the lower half of a vector.
 
-use super::{Inputs, Row};
+use super::{BlockRow, Inputs};
 use crate::backend::{Bits, CHUNK};
 use std::arch::x86_64::*;
 
@@ -40,7 +40,7 @@ impl Halves {
 }
 
 /// A row of W times a row of x. The machine has AVX2, FMA and F16C.
-pub fn product(row: &Row<'_>, x: &Inputs) -> f32 {
+pub fn product(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     let chunks = x.scales.len();
     assert_eq!(x.numbers.len(), chunks * CHUNK, "inputs");
     assert_eq!(row.codes.len(), chunks * row.chunk_bytes(), "codes");
@@ -62,7 +62,7 @@ pub fn product(row: &Row<'_>, x: &Inputs) -> f32 {
 /// # Safety
 /// As in [`product`].
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn eight(row: &Row<'_>, x: &Inputs) -> f32 {
+unsafe fn eight(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     let mut sums = [_mm256_setzero_ps(); 2];
     for (g, &scale) in row.scales.iter().enumerate() {
         let (from, to) = (g * row.chunks, ((g + 1) * row.chunks).min(x.scales.len()));
@@ -97,7 +97,7 @@ unsafe fn eight(row: &Row<'_>, x: &Inputs) -> f32 {
 /// # Safety
 /// As in [`product`].
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn four(row: &Row<'_>, x: &Inputs) -> f32 {
+unsafe fn four(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     let all = x.scales.len();
     let (pairs, last) = (all.div_ceil(2), row.scales.len().saturating_sub(1));
     // SAFETY: p is below the number of pairs, and there are eight scales a pair.
@@ -144,7 +144,7 @@ unsafe fn four(row: &Row<'_>, x: &Inputs) -> f32 {
 
 /// What all groups' zeros take off: the sum of scale times zero times the group's inputs.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn offset(row: &Row<'_>, x: &Inputs) -> f32 {
+fn offset(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     if row.bits == Bits::Eight && row.zeros.is_empty() {
         return 0.0;
     }
@@ -173,7 +173,7 @@ fn offset(row: &Row<'_>, x: &Inputs) -> f32 {
 /// Pair `p` is one of the `all` chunks.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn pair(row: &Row<'_>, x: &Inputs, p: usize, all: usize) -> __m256 {
+unsafe fn pair(row: &BlockRow<'_>, x: &Inputs, p: usize, all: usize) -> __m256 {
     // SAFETY: as the caller promised; the last pair may have one chunk.
     unsafe {
         let codes = row.codes.as_ptr().add(p * CHUNK);

@@ -1,13 +1,13 @@
 //! Test cases of `matmul`: every form the GPU has, dense and with weights as whole numbers.
 
-use super::{Form, Job, blocks, matmul};
+use super::{MatmulForm, MatmulJob, blocks, matmul};
 use crate::Rng;
 use crate::backend::{Bits, Device, PackedBlocks, WeightValues};
 use crate::kernels::{Case, embedding, random};
 
 /// Every form at sizes 1, around its tiles and at one that divides nothing; f32 and f16; a view with offset.
 pub fn cases() -> Vec<Case> {
-    use Form::{Direct, MatvecDirect, MatvecShared, Shared};
+    use MatmulForm::{Direct, MatvecDirect, MatvecShared, Shared};
     let tiles = [(1, 1, 1), (7, 7, 7), (8, 8, 8), (9, 9, 9), (63, 65, 15), (65, 63, 17)];
     let odd = [(64, 64, 16), (33, 267, 130)];
     let rows = [(1, 1, 1), (1, 63, 8), (2, 64, 9), (3, 65, 63), (4, 7, 64), (4, 9, 130)];
@@ -35,7 +35,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// One case of weights as whole numbers: every kind of grid in turn. The CPU multiplies their dequantised values.
-fn block_case(form: Form, (rows, outs, depth): (usize, usize, usize), i: usize) -> Case {
+fn block_case(form: MatmulForm, (rows, outs, depth): (usize, usize, usize), i: usize) -> Case {
     let bits = if i.is_multiple_of(2) { Bits::Four } else { Bits::Eight };
     let group = [depth, 32, 64][i % 3].min(depth);
     Case {
@@ -49,7 +49,7 @@ fn block_case(form: Form, (rows, outs, depth): (usize, usize, usize), i: usize) 
             let x = x.columns(if depth % 4 == 0 { 4 } else { 3 }, depth);
             let values = blocks.to_f32();
             let w = device.matrix(outs, depth, WeightValues::F32(&values));
-            let job = Job::new(x, &w, None, None);
+            let job = MatmulJob::new(x, &w, None, None);
             vec![match device {
                 Device::Gpu(gpu) => {
                     job.on_gpu_blocks(gpu, form, &PackedBlocks::new(device, &blocks))
@@ -77,7 +77,11 @@ impl Extras {
 
 /// One case; `None` is the form the adapter gets. Columns 4.. of a wider tensor are read when depth is a multiple
 /// of 4 (as vectors), columns 3.. otherwise (one by one).
-fn case(form: Option<Form>, (rows, outs, depth): (usize, usize, usize), extras: Extras) -> Case {
+fn case(
+    form: Option<MatmulForm>,
+    (rows, outs, depth): (usize, usize, usize),
+    extras: Extras,
+) -> Case {
     let name = form.map_or("chosen".into(), |form| format!("{form:?}"));
     let kind = if extras.half { "f16" } else { "f32" };
     Case {
@@ -92,7 +96,7 @@ fn case(form: Option<Form>, (rows, outs, depth): (usize, usize, usize), extras: 
             let bias = extras.bias.then(|| random(device, &mut rng, 1, outs));
             let residual = extras.residual.then(|| random(device, &mut rng, rows, outs));
             let x = x.columns(offset, depth);
-            let job = Job::new(x, &w, bias.as_ref(), residual.as_ref());
+            let job = MatmulJob::new(x, &w, bias.as_ref(), residual.as_ref());
             vec![match (device, form) {
                 (Device::Gpu(gpu), Some(form)) => job.on_gpu(gpu, form),
                 _ => matmul(device, x, &w, bias.as_ref(), residual.as_ref()),

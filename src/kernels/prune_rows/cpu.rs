@@ -1,11 +1,11 @@
 //! The plain definition in f64, against which the shader is tested; the methods themselves are in `prune`.
 
-use super::{Factored, Plan, Way};
+use super::{Factored, RowPlan, RowWay};
 use crate::backend::Tensor;
 use crate::order::mark_lowest;
 
 /// See `super::mark`.
-pub fn mark(w: &Tensor, hessian: Factored<'_>, plan: &Plan) -> [Tensor; 2] {
+pub fn mark(w: &Tensor, hessian: Factored<'_>, plan: &RowPlan) -> [Tensor; 2] {
     let (rows, n) = (w.rows(), w.cols());
     let rule = Rule { plan, u: f64s(hessian.u), n };
     let mut revived = w.cpu().to_vec();
@@ -20,7 +20,7 @@ pub fn mark(w: &Tensor, hessian: Factored<'_>, plan: &Plan) -> [Tensor; 2] {
 }
 
 /// See `super::compensate`.
-pub fn compensate(w: &Tensor, hessian: Factored<'_>, plan: &Plan, way: Way) -> Tensor {
+pub fn compensate(w: &Tensor, hessian: Factored<'_>, plan: &RowPlan, way: RowWay) -> Tensor {
     let (n, rows) = (w.rows(), w.cols());
     let rule = Rule { plan, u: f64s(hessian.u), n };
     let mut out = vec![0.0f32; n * rows];
@@ -29,8 +29,8 @@ pub fn compensate(w: &Tensor, hessian: Factored<'_>, plan: &Plan, way: Way) -> T
         let mut row: Vec<f64> = (0..n).map(value).collect();
         for (a, b, remove) in plan.blocks(n) {
             match way {
-                Way::InTurn => rule.in_turn(&mut row, (a, b), remove),
-                Way::Jointly => rule.jointly(&mut row, (a, b), remove),
+                RowWay::InTurn => rule.in_turn(&mut row, (a, b), remove),
+                RowWay::Jointly => rule.jointly(&mut row, (a, b), remove),
             }
         }
         (0..n).for_each(|j| out[j * rows + r] = row[j] as f32);
@@ -39,7 +39,7 @@ pub fn compensate(w: &Tensor, hessian: Factored<'_>, plan: &Plan, way: Way) -> T
 }
 
 struct Rule<'a> {
-    plan: &'a Plan,
+    plan: &'a RowPlan,
     u: Vec<f64>,
     n: usize,
 }
@@ -56,7 +56,7 @@ impl Rule<'_> {
 
     /// Which of the columns a..b go, by G from `span` on.
     fn goes(&self, row: &[f64], (a, b): (usize, usize), remove: usize, span: usize) -> Vec<bool> {
-        let Plan { zeros, group, joint, .. } = *self.plan;
+        let RowPlan { zeros, group, joint, .. } = *self.plan;
         let mut goes = vec![false; b - a];
         let (size, is_grouped) = if group == 1 { (b - a, false) } else { (group, true) };
         for from in (a..b).step_by(size) {

@@ -5,7 +5,7 @@
 //! barriers and of shared memory: every lane keeps a tile in registers and reads its rows through the cache.
 //! One token, which reads the whole state for little work, has a shader of its own, in which neighbours read neighbours.
 
-use super::{Form, Ssd};
+use super::{Ssd, SsdForm};
 use crate::backend::Tensor;
 use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::kernels::{groups, spread};
@@ -103,18 +103,18 @@ impl Launch<'_> {
     }
 }
 
-pub(super) fn on_gpu(gpu: &Gpu, s: &Ssd<'_>, form: Form) -> (Tensor, Tensor) {
+pub(super) fn on_gpu(gpu: &Gpu, s: &Ssd<'_>, form: SsdForm) -> (Tensor, Tensor) {
     let (len, rows) = (s.x.rows, s.n_head * s.headdim);
     let chunks = len.div_ceil(CHUNK);
     let y = gpu.alloc(len * rows * 4);
     let state = gpu.alloc(rows * s.d_state * 4);
     let outputs =
         [Tensor::on_gpu(len, rows, y.clone()), Tensor::on_gpu(rows, s.d_state, state.clone())];
-    if len == 1 && form == Form::Sequential && is_one_row(s) {
+    if len == 1 && form == SsdForm::Sequential && is_one_row(s) {
         step(gpu, s, [&y, &state]);
         return outputs.into();
     }
-    let chunked = matches!(form, Form::Chunked) as u32 as f64;
+    let chunked = matches!(form, SsdForm::Chunked) as u32 as f64;
     let pack_constants = [("CHUNKED", chunked), ("CHUNK", CHUNK as f64)];
     let launch = Launch { gpu, params: params(s), constants: &pack_constants };
     let quads_in = 2 * len * s.n_groups * quads(s);
@@ -123,13 +123,13 @@ pub(super) fn on_gpu(gpu: &Gpu, s: &Ssd<'_>, form: Form) -> (Tensor, Tensor) {
     let lanes = chunks * s.n_head + quads_in;
     launch.run(&PACK, &small, &[&inputs], spread(lanes.div_ceil(64)));
     match form {
-        Form::Sequential => {
+        SsdForm::Sequential => {
             let launch = Launch { constants: &[], ..launch };
             let reads = [s.x.tensor.gpu(), &inputs, s.d.gpu(), s.state.gpu()];
             let lanes = s.n_head * s.headdim.div_ceil(2);
             launch.run(&SEQUENTIAL, &reads, &[&y, &state], [groups(lanes, 64), 1, 1]);
         }
-        Form::Chunked => {
+        SsdForm::Chunked => {
             let launch = Launch { constants: &pack_constants[1..], ..launch };
             chunked_form(&launch, s, &inputs, &y, &state);
         }

@@ -2,7 +2,7 @@ use super::*;
 use crate::kernels::largest_difference;
 
 const SIZES: Sizes = Sizes { seq_len: 150, n_head: 6, headdim: 5, n_groups: 2, d_state: 7 };
-const FORMS: [Form; 2] = [Form::Sequential, Form::Chunked];
+const FORMS: [SsdForm; 2] = [SsdForm::Sequential, SsdForm::Chunked];
 
 /// The recurrence in f64, one number at a time.
 fn equation(s: &Ssd<'_>) -> (Vec<f32>, Vec<f32>) {
@@ -29,7 +29,7 @@ fn equation(s: &Ssd<'_>) -> (Vec<f32>, Vec<f32>) {
     (y, h.iter().map(|&v| v as f32).collect())
 }
 
-fn in_pieces(whole: &Ssd<'_>, form: Form, size: usize) -> (Vec<f32>, Tensor) {
+fn in_pieces(whole: &Ssd<'_>, form: SsdForm, size: usize) -> (Vec<f32>, Tensor) {
     fn part(v: View<'_>, row: usize, rows: usize) -> View<'_> {
         View { row: v.row + row, rows, ..v }
     }
@@ -71,8 +71,8 @@ fn the_two_forms_agree_where_a_head_fills_whole_tiles() {
     for (headdim, d_state) in [(64, 128), (16, 16), (33, 20)] {
         let sizes = Sizes { seq_len: 70, n_head: 2, headdim, n_groups: 1, d_state };
         let example = Example::new(&Device::Cpu, 6, sizes);
-        let (y, state) = ssd_with(&Device::Cpu, &example.ssd(), Form::Sequential);
-        let (y2, state2) = ssd_with(&Device::Cpu, &example.ssd(), Form::Chunked);
+        let (y, state) = ssd_with(&Device::Cpu, &example.ssd(), SsdForm::Sequential);
+        let (y2, state2) = ssd_with(&Device::Cpu, &example.ssd(), SsdForm::Chunked);
         // The same products in another order: up to 64 + 128 terms of size about 1.
         assert!(largest_difference(y2.cpu(), y.cpu()) < 2e-5);
         assert!(largest_difference(state2.cpu(), state.cpu()) < 2e-5);
@@ -88,7 +88,7 @@ fn pieces_with_carried_state_and_single_steps_equal_the_whole() {
         for size in [1, 7, 63, 64, 65, 149] {
             let (pieces, state) = in_pieces(&whole, form, size);
             // Sequential: the same operations. Chunked: chunk borders move, and with them the order of sums.
-            let tolerance = if form == Form::Sequential { 0.0 } else { 1e-5 };
+            let tolerance = if form == SsdForm::Sequential { 0.0 } else { 1e-5 };
             assert!(largest_difference(&pieces, y.cpu()) <= tolerance, "{form:?} by {size}");
             assert!(largest_difference(state.cpu(), end.cpu()) <= tolerance, "{form:?} by {size}");
         }

@@ -18,7 +18,8 @@ fn on_gpu(gpu: &Device, layer: &Layer, spec: &str) -> (Outcome, Vec<f32>) {
     let inputs = inputs.expect("enough inputs for a GPU");
     let mut weights = layer.weights.clone();
     let pace = Pace::default();
-    let job = Job { weights: &mut weights, blocks: &mut None, setting: &setting, pace: &pace };
+    let job =
+        MatrixJob { weights: &mut weights, blocks: &mut None, setting: &setting, pace: &pace };
     let form = by_matrix(&setting).device_form(&setting).expect("a form for the GPU");
     let outcome = block_on(form.on_device(job, &inputs)).unwrap();
     (outcome, weights)

@@ -48,7 +48,7 @@ fn every_pair_gives_the_rows_and_losses_of_the_sheet() {
     let h = hessian(&GRAM, 4, 0.0);
     for (pair, loss, row, sequential_loss, sequential_row, plain_loss) in CASES {
         let mask: Vec<bool> = (0..4).map(|j| pair.contains(&j)).collect();
-        for way in [Way::Dual, Way::Primal, Way::Gradients] {
+        for way in [RefitWay::Dual, RefitWay::Primal, RefitWay::Gradients] {
             let found = refitted(&h, &ROW, &mask, way);
             near(&found, &row, &format!("{way:?} without {pair:?}"));
             near(&[half_loss(&h, &found)], &[loss], "measured loss");

@@ -60,7 +60,8 @@ fn the_closed_form_is_the_least_squares_refit() {
             Pattern::Row(share).mark(0, n, &scores, &mut mask);
             let row = f64s(weights);
             let expected = oracle(&case, &row, &mask, 0.01);
-            for (way, tolerance) in [(Way::Dual, 1e-8), (Way::Primal, 1e-8), (Way::Gradients, 1e-4)]
+            for (way, tolerance) in
+                [(RefitWay::Dual, 1e-8), (RefitWay::Primal, 1e-8), (RefitWay::Gradients, 1e-4)]
             {
                 let d = largest(&refitted(&h, &row, &mask, way), &expected);
                 assert!(d < tolerance, "{way:?} {n} row {r}: {d:e}");
@@ -86,7 +87,7 @@ fn with_one_mask_nothing_beats_the_whole_row() {
         for spec in all {
             let after = pruned(&case, &spec);
             for (row, after) in case.weights.chunks(n).zip(after.chunks(n)) {
-                let best = refitted(&h, &f64s(row), &zeros(after), Way::Primal);
+                let best = refitted(&h, &f64s(row), &zeros(after), RefitWay::Primal);
                 let change: Vec<f64> =
                     best.iter().zip(row).map(|(a, b)| a - f64::from(*b)).collect();
                 let (best, found) = (h.loss(&change), loss(&h, row, after));
@@ -102,10 +103,10 @@ fn rows_too_long_to_be_factored_get_the_same_optimum() {
     let case = layer(rows, n, 500, 16);
     let h = hessian(&case.gram, n, 0.01);
     let pattern = pattern_of("mrp");
-    assert_eq!(Way::of(pattern, n), Way::Gradients);
+    assert_eq!(RefitWay::of(pattern, n), RefitWay::Gradients);
     let after = pruned(&case, "mrp");
     for (row, after) in case.weights.chunks(n).zip(after.chunks(n)) {
-        let best = refitted(&h, &f64s(row), &zeros(after), Way::Primal);
+        let best = refitted(&h, &f64s(row), &zeros(after), RefitWay::Primal);
         let d = largest(&best, &f64s(after));
         assert!(d < 1e-4, "{d:e}");
         let change: Vec<f64> = best.iter().zip(row).map(|(a, b)| a - f64::from(*b)).collect();
@@ -162,7 +163,7 @@ fn the_gradient_vanishes_on_the_kept_weights() {
     let n = 64;
     let case = layer(4, n, 256, 7);
     let h = hessian(&case.gram, n, 0.01);
-    for way in [Way::Dual, Way::Primal, Way::Gradients] {
+    for way in [RefitWay::Dual, RefitWay::Primal, RefitWay::Gradients] {
         for weights in case.weights.chunks(n) {
             let row = f64s(weights);
             let mask: Vec<bool> = (0..n).map(|j| j % 3 != 1).collect();
@@ -186,7 +187,7 @@ fn limits_are_what_they_must_be() {
     let case = layer(5, n, 150, 8);
     let h = hessian(&case.gram, n, 0.01);
     let row = f64s(&case.weights[..n]);
-    for way in [Way::Dual, Way::Primal, Way::Gradients] {
+    for way in [RefitWay::Dual, RefitWay::Primal, RefitWay::Gradients] {
         assert_eq!(refitted(&h, &row, &vec![true; n], way), vec![0.0; n], "{way:?}: all removed");
         assert_eq!(refitted(&h, &row, &vec![false; n], way), row, "{way:?}: none removed");
         // One weight: optimal brain surgeon, δ = -w_q / [H⁻¹]_qq * H⁻¹_{:,q}.
@@ -339,7 +340,7 @@ fn mask_m_takes_the_best_subset_of_a_group() {
             joint.mark(0, &row, &mut mask);
             // The first group alone, all its subsets tried out by refitting the whole row.
             let lost = |mask: &[bool]| {
-                let after = refitted(&h, &row, mask, Way::Primal);
+                let after = refitted(&h, &row, mask, RefitWay::Primal);
                 let change: Vec<f64> = after.iter().zip(&row).map(|(a, b)| a - b).collect();
                 h.loss(&change)
             };
@@ -359,7 +360,8 @@ fn mask_m_needs_groups() {
     let h = hessian(&case.gram, 8, 0.01);
     let inputs = HostInputs { cols: 8, square_sums: Vec::new(), hessian: Some(h) };
     let (mut weights, pace) = (case.weights, Pace::default());
-    let job = Job { weights: &mut weights, blocks: &mut None, setting: &setting, pace: &pace };
+    let job =
+        MatrixJob { weights: &mut weights, blocks: &mut None, setting: &setting, pace: &pace };
     let error = block_on(by_matrix(&setting).on_host(job, &inputs)).unwrap_err();
     assert!(error.to_string().contains("mask S, or a pattern"), "{error}");
 }

@@ -10,11 +10,11 @@ mod published;
 mod quantised;
 mod structured;
 
-use super::by_matrix::{ByMatrix, HostInputs, Job, Needs};
+use super::by_matrix::{ByMatrix, HostInputs, MatrixJob, Needs};
 use super::hessian::Hessian;
 use super::outcome::Outcome;
 use super::pattern::Pattern;
-use super::refit::Way;
+use super::refit::RefitWay;
 use super::{METHODS, abouts, method_of};
 use crate::Rng;
 use crate::backend::Blocks;
@@ -101,7 +101,8 @@ pub fn pruned_with_blocks(layer: &Layer, spec: &str) -> (Vec<f32>, Option<Blocks
     let mut weights = layer.weights.clone();
     let inputs = HostInputs { cols: n, square_sums, hessian };
     let (pace, mut blocks) = (Pace::default(), None);
-    let job = Job { weights: &mut weights, blocks: &mut blocks, setting: &setting, pace: &pace };
+    let job =
+        MatrixJob { weights: &mut weights, blocks: &mut blocks, setting: &setting, pace: &pace };
     assert_eq!(block_on(method.on_host(job, &inputs)).unwrap(), Outcome::Done, "{spec}");
     (weights, blocks)
 }
@@ -114,7 +115,7 @@ pub fn loss(h: &Hessian, before: &[f32], after: &[f32]) -> f64 {
 }
 
 /// The row with this mask and the whole-row optimum.
-pub fn refitted(h: &Hessian, row: &[f64], mask: &[bool], way: Way) -> Vec<f64> {
+pub fn refitted(h: &Hessian, row: &[f64], mask: &[bool], way: RefitWay) -> Vec<f64> {
     let mut row = row.to_vec();
     let done = block_on(super::refit::refit(&mut row, mask, h, way, &Pace::default())).unwrap();
     assert_eq!(done, Outcome::Done);
