@@ -1,14 +1,8 @@
 // A MatMul model [rows, depth] x [depth, outs] as ONNX protobuf bytes (opset 13); B is an initializer, as weights are.
 export function matmulModel(rows, outs, depth, b) {
   const node = join([bytes(1, text("a")), bytes(1, text("b")), bytes(2, text("y")), bytes(4, text("MatMul"))]);
-  const weights = join([
-    number(1, depth), number(1, outs), number(2, 1), bytes(8, text("b")),
-    bytes(9, new Uint8Array(b.buffer, b.byteOffset, b.byteLength)),
-  ]);
-  const graph = join([
-    bytes(1, node), bytes(2, text("g")), bytes(5, weights),
-    bytes(11, value("a", [rows, depth])), bytes(12, value("y", [rows, outs])),
-  ]);
+  const weights = join([number(1, depth), number(1, outs), number(2, 1), bytes(8, text("b")), bytes(9, new Uint8Array(b.buffer, b.byteOffset, b.byteLength))]);
+  const graph = join([bytes(1, node), bytes(2, text("g")), bytes(5, weights), bytes(11, value("a", [rows, depth])), bytes(12, value("y", [rows, outs]))]);
   return join([number(1, 8), bytes(7, graph), bytes(8, number(2, 13))]);
 }
 

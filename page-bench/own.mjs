@@ -37,7 +37,9 @@ async function measure(way) {
     if (way === "dropped") await page.locator("#files").setInputFiles(names.map((name) => join(folder, name)));
     else await download(page);
     const fetched = performance.now();
-    await page.waitForFunction(() => document.querySelector("#about")?.textContent.includes("Your own") && /First baseline number/.test(document.querySelector("#about").textContent));
+    await page.waitForFunction(
+      () => document.querySelector("#about")?.textContent.includes("Your own") && /First baseline number/.test(document.querySelector("#about").textContent),
+    );
     const number = performance.now();
     const longest = await page.evaluate(() => window.longest);
     await page.locator("#run").click();
@@ -45,8 +47,10 @@ async function measure(way) {
     const cancelled = performance.now() - number;
     const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
     const transfer = way === "dropped" ? "" : `, ${seconds(fetched - start)} of them for the download`;
-    return `peak ${mb(await peak(browser))} (${mb(base)} before), first baseline number after ${seconds(number - start)}${transfer}, ` +
-      `cancelled in ${Math.round(cancelled)} ms, longest stall of the page ${Math.round(longest)} ms`;
+    return (
+      `peak ${mb(await peak(browser))} (${mb(base)} before), first baseline number after ${seconds(number - start)}${transfer}, ` +
+      `cancelled in ${Math.round(cancelled)} ms, longest stall of the page ${Math.round(longest)} ms`
+    );
   } finally {
     await browser.close();
     await Promise.all([server.close(), hub.close()]);
@@ -77,9 +81,11 @@ async function peak(browser) {
   const session = await browser.newBrowserCDPSession();
   const { processInfo } = await session.send("SystemInfo.getProcessInfo");
   const tabs = processInfo.filter(({ type }) => type === "renderer");
-  const peaks = await Promise.all(tabs.map(async ({ id }) => {
-    const status = await readFile(`/proc/${id}/status`, "utf8");
-    return Number(/VmHWM:\s+(\d+) kB/.exec(status)[1]) * 1024;
-  }));
+  const peaks = await Promise.all(
+    tabs.map(async ({ id }) => {
+      const status = await readFile(`/proc/${id}/status`, "utf8");
+      return Number(/VmHWM:\s+(\d+) kB/.exec(status)[1]) * 1024;
+    }),
+  );
   return Math.max(...peaks);
 }

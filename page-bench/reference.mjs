@@ -42,10 +42,27 @@ async function point(model, evaluation, [reduction, pruning]) {
   const { stdout } = await run(program, asked, { maxBuffer: 1 << 28 });
   const { link, quality, cost, backend } = JSON.parse(stdout);
   return {
-    key: link, fragment: link, model: inLink(link, "m"), evaluation: evaluation.split(":")[0], reduce: inLink(link, "tr"), prune: inLink(link, "sp"), seed: 1,
-    items: quality[0].items, items_wanted: quality[0].items_total, complete: true, quality,
-    cost: { flops_share: 1 - cost.flops_saved_total, bytes_per_token: cost.decode?.bytes ?? null, bytes_per_token_dense: cost.decode?.bytes_dense ?? null, file_bytes: null },
-    speed: null, ms: null, backend, created: null,
+    key: link,
+    fragment: link,
+    model: inLink(link, "m"),
+    evaluation: evaluation.split(":")[0],
+    reduce: inLink(link, "tr"),
+    prune: inLink(link, "sp"),
+    seed: 1,
+    items: quality[0].items,
+    items_wanted: quality[0].items_total,
+    complete: true,
+    quality,
+    cost: {
+      flops_share: 1 - cost.flops_saved_total,
+      bytes_per_token: cost.decode?.bytes ?? null,
+      bytes_per_token_dense: cost.decode?.bytes_dense ?? null,
+      file_bytes: null,
+    },
+    speed: null,
+    ms: null,
+    backend,
+    created: null,
   };
 }
 
@@ -54,7 +71,13 @@ for (const model of models.length ? models : Object.keys(PLAN)) {
   const [evaluation, settings] = PLAN[model];
   const file = `${FOLDER}/${model}.jsonl`;
   const before = await readFile(file, "utf8").catch(() => "");
-  const measured = new Set(before.split("\n").filter(Boolean).map(JSON.parse).map(({ reduce, prune }) => `${reduce} ${prune}`));
+  const measured = new Set(
+    before
+      .split("\n")
+      .filter(Boolean)
+      .map(JSON.parse)
+      .map(({ reduce, prune }) => `${reduce} ${prune}`),
+  );
   for (const setting of settings) {
     if (measured.has(setting.join(" "))) continue;
     const found = await point(model, evaluation, setting);

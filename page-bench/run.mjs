@@ -119,9 +119,16 @@ const unknown = names.filter((name) => !PAGES.includes(name) && !(name in ROWS))
 if (unknown.length) throw new Error(`found row ${unknown.join(", ")}; expected ${Object.keys(ROWS).join(", ")} or ${PAGES.join(" or ")}`);
 const rows = [];
 const about = [];
-const load = () => loadavg().map((n) => n.toFixed(2)).join(" ");
+const load = () =>
+  loadavg()
+    .map((n) => n.toFixed(2))
+    .join(" ");
 const loadBefore = load();
-await kernels(names.filter((name) => name in ROWS), rows, about);
+await kernels(
+  names.filter((name) => name in ROWS),
+  rows,
+  about,
+);
 if (names.includes("page")) await page(rows, about);
 if (names.includes("prune")) await pruning(rows);
 console.log(table(rows));

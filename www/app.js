@@ -40,7 +40,8 @@ const OPENING = "#v=1&m=lm-mamba&tr=off&sp=structured";
 const SLOW_MS = 10_000;
 /** A click on Run so soon after a change means the run that the change has started, not its end. */
 const HASTE_MS = 400;
-const SILENT = "The engine has not answered for a while: it is at a long step, or the browser has ended it. Wait, or restart it to go on with the same settings.";
+const SILENT =
+  "The engine has not answered for a while: it is at a long step, or the browser has ended it. Wait, or restart it to go on with the same settings.";
 
 /** @type {Engine} */
 let engine;
@@ -209,7 +210,29 @@ offline();
 const runs = kept(app);
 const held = lasting();
 /** @type {Panel[]} */
-const panels = [embed(), files(app), hub(app), stories(app), settings(app), presets(app), runBar(app), notices(app), share(app), headline(), output(), tradeoff(app), trace(), scorecard(), speed(), realSize(app), along(), items(), states(), cost(), about()];
+const panels = [
+  embed(),
+  files(app),
+  hub(app),
+  stories(app),
+  settings(app),
+  presets(app),
+  runBar(app),
+  notices(app),
+  share(app),
+  headline(),
+  output(),
+  tradeoff(app),
+  trace(),
+  scorecard(),
+  speed(),
+  realSize(app),
+  along(),
+  items(),
+  states(),
+  cost(),
+  about(),
+];
 
 function draw() {
   frame = undefined;

@@ -15,9 +15,13 @@
   };
   const again = "Reload it without its cache (Ctrl+Shift+R, on a Mac Cmd+Shift+R). If you host this page: all files of dist/ must lie together.";
   // A script that cannot be loaded tells only its own element, one that cannot be read the window.
-  addEventListener("error", ({ target, message }) => {
-    const isScript = target instanceof HTMLScriptElement;
-    if (isScript || target === window) tell(`A script of this page could not be ${isScript ? "loaded" : `read (${message})`}. ${again}`);
-  }, true);
+  addEventListener(
+    "error",
+    ({ target, message }) => {
+      const isScript = target instanceof HTMLScriptElement;
+      if (isScript || target === window) tell(`A script of this page could not be ${isScript ? "loaded" : `read (${message})`}. ${again}`);
+    },
+    true,
+  );
   setTimeout(() => tell(`The scripts of this page are still on their way; the network is slow or broken off. ${again}`), SLOW_MS);
 })();

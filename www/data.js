@@ -9,7 +9,11 @@ export async function json(path) {
 /** One value a line (JSON lines); lines that cannot be read are left out. */
 export async function jsonLines(path) {
   const text = (await load(path)) ?? "";
-  return text.split("\n").filter((line) => line.trim()).map(parsed).filter((value) => value !== undefined);
+  return text
+    .split("\n")
+    .filter((line) => line.trim())
+    .map(parsed)
+    .filter((value) => value !== undefined);
 }
 
 async function load(path) {

@@ -54,17 +54,27 @@ export function startEngine(hear) {
     heardAt = performance.now();
     if (isSilent) silence(false);
     switch (event?.type) {
-      case "failed": return broke(event.text);
-      case "view": return hear.view(event);
-      case "status": return hear.status(event.status);
-      case "result": return hear.result(event.run, event.part);
-      case "cost": return hear.cost(event.answers, event.cost);
-      case "real_size": return hear.realSize(event.found);
-      case "compared": return hear.compared(event.answers, event.quality, event.problem);
-      case "point": return hear.point(event.series, event.point);
-      case "catalog": break;
+      case "failed":
+        return broke(event.text);
+      case "view":
+        return hear.view(event);
+      case "status":
+        return hear.status(event.status);
+      case "result":
+        return hear.result(event.run, event.part);
+      case "cost":
+        return hear.cost(event.answers, event.cost);
+      case "real_size":
+        return hear.realSize(event.found);
+      case "compared":
+        return hear.compared(event.answers, event.quality, event.problem);
+      case "point":
+        return hear.point(event.series, event.point);
+      case "catalog":
+        break;
       case "pong":
-      default: return;
+      default:
+        return;
     }
     if (event.version !== PROTOCOL) {
       return fail(

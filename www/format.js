@@ -15,11 +15,9 @@ const known = (x) => typeof x === "number" && Number.isFinite(x);
 export const count = (x) => (known(x) ? format({ maximumFractionDigits: 0 }).format(x) : NOTHING);
 
 /** 919440 -> "919 K". */
-export const compact = (x) =>
-  known(x) ? format({ notation: "compact", maximumSignificantDigits: 3 }).format(x) : NOTHING;
+export const compact = (x) => (known(x) ? format({ notation: "compact", maximumSignificantDigits: 3 }).format(x) : NOTHING);
 
-export const megabytes = (bytes) =>
-  known(bytes) ? `${format({ maximumFractionDigits: bytes < 1e6 ? 2 : 1 }).format(bytes / 1e6)} MB` : NOTHING;
+export const megabytes = (bytes) => (known(bytes) ? `${format({ maximumFractionDigits: bytes < 1e6 ? 2 : 1 }).format(bytes / 1e6)} MB` : NOTHING);
 
 /** 0.613 -> "61.3%". */
 export const percent = (share, digits = 1) => (known(share) ? fixed(share, { style: "percent" }, digits) : NOTHING);

@@ -6,8 +6,22 @@
 /** @returns {RunView} */
 export function newRun(number) {
   return {
-    number, finished: false, link: "", backend: "", baseline: newSide(), compressed: newSide(), quality: [], controls: [],
-    published: null, speed: null, cost: null, trace: null, words: null, states: null, items: null, first_number_ms: null,
+    number,
+    finished: false,
+    link: "",
+    backend: "",
+    baseline: newSide(),
+    compressed: newSide(),
+    quality: [],
+    controls: [],
+    published: null,
+    speed: null,
+    cost: null,
+    trace: null,
+    words: null,
+    states: null,
+    items: null,
+    first_number_ms: null,
   };
 }
 
@@ -31,18 +45,41 @@ export function take(run, part) {
       run.baseline.differs_at = part.differs_at;
       break;
     }
-    case "first_number": run.first_number_ms = part.ms; break;
-    case "cost": run.cost = part.cost; break;
-    case "quality": run.quality = part.quality; break;
-    case "speed": run.speed = part.speed; break;
-    case "trace": run.trace = part.trace; break;
-    case "published": run.published = part.published; break;
-    case "words": run.words = part.words; break;
-    case "states": run.states = part.states; break;
-    case "items": run.items = part.items; break;
-    case "control": run.controls = [...run.controls, part.control]; break;
-    case "done": run.finished = true; break;
-    default: unknown(part);
+    case "first_number":
+      run.first_number_ms = part.ms;
+      break;
+    case "cost":
+      run.cost = part.cost;
+      break;
+    case "quality":
+      run.quality = part.quality;
+      break;
+    case "speed":
+      run.speed = part.speed;
+      break;
+    case "trace":
+      run.trace = part.trace;
+      break;
+    case "published":
+      run.published = part.published;
+      break;
+    case "words":
+      run.words = part.words;
+      break;
+    case "states":
+      run.states = part.states;
+      break;
+    case "items":
+      run.items = part.items;
+      break;
+    case "control":
+      run.controls = [...run.controls, part.control];
+      break;
+    case "done":
+      run.finished = true;
+      break;
+    default:
+      unknown(part);
   }
 }
 

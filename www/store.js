@@ -15,14 +15,15 @@ const VERSION = 1;
 export async function openStore() {
   try {
     const db = await open();
-    const run = (mode, ask) => new Promise((done, fail) => {
-      const transaction = db.transaction(RUNS, mode);
-      const request = ask(transaction.objectStore(RUNS));
-      // Without a word the browser commits later, and a reload in between throws the change away.
-      if (mode === "readwrite") transaction.commit?.();
-      transaction.oncomplete = () => done(request.result);
-      transaction.onerror = transaction.onabort = () => fail(transaction.error);
-    });
+    const run = (mode, ask) =>
+      new Promise((done, fail) => {
+        const transaction = db.transaction(RUNS, mode);
+        const request = ask(transaction.objectStore(RUNS));
+        // Without a word the browser commits later, and a reload in between throws the change away.
+        if (mode === "readwrite") transaction.commit?.();
+        transaction.oncomplete = () => done(request.result);
+        transaction.onerror = transaction.onabort = () => fail(transaction.error);
+      });
     return {
       refused: false,
       all: () => run("readonly", (runs) => runs.getAll()),
@@ -49,7 +50,11 @@ function inMemory() {
   return {
     refused: true,
     all: async () => [...runs.values()],
-    put: async (kept) => { runs.set(kept.id, kept); },
-    remove: async (id) => { runs.delete(id); },
+    put: async (kept) => {
+      runs.set(kept.id, kept);
+    },
+    remove: async (id) => {
+      runs.delete(id);
+    },
   };
 }

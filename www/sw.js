@@ -16,12 +16,15 @@ scope.addEventListener("install", (event) => {
 
 scope.addEventListener("activate", (event) => {
   // A worker becomes active when no page of an older build is open or all are about to reload: nobody needs the older files.
-  event.waitUntil(caches.keys().then((names) =>
-    Promise.all(names.filter((name) => name.startsWith(PREFIX) && name !== CACHE).map((name) => caches.delete(name)))));
+  event.waitUntil(
+    caches.keys().then((names) => Promise.all(names.filter((name) => name.startsWith(PREFIX) && name !== CACHE).map((name) => caches.delete(name)))),
+  );
 });
 
 // The person chose the newer build; www/ui/offline.js then reloads every open tab.
-scope.addEventListener("message", ({ data }) => { if (data?.type === "take over") scope.skipWaiting(); });
+scope.addEventListener("message", ({ data }) => {
+  if (data?.type === "take over") scope.skipWaiting();
+});
 
 scope.addEventListener("fetch", (event) => {
   const { request } = event;
@@ -33,12 +36,14 @@ scope.addEventListener("fetch", (event) => {
 async function keepAll() {
   const cache = await caches.open(CACHE);
   try {
-    await Promise.all(FILES.map(async ([path, sum]) => {
-      const answer = await fetch(at(path), { cache: "no-cache" });
-      const bytes = await answer.clone().arrayBuffer();
-      if (!answer.ok || (await sha256(bytes)) !== sum) throw new Error(`${path} is not of build ${BUILD}`);
-      await cache.put(at(path), answer);
-    }));
+    await Promise.all(
+      FILES.map(async ([path, sum]) => {
+        const answer = await fetch(at(path), { cache: "no-cache" });
+        const bytes = await answer.clone().arrayBuffer();
+        if (!answer.ok || (await sha256(bytes)) !== sum) throw new Error(`${path} is not of build ${BUILD}`);
+        await cache.put(at(path), answer);
+      }),
+    );
   } catch (error) {
     await caches.delete(CACHE);
     throw error;

@@ -27,9 +27,10 @@ function trap(reason) {
   } catch {
     // The engine is beyond asking.
   }
-  const text = refused > 0
-    ? `the browser gave it no more memory; the last piece it asked for was ${(refused / 1e6).toFixed(1)} MB. Close other tabs, or take a smaller model or a shorter text`
-    : String(reason?.message ?? reason);
+  const text =
+    refused > 0
+      ? `the browser gave it no more memory; the last piece it asked for was ${(refused / 1e6).toFixed(1)} MB. Close other tabs, or take a smaller model or a shorter text`
+      : String(reason?.message ?? reason);
   postMessage({ type: "failed", text });
 }
 

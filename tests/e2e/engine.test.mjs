@@ -10,8 +10,13 @@ const LIMIT = { timeout: 300_000 };
 const FIRST_LOAD_BYTES = 10_000_000;
 
 let browser, server;
-before(async () => { [browser, server] = await Promise.all([launch(), serve()]); });
-after(async () => { await browser?.close(); await server?.close(); });
+before(async () => {
+  [browser, server] = await Promise.all([launch(), serve()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
 
 async function open(fragment = "") {
   const opened = await watchedPage(browser);
@@ -113,7 +118,10 @@ test("a network that is cut in the middle of a model ends in a sentence, and Run
   page.setDefaultTimeout(240_000);
   await page.route("**/recall-mamba2/model.safetensors", (route) => route.abort("connectionreset"));
   await page.goto(`${server.url}#v=1&m=recall-mamba2&ev=recall:level=easy,n=8&gen=2&b=cpu`);
-  await page.getByText(/recall-mamba2\/model\.safetensors/).first().waitFor();
+  await page
+    .getByText(/recall-mamba2\/model\.safetensors/)
+    .first()
+    .waitFor();
   await page.unroute("**/recall-mamba2/model.safetensors");
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await complete(page);
@@ -135,7 +143,11 @@ test("broken files are refused by name, the model that was there goes on, and go
   await alert.filter({ hasText: /model\.safetensors/ }).waitFor();
   await input.setInputFiles([{ ...config, buffer: Buffer.from(config.buffer.toString().replace('"llama"', '"bert"')) }, tokenizer, weights]);
   await alert.filter({ hasText: /bert.*mamba/ }).waitFor();
-  await input.setInputFiles([{ ...config, buffer: Buffer.from(config.buffer.toString().replace('"hidden_size": 64', '"hidden_size": 128')) }, tokenizer, weights]);
+  await input.setInputFiles([
+    { ...config, buffer: Buffer.from(config.buffer.toString().replace('"hidden_size": 64', '"hidden_size": 128')) },
+    tokenizer,
+    weights,
+  ]);
   await alert.filter({ hasText: /tensor|head_dim|hidden_size/ }).waitFor();
 
   await page.getByRole("button", { name: "Run" }).click();
@@ -144,7 +156,10 @@ test("broken files are refused by name, the model that was there goes on, and go
   assert.match(await page.getByText("Mamba-2, recall in noise").first().innerText(), /Mamba-2/);
 
   await input.setInputFiles([config, weights, tokenizer]);
-  await page.getByText(/Your own llama model/).first().waitFor();
+  await page
+    .getByText(/Your own llama model/)
+    .first()
+    .waitFor();
   await complete(page);
   await close();
 });

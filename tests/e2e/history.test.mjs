@@ -9,17 +9,60 @@ import { serve } from "./server.mjs";
 
 const estimate = (value) => ({ value, low: value - 0.1, high: value + 0.1, n: 100 });
 const kept = (more = {}, point = {}) => ({
-  id: "a", name: "first", at: "2026-11-26T10:00:00.000Z", texts: null, ...more,
-  point: { key: "a", fragment: "#v=1&m=lm-mamba2&tr=off&sp=wanda&seed=1", model: "lm-mamba2@aa", evaluation: "continuation", reduce: "off", prune: "wanda", seed: 1,
-    items: 100, items_wanted: 100, complete: true, cost: { flops_share: 0.8, bytes_per_token: null, bytes_per_token_dense: null, file_bytes: null }, speed: null, ms: null, backend: "CPU", created: null,
-    quality: [{ metric: "accuracy", label: "Accuracy", unit: "share", higher_is_better: true, items: 100, baseline: estimate(0.7), compressed: estimate(0.6), change: estimate(-0.1) }], ...point },
+  id: "a",
+  name: "first",
+  at: "2026-11-26T10:00:00.000Z",
+  texts: null,
+  ...more,
+  point: {
+    key: "a",
+    fragment: "#v=1&m=lm-mamba2&tr=off&sp=wanda&seed=1",
+    model: "lm-mamba2@aa",
+    evaluation: "continuation",
+    reduce: "off",
+    prune: "wanda",
+    seed: 1,
+    items: 100,
+    items_wanted: 100,
+    complete: true,
+    cost: { flops_share: 0.8, bytes_per_token: null, bytes_per_token_dense: null, file_bytes: null },
+    speed: null,
+    ms: null,
+    backend: "CPU",
+    created: null,
+    quality: [
+      {
+        metric: "accuracy",
+        label: "Accuracy",
+        unit: "share",
+        higher_is_better: true,
+        items: 100,
+        baseline: estimate(0.7),
+        compressed: estimate(0.6),
+        change: estimate(-0.1),
+      },
+    ],
+    ...point,
+  },
 });
 
 test("what is exported as JSON comes back, and what is no run does not", () => {
   const runs = [kept(), kept({ id: "b", name: "<b>" }, { key: "b" })];
   assert.deepEqual(fromJson(toJson(runs)), runs);
-  assert.deepEqual(fromJson(`${JSON.stringify(kept().point)}\n\nbroken\n`).map(({ id }) => id), ["a"]);
-  for (const bad of ["", "[]", "{}", "null", "7", '{"runs":[null,1,{"key":"x"}]}', JSON.stringify([kept({}, { fragment: "javascript:alert(1)" })]), JSON.stringify([kept({}, { quality: [{}] })])]) {
+  assert.deepEqual(
+    fromJson(`${JSON.stringify(kept().point)}\n\nbroken\n`).map(({ id }) => id),
+    ["a"],
+  );
+  for (const bad of [
+    "",
+    "[]",
+    "{}",
+    "null",
+    "7",
+    '{"runs":[null,1,{"key":"x"}]}',
+    JSON.stringify([kept({}, { fragment: "javascript:alert(1)" })]),
+    JSON.stringify([kept({}, { quality: [{}] })]),
+  ]) {
     assert.deepEqual(fromJson(bad), [], bad);
   }
 });
@@ -37,8 +80,13 @@ test("Markdown has a line a metric, with what a bar would break escaped", () => 
 });
 
 let browser, server;
-before(async () => { [browser, server] = await Promise.all([launch(), serve(www)]); });
-after(async () => { await browser?.close(); await server?.close(); });
+before(async () => {
+  [browser, server] = await Promise.all([launch(), serve(www)]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
 
 async function withRuns(check, options = {}) {
   const opened = await openMock(browser, server, options);
@@ -56,77 +104,109 @@ async function again({ page, says }) {
   await says("Run complete");
 }
 
-test("runs outlive a reload with their names, and are searched, restored and deleted", () => withRuns(async (opened) => {
-  const { page, says, rows, tab, heard } = opened;
-  await again(opened);
-  await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 2);
-  await rows.first().getByRole("textbox").fill("the strong one");
-  await page.keyboard.press("Enter");
-  await page.reload();
-  await says("Run complete");
-  await tab("Runs");
-  await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 2);
-  await page.getByRole("searchbox", { name: "Search runs" }).fill("STRONG");
-  await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 1);
-  assert.equal(await rows.getByRole("textbox").inputValue(), "the strong one");
-  await rows.getByRole("button", { name: /^Restore/ }).click();
-  assert.match((await heard()).at(-1).fragment, /sp=wanda:0\.55/);
-  await rows.getByRole("button", { name: /^Delete/ }).click();
-  await page.getByText("No run has these words.").waitFor();
-  await page.reload();
-  await says("Run complete");
-  await tab("Runs");
-  await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 1);
-}));
+test("runs outlive a reload with their names, and are searched, restored and deleted", () =>
+  withRuns(async (opened) => {
+    const { page, says, rows, tab, heard } = opened;
+    await again(opened);
+    await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 2);
+    await rows.first().getByRole("textbox").fill("the strong one");
+    await page.keyboard.press("Enter");
+    await page.reload();
+    await says("Run complete");
+    await tab("Runs");
+    await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 2);
+    await page.getByRole("searchbox", { name: "Search runs" }).fill("STRONG");
+    await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 1);
+    assert.equal(await rows.getByRole("textbox").inputValue(), "the strong one");
+    await rows.getByRole("button", { name: /^Restore/ }).click();
+    assert.match((await heard()).at(-1).fragment, /sp=wanda:0\.55/);
+    await rows.getByRole("button", { name: /^Delete/ }).click();
+    await page.getByText("No run has these words.").waitFor();
+    await page.reload();
+    await says("Run complete");
+    await tab("Runs");
+    await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 1);
+  }));
 
-test("a run that is over before the database answers takes no name away", () => withRuns(async ({ page, says, rows, tab }) => {
-  await rows.first().getByRole("textbox").fill("mine");
-  await page.keyboard.press("Enter");
-  await page.evaluate(() => sessionStorage.setItem("slow", "1"));
-  await page.reload();
-  await says("Run complete");
-  await page.evaluate(() => self.answer());
-  await tab("Runs");
-  await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 1);
-  assert.equal(await rows.getByRole("textbox").inputValue(), "mine");
-}, { before: (page) => page.addInitScript(() => {
-  const real = indexedDB.open.bind(indexedDB);
-  const asked = new Promise((answer) => { self.answer = answer; });
-  IDBFactory.prototype.open = (...what) => {
-    const request = real(...what);
-    if (!sessionStorage.getItem("slow")) return request;
-    const slow = { get result() { return request.result; }, get error() { return request.error; } };
-    request.onsuccess = () => asked.then(() => slow.onsuccess());
-    return slow;
-  };
-}) }));
+test("a run that is over before the database answers takes no name away", () =>
+  withRuns(
+    async ({ page, says, rows, tab }) => {
+      await rows.first().getByRole("textbox").fill("mine");
+      await page.keyboard.press("Enter");
+      await page.evaluate(() => sessionStorage.setItem("slow", "1"));
+      await page.reload();
+      await says("Run complete");
+      await page.evaluate(() => self.answer());
+      await tab("Runs");
+      await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 1);
+      assert.equal(await rows.getByRole("textbox").inputValue(), "mine");
+    },
+    {
+      before: (page) =>
+        page.addInitScript(() => {
+          const real = indexedDB.open.bind(indexedDB);
+          const asked = new Promise((answer) => {
+            self.answer = answer;
+          });
+          IDBFactory.prototype.open = (...what) => {
+            const request = real(...what);
+            if (!sessionStorage.getItem("slow")) return request;
+            const slow = {
+              get result() {
+                return request.result;
+              },
+              get error() {
+                return request.error;
+              },
+            };
+            request.onsuccess = () => asked.then(() => slow.onsuccess());
+            return slow;
+          };
+        }),
+    },
+  ));
 
-test("pinned runs stand side by side with their texts", () => withRuns(async (opened) => {
-  const { page } = opened;
-  await again(opened);
-  for (const tick of await page.getByRole("checkbox", { name: /^Pin/ }).all()) await tick.check();
-  const table = page.getByRole("group", { name: "Comparison" });
-  await table.getByText("Same model, items and seed").waitFor();
-  assert.equal(await table.getByRole("row", { name: /^Text/ }).getByRole("cell").count(), 2);
-  assert.match(await table.getByRole("row", { name: /^Change/ }).innerText(), /−2\.1 pt/);
-}));
+test("pinned runs stand side by side with their texts", () =>
+  withRuns(async (opened) => {
+    const { page } = opened;
+    await again(opened);
+    for (const tick of await page.getByRole("checkbox", { name: /^Pin/ }).all()) await tick.check();
+    const table = page.getByRole("group", { name: "Comparison" });
+    await table.getByText("Same model, items and seed").waitFor();
+    assert.equal(await table.getByRole("row", { name: /^Text/ }).getByRole("cell").count(), 2);
+    assert.match(await table.getByRole("row", { name: /^Change/ }).innerText(), /−2\.1 pt/);
+  }));
 
-test("an exported file is imported elsewhere and lands in the chart", () => withRuns(async ({ page }) => {
-  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export the listed runs as JSON" }).click()]);
-  const file = JSON.parse(await readFile(await download.path(), "utf8"));
-  assert.equal(file.runs.length, 1);
-  // The reference lies in the chart too.
-  await page.waitForFunction(() => document.querySelectorAll(".mark[role].reference").length > 0);
-  const marks = await page.locator(".mark[role]").count();
-  const other = kept({ id: "far", name: "from afar" }, { key: "far", prune: "mrp", evaluation: "continuation" });
-  await page.locator("#history input[type=file]").setInputFiles({ name: "run.json", mimeType: "application/json", buffer: Buffer.from(toJson([other])) });
-  await page.getByText("1 run imported.").waitFor();
-  await page.waitForFunction((marks) => document.querySelectorAll(".mark[role]").length === marks + 1, marks);
-  await page.locator("#history input[type=file]").setInputFiles({ name: "x.json", mimeType: "application/json", buffer: Buffer.from("nothing") });
-  await page.getByText("No run was found in the file").waitFor();
-}));
+test("an exported file is imported elsewhere and lands in the chart", () =>
+  withRuns(async ({ page }) => {
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export the listed runs as JSON" }).click()]);
+    const file = JSON.parse(await readFile(await download.path(), "utf8"));
+    assert.equal(file.runs.length, 1);
+    // The reference lies in the chart too.
+    await page.waitForFunction(() => document.querySelectorAll(".mark[role].reference").length > 0);
+    const marks = await page.locator(".mark[role]").count();
+    const other = kept({ id: "far", name: "from afar" }, { key: "far", prune: "mrp", evaluation: "continuation" });
+    await page.locator("#history input[type=file]").setInputFiles({ name: "run.json", mimeType: "application/json", buffer: Buffer.from(toJson([other])) });
+    await page.getByText("1 run imported.").waitFor();
+    await page.waitForFunction((marks) => document.querySelectorAll(".mark[role]").length === marks + 1, marks);
+    await page.locator("#history input[type=file]").setInputFiles({ name: "x.json", mimeType: "application/json", buffer: Buffer.from("nothing") });
+    await page.getByText("No run was found in the file").waitFor();
+  }));
 
-test("where the browser keeps nothing, the page says so and goes on", () => withRuns(async ({ page, rows }) => {
-  await page.getByText("This browser does not keep data for this page").waitFor();
-  assert.equal(await rows.count(), 1);
-}, { before: (page) => page.addInitScript(() => { Object.defineProperty(self, "indexedDB", { get() { throw new Error("denied"); } }); }) }));
+test("where the browser keeps nothing, the page says so and goes on", () =>
+  withRuns(
+    async ({ page, rows }) => {
+      await page.getByText("This browser does not keep data for this page").waitFor();
+      assert.equal(await rows.count(), 1);
+    },
+    {
+      before: (page) =>
+        page.addInitScript(() => {
+          Object.defineProperty(self, "indexedDB", {
+            get() {
+              throw new Error("denied");
+            },
+          });
+        }),
+    },
+  ));

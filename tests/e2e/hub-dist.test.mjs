@@ -11,7 +11,9 @@ import { dist, serve } from "./server.mjs";
 
 const LIMIT = { timeout: 300_000 };
 let browser;
-before(async () => { browser = await launch(); });
+before(async () => {
+  browser = await launch();
+});
 after(() => browser?.close());
 
 const complete = (page) => page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete");
@@ -56,12 +58,18 @@ test("a model that would not fit is refused with both sizes, and the one before 
   try {
     const model = (name) => readFile(join(dist, "models/recall-llama", name));
     const config = { ...JSON.parse(`${await model("config.json")}`), vocab_size: 900_000, hidden_size: 2048 };
-    const small = [["config.json", Buffer.from(JSON.stringify(config))], ["tokenizer.json", await model("tokenizer.json")]];
+    const small = [
+      ["config.json", Buffer.from(JSON.stringify(config))],
+      ["tokenizer.json", await model("tokenizer.json")],
+    ];
     const input = page.locator("#files");
     await page.goto(`${server.url}#v=1&m=recall-mamba2&ev=recall:level=easy,n=8&gen=2&tr=off&sp=off&b=cpu`);
     await complete(page);
     const alert = page.getByRole("alert");
-    for (const [rows, words] of [[900_000, /would take \d+ MB of memory .*and this tab has \d+ MB left/], [1_200_000, /has 4915 MB, and a tab can have 4295 MB/]]) {
+    for (const [rows, words] of [
+      [900_000, /would take \d+ MB of memory .*and this tab has \d+ MB left/],
+      [1_200_000, /has 4915 MB, and a tab can have 4295 MB/],
+    ]) {
       const weights = join(folder, "model.safetensors");
       await sparse(weights, { "model.embed_tokens.weight": [rows, 2048] });
       const files = [weights];

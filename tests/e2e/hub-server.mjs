@@ -19,7 +19,10 @@ const ALLOWED = {
  */
 export async function startHub({ folder = fileURLToPath(new URL("../../models/recall-llama/", import.meta.url)), files } = {}) {
   if (!files) {
-    files = new Map([["README.md", Buffer.from("not needed")], ["pytorch_model.bin", Buffer.from("not needed")]]);
+    files = new Map([
+      ["README.md", Buffer.from("not needed")],
+      ["pytorch_model.bin", Buffer.from("not needed")],
+    ]);
     for (const name of ["config.json", "tokenizer.json", "model.safetensors"]) files.set(name, await readFile(`${folder}/${name}`));
   }
   const hub = { files, requests: [], listing: undefined, instead: undefined };
@@ -37,7 +40,11 @@ export async function startHub({ folder = fileURLToPath(new URL("../../models/re
     allowed: ALLOWED,
     ofWeights: () => hub.requests.filter(({ path }) => path.startsWith("/cdn/")),
     answer: (response, status, headers = {}, body = "") => response.writeHead(status, { ...ALLOWED, ...headers }).end(body),
-    close: () => new Promise((closed) => { server.close(closed); server.closeAllConnections(); }),
+    close: () =>
+      new Promise((closed) => {
+        server.close(closed);
+        server.closeAllConnections();
+      }),
   });
 }
 

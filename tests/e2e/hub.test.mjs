@@ -10,7 +10,9 @@ import { openMock, www } from "./mock-page.mjs";
 import { serve } from "./server.mjs";
 
 let browser;
-before(async () => { browser = await launch(); });
+before(async () => {
+  browser = await launch();
+});
 after(() => browser?.close());
 
 /** A page beside a hub of its own, with the hub's box open. */
@@ -20,7 +22,10 @@ async function withHub(use) {
   const opened = await openMock(browser, server);
   const { page } = opened;
   const field = page.getByRole("textbox", { name: "Model of the hub" });
-  const lookUp = async (name = MODEL) => { await field.fill(name); await page.getByRole("button", { name: "Look up", exact: true }).click(); };
+  const lookUp = async (name = MODEL) => {
+    await field.fill(name);
+    await page.getByRole("button", { name: "Look up", exact: true }).click();
+  };
   const says = (words) => page.locator("#hub-said").filter({ hasText: words }).waitFor();
   const press = (name) => page.getByRole("button", { name }).click();
   try {
@@ -44,119 +49,138 @@ const halfAtFirst = (hub, end) => (path, request, response) => {
   return true;
 };
 
-test("nothing is asked without a click; what is fetched is shown before, kept, opened again and deleted", () => withHub(async ({ page, problems, hub, server, lookUp, press, heard, says }) => {
-  assert.deepEqual(hub.requests, []);
-  await lookUp();
-  const card = page.locator("#hub-card");
-  await card.getByText(COMMIT).waitFor();
-  const words = await card.innerText();
-  const weights = hub.files.get("model.safetensors").length;
-  for (const part of ["apache-2.0", "3 files", "config.json", `${weights.toLocaleString("en")} bytes`, "Yes: about"]) assert.ok(words.includes(part), `${words}, not ${part}`);
-  assert.equal(hub.requests.length, 1);
-
-  await press("Download and open");
-  const kept = page.getByRole("button", { name: `Open ${MODEL}@${COMMIT.slice(0, 8)}` });
-  await kept.waitFor();
-  const opened = async () => (await heard()).filter(({ type }) => type === "open");
-  const [{ files, origin }] = await opened();
-  assert.equal(origin, `${MODEL}@${COMMIT}`);
-  assert.deepEqual(files.map(({ name }) => name), ["config.json", "tokenizer.json", "model.safetensors"]);
-  for (const { name, bytes } of files) assert.ok(Buffer.from(bytes).equals(hub.files.get(name)), name);
-  assert.ok(hub.ofWeights().every(({ host }) => host.startsWith("localhost")));
-
-  const asked = hub.requests.length;
-  await page.reload();
-  await page.getByText("From the Hugging Face hub").click();
-  await kept.click();
-  await page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete");
-  assert.equal((await opened()).length, 1);
-  await press(`Delete ${MODEL}@${COMMIT.slice(0, 8)}`);
-  await says("Deleted.");
-  assert.equal(await kept.count(), 0);
-  assert.equal(hub.requests.length, asked);
-  assert.deepEqual(server.violations, []);
-  assert.deepEqual(problems, []);
-}));
-
-test("a cancelled download ends at once, and goes on where it was, after a reload too", () => withHub(async ({ page, hub, lookUp, press, says }) => {
-  const half = Math.floor(hub.files.get("model.safetensors").length / 2);
-  hub.instead = halfAtFirst(hub, () => {});
-  await lookUp();
-  await press("Download and open");
-  await page.getByText(`${half.toLocaleString("en")} of`).waitFor();
-  await press("Cancel download");
-  await says("Cancelled");
-  assert.equal(page.workers().filter((worker) => worker.url().endsWith("hub/worker.js")).length, 0);
-  await page.reload();
-  await page.getByText("From the Hugging Face hub").click();
-  await press(`Go on with ${MODEL}`);
-  await press("Go on with the download, then open");
-  await page.getByRole("button", { name: `Open ${MODEL}` }).waitFor();
-  assert.deepEqual(hub.ofWeights().map(({ range }) => range), [undefined, `bytes=${half}-`]);
-}));
-
-test("a transfer that breaks off is taken up by itself", () => withHub(async ({ page, hub, lookUp, press }) => {
-  hub.instead = halfAtFirst(hub, (response) => response.socket.end());
-  await lookUp();
-  await press("Download and open");
-  await page.getByRole("button", { name: `Open ${MODEL}` }).waitFor();
-  const [whole, rest] = hub.ofWeights().map(({ range }) => range);
-  assert.equal(whole, undefined);
-  assert.match(rest, /^bytes=\d+-$/);
-}));
-
-test("another content than the hub lists is removed", () => withHub(async ({ hub, lookUp, press, says, heard }) => {
-  hub.instead = (path, _, response) => {
-    if (!isWeights(path)) return false;
-    const other = Buffer.from(hub.files.get("model.safetensors"));
-    other[other.length - 1] ^= 1;
-    hub.answer(response, 200, { "content-length": other.length }, other);
-    return true;
-  };
-  await lookUp();
-  await press("Download and open");
-  await says(/model\.safetensors: what came has sha256 .* it was removed/);
-  assert.equal((await heard()).filter(({ type }) => type === "open").length, 0);
-}));
-
-test("each refusal has a sentence of its own, and so have silence and a hub that is not there", () => withHub(async ({ page, hub, lookUp, says }) => {
-  const sentences = new Set();
-  for (const [status, headers, words] of [
-    [401, {}, /401.*does not exist/],
-    [403, {}, /403.*conditions/],
-    [404, { "x-error-code": "RevisionNotFound" }, /no branch, tag or commit main \(404\)/],
-    [404, {}, /no model some\/model-1.*Check the name/],
-    [429, { "retry-after": "17" }, /429.*wait 17 seconds/],
-    [429, {}, /429.*some minutes/],
-    [503, {}, /trouble.*503/],
-  ]) {
-    hub.instead = (_, __, response) => { hub.answer(response, status, headers, "<b>no</b>"); return true; };
+test("nothing is asked without a click; what is fetched is shown before, kept, opened again and deleted", () =>
+  withHub(async ({ page, problems, hub, server, lookUp, press, heard, says }) => {
+    assert.deepEqual(hub.requests, []);
     await lookUp();
-    await says(words);
-    sentences.add(await page.locator("#hub-said").textContent());
-  }
-  assert.equal(sentences.size, 7);
-  hub.instead = (_, __, response) => { hub.answer(response, 200, {}, "<html>"); return true; };
-  await lookUp();
-  await says("not understood");
-  await lookUp("../../etc/passwd");
-  await says("names no model of the hub");
-  await hub.close();
-  await lookUp();
-  await says("cannot be reached");
-  await page.context().setOffline(true);
-  await lookUp();
-  await says("There is no network");
-}));
+    const card = page.locator("#hub-card");
+    await card.getByText(COMMIT).waitFor();
+    const words = await card.innerText();
+    const weights = hub.files.get("model.safetensors").length;
+    for (const part of ["apache-2.0", "3 files", "config.json", `${weights.toLocaleString("en")} bytes`, "Yes: about"])
+      assert.ok(words.includes(part), `${words}, not ${part}`);
+    assert.equal(hub.requests.length, 1);
 
-test("what does not fit is refused with both sizes before anything is fetched", () => withHub(async ({ page, hub, lookUp }) => {
-  const weights = hub.listing.siblings.find(({ rfilename }) => rfilename === "model.safetensors");
-  weights.lfs.size = 5_000_000_000;
-  await lookUp();
-  await page.getByText(/It does not fit: it would take about 5,250(\.0)? MB of memory, and a tab can have 4,295(\.0)? MB/).waitFor();
-  assert.equal(await page.getByRole("button", { name: "Download and open" }).count(), 0);
-  assert.equal(hub.requests.length, 1);
-}));
+    await press("Download and open");
+    const kept = page.getByRole("button", { name: `Open ${MODEL}@${COMMIT.slice(0, 8)}` });
+    await kept.waitFor();
+    const opened = async () => (await heard()).filter(({ type }) => type === "open");
+    const [{ files, origin }] = await opened();
+    assert.equal(origin, `${MODEL}@${COMMIT}`);
+    assert.deepEqual(
+      files.map(({ name }) => name),
+      ["config.json", "tokenizer.json", "model.safetensors"],
+    );
+    for (const { name, bytes } of files) assert.ok(Buffer.from(bytes).equals(hub.files.get(name)), name);
+    assert.ok(hub.ofWeights().every(({ host }) => host.startsWith("localhost")));
+
+    const asked = hub.requests.length;
+    await page.reload();
+    await page.getByText("From the Hugging Face hub").click();
+    await kept.click();
+    await page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete");
+    assert.equal((await opened()).length, 1);
+    await press(`Delete ${MODEL}@${COMMIT.slice(0, 8)}`);
+    await says("Deleted.");
+    assert.equal(await kept.count(), 0);
+    assert.equal(hub.requests.length, asked);
+    assert.deepEqual(server.violations, []);
+    assert.deepEqual(problems, []);
+  }));
+
+test("a cancelled download ends at once, and goes on where it was, after a reload too", () =>
+  withHub(async ({ page, hub, lookUp, press, says }) => {
+    const half = Math.floor(hub.files.get("model.safetensors").length / 2);
+    hub.instead = halfAtFirst(hub, () => {});
+    await lookUp();
+    await press("Download and open");
+    await page.getByText(`${half.toLocaleString("en")} of`).waitFor();
+    await press("Cancel download");
+    await says("Cancelled");
+    assert.equal(page.workers().filter((worker) => worker.url().endsWith("hub/worker.js")).length, 0);
+    await page.reload();
+    await page.getByText("From the Hugging Face hub").click();
+    await press(`Go on with ${MODEL}`);
+    await press("Go on with the download, then open");
+    await page.getByRole("button", { name: `Open ${MODEL}` }).waitFor();
+    assert.deepEqual(
+      hub.ofWeights().map(({ range }) => range),
+      [undefined, `bytes=${half}-`],
+    );
+  }));
+
+test("a transfer that breaks off is taken up by itself", () =>
+  withHub(async ({ page, hub, lookUp, press }) => {
+    hub.instead = halfAtFirst(hub, (response) => response.socket.end());
+    await lookUp();
+    await press("Download and open");
+    await page.getByRole("button", { name: `Open ${MODEL}` }).waitFor();
+    const [whole, rest] = hub.ofWeights().map(({ range }) => range);
+    assert.equal(whole, undefined);
+    assert.match(rest, /^bytes=\d+-$/);
+  }));
+
+test("another content than the hub lists is removed", () =>
+  withHub(async ({ hub, lookUp, press, says, heard }) => {
+    hub.instead = (path, _, response) => {
+      if (!isWeights(path)) return false;
+      const other = Buffer.from(hub.files.get("model.safetensors"));
+      other[other.length - 1] ^= 1;
+      hub.answer(response, 200, { "content-length": other.length }, other);
+      return true;
+    };
+    await lookUp();
+    await press("Download and open");
+    await says(/model\.safetensors: what came has sha256 .* it was removed/);
+    assert.equal((await heard()).filter(({ type }) => type === "open").length, 0);
+  }));
+
+test("each refusal has a sentence of its own, and so have silence and a hub that is not there", () =>
+  withHub(async ({ page, hub, lookUp, says }) => {
+    const sentences = new Set();
+    for (const [status, headers, words] of [
+      [401, {}, /401.*does not exist/],
+      [403, {}, /403.*conditions/],
+      [404, { "x-error-code": "RevisionNotFound" }, /no branch, tag or commit main \(404\)/],
+      [404, {}, /no model some\/model-1.*Check the name/],
+      [429, { "retry-after": "17" }, /429.*wait 17 seconds/],
+      [429, {}, /429.*some minutes/],
+      [503, {}, /trouble.*503/],
+    ]) {
+      hub.instead = (_, __, response) => {
+        hub.answer(response, status, headers, "<b>no</b>");
+        return true;
+      };
+      await lookUp();
+      await says(words);
+      sentences.add(await page.locator("#hub-said").textContent());
+    }
+    assert.equal(sentences.size, 7);
+    hub.instead = (_, __, response) => {
+      hub.answer(response, 200, {}, "<html>");
+      return true;
+    };
+    await lookUp();
+    await says("not understood");
+    await lookUp("../../etc/passwd");
+    await says("names no model of the hub");
+    await hub.close();
+    await lookUp();
+    await says("cannot be reached");
+    await page.context().setOffline(true);
+    await lookUp();
+    await says("There is no network");
+  }));
+
+test("what does not fit is refused with both sizes before anything is fetched", () =>
+  withHub(async ({ page, hub, lookUp }) => {
+    const weights = hub.listing.siblings.find(({ rfilename }) => rfilename === "model.safetensors");
+    weights.lfs.size = 5_000_000_000;
+    await lookUp();
+    await page.getByText(/It does not fit: it would take about 5,250(\.0)? MB of memory, and a tab can have 4,295(\.0)? MB/).waitFor();
+    assert.equal(await page.getByRole("button", { name: "Download and open" }).count(), 0);
+    assert.equal(hub.requests.length, 1);
+  }));
 
 test("a hash of pieces is the hash of the whole", () => {
   for (const length of [0, 1, 55, 56, 63, 64, 65, 119, 120, 128, 1000, 70_001]) {
@@ -176,14 +200,24 @@ test("only what a model is opened from is fetched, and only names of the hub are
   for (const [weights, expected] of [
     [["pytorch_model.bin", "model.safetensors"], ["model.safetensors"]],
     [["pytorch_model.bin", "flax_model.msgpack"], ["pytorch_model.bin"]],
-    [["model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "pytorch_model.bin"],
-      ["model.safetensors.index.json", "model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"]],
-    [["pytorch_model-00001-of-00001.bin", "pytorch_model-1-of-1.bin", "pytorch_model.bin.index.json"],
-      ["pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"]],
-  ]) assert.deepEqual(wanted([...other, ...weights, ...small]), [...small, ...expected]);
+    [
+      ["model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "pytorch_model.bin"],
+      ["model.safetensors.index.json", "model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"],
+    ],
+    [
+      ["pytorch_model-00001-of-00001.bin", "pytorch_model-1-of-1.bin", "pytorch_model.bin.index.json"],
+      ["pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"],
+    ],
+  ])
+    assert.deepEqual(wanted([...other, ...weights, ...small]), [...small, ...expected]);
   for (const [text, model, revision] of [
-    [" org/name ", "org/name", "main"], ["org/name@v1.0", "org/name", "v1.0"], ["org/name@refs/pr/1", "org/name", "refs/pr/1"],
-    ["https://huggingface.co/org/name", "org/name", "main"], ["https://huggingface.co/org/name/tree/v2", "org/name", "v2"],
-  ]) assert.deepEqual(named(text), { model, revision });
-  for (const text of ["", "name", "a/b/c", "../b", "a/..", "a/b@../x", "a/b@x@y", "a b/c", "a/b?x"]) assert.throws(() => named(text), /names no model of the hub/, text);
+    [" org/name ", "org/name", "main"],
+    ["org/name@v1.0", "org/name", "v1.0"],
+    ["org/name@refs/pr/1", "org/name", "refs/pr/1"],
+    ["https://huggingface.co/org/name", "org/name", "main"],
+    ["https://huggingface.co/org/name/tree/v2", "org/name", "v2"],
+  ])
+    assert.deepEqual(named(text), { model, revision });
+  for (const text of ["", "name", "a/b/c", "../b", "a/..", "a/b@../x", "a/b@x@y", "a b/c", "a/b?x"])
+    assert.throws(() => named(text), /names no model of the hub/, text);
 });

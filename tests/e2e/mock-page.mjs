@@ -11,10 +11,12 @@ export async function openMock(browser, server, { scenario = {}, fragment = "", 
   const opened = await watchedPage(browser, options);
   const { page } = opened;
   const state = { scenario };
-  await page.route("**/worker-start.js", (route) => route.fulfill({
-    contentType: "text/javascript",
-    body: `self.scenario = ${JSON.stringify(state.scenario)};\n${mock}`,
-  }));
+  await page.route("**/worker-start.js", (route) =>
+    route.fulfill({
+      contentType: "text/javascript",
+      body: `self.scenario = ${JSON.stringify(state.scenario)};\n${mock}`,
+    }),
+  );
   await before?.(page);
   await page.goto(server.url + fragment);
   return {
@@ -34,7 +36,9 @@ export async function openMock(browser, server, { scenario = {}, fragment = "", 
         const list = async (bytes) => [...(bytes instanceof Blob ? new Uint8Array(await bytes.arrayBuffer()) : bytes)];
         const plain = async ({ name, bytes }) => ({ name, bytes: await list(bytes) });
         if (self.heard.some(({ id }, at) => at > 0 && !(id > self.heard[at - 1].id))) throw new Error("numbers of requests must rise");
-        return Promise.all(self.heard.map(async ({ id, ...message }) => (message.files ? { ...message, files: await Promise.all(message.files.map(plain)) } : message)));
+        return Promise.all(
+          self.heard.map(async ({ id, ...message }) => (message.files ? { ...message, files: await Promise.all(message.files.map(plain)) } : message)),
+        );
       });
     },
   };

@@ -11,27 +11,41 @@ import { dist, serve } from "./server.mjs";
 const LIMIT = { timeout: 300_000 };
 
 let browser, server;
-before(async () => { [browser, server] = await Promise.all([launch(), serve()]); });
-after(async () => { await browser?.close(); await server?.close(); });
+before(async () => {
+  [browser, server] = await Promise.all([launch(), serve()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
 
 const complete = (page) => page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete");
-const kept = (page) => page.evaluate(async () => {
-  await navigator.serviceWorker.ready;
-  const names = await caches.keys();
-  return Promise.all(names.map(async (name) => [name, (await (await caches.open(name)).keys()).length]));
-});
+const kept = (page) =>
+  page.evaluate(async () => {
+    await navigator.serviceWorker.ready;
+    const names = await caches.keys();
+    return Promise.all(names.map(async (name) => [name, (await (await caches.open(name)).keys()).length]));
+  });
 
 test("the service worker holds the hash of every file that it keeps", async () => {
   const text = await readFile(join(dist, "sw.js"), "utf8");
   const files = JSON.parse(/const FILES = (\[[\s\S]*?\n\]);/.exec(text)[1].replace(/,\n\]$/, "\n]"));
   assert.ok(files.length > 30, `${files.length} files`);
   for (const [path, sum] of files) {
-    assert.equal(createHash("sha256").update(await readFile(join(dist, path))).digest("hex"), sum, path);
+    assert.equal(
+      createHash("sha256")
+        .update(await readFile(join(dist, path)))
+        .digest("hex"),
+      sum,
+      path,
+    );
   }
   const paths = files.map(([path]) => path);
   for (const needed of ["index.html", "app.js", "stories.json"]) assert.ok(paths.includes(needed), needed);
   // The engine's files have the name of their build, all three the same: an old one never meets a new page.
-  const builds = ["worker-start-", "worker-", "worker_bg-"].map((stem) => paths.map((path) => new RegExp(`^${stem}([0-9a-f]{10})\\.(js|wasm)$`).exec(path)?.[1]).find(Boolean));
+  const builds = ["worker-start-", "worker-", "worker_bg-"].map((stem) =>
+    paths.map((path) => new RegExp(`^${stem}([0-9a-f]{10})\\.(js|wasm)$`).exec(path)?.[1]).find(Boolean),
+  );
   assert.match(`${builds[0]}`, /^[0-9a-f]{10}$/);
   assert.deepEqual(new Set(builds).size, 1, builds.join(" "));
   assert.match(await readFile(join(dist, "engine.js"), "utf8"), new RegExp(`worker-start-${builds[0]}\\.js`));
@@ -65,7 +79,9 @@ test("a newer build is offered, and takes the place of the older one", LIMIT, as
   assert.ok(await page.evaluate(() => Boolean(navigator.serviceWorker.controller)));
   const sealed = await readFile(join(dist, "sw.js"), "utf8");
   await writeFile(join(folder, "sw.js"), sealed.replace(/const BUILD = "[0-9a-f]{16}"/, 'const BUILD = "ffffffffffffffff"'));
-  await page.evaluate(async () => { await (await navigator.serviceWorker.getRegistration()).update(); });
+  await page.evaluate(async () => {
+    await (await navigator.serviceWorker.getRegistration()).update();
+  });
   await Promise.all([page.waitForEvent("load"), page.getByRole("button", { name: "Reload with it" }).click()]);
   await page.waitForFunction(async () => (await caches.keys()).join() === "whittle-ffffffffffffffff");
   await close();
@@ -82,7 +98,7 @@ test("a build that is not whole is not kept", LIMIT, async () => {
   });
   await page.goto(server.url);
   const state = await page.evaluate(async () => {
-    const registration = await navigator.serviceWorker.getRegistration() ?? await navigator.serviceWorker.register("sw.js");
+    const registration = (await navigator.serviceWorker.getRegistration()) ?? (await navigator.serviceWorker.register("sw.js"));
     const worker = registration.installing ?? registration.waiting ?? registration.active;
     while (worker && !["activated", "redundant"].includes(worker.state)) await new Promise((later) => setTimeout(later, 50));
     return worker?.state ?? "redundant";

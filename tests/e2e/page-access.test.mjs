@@ -14,8 +14,13 @@ const LOADERS = ["data.js", "sw.js"];
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
 let browser, server;
-before(async () => { [browser, server] = await Promise.all([launch(), serve(www)]); });
-after(async () => { await browser?.close(); await server?.close(); });
+before(async () => {
+  [browser, server] = await Promise.all([launch(), serve(www)]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
 
 const background = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 
@@ -23,19 +28,28 @@ for (const [name, options] of Object.entries({ light: {}, dark: { colorScheme: "
   test(`axe-core finds nothing serious (${name})`, async () => {
     const { page, says, close } = await openMock(browser, server, { ...options, scenario: { published: true } });
     await says("Run complete");
-    await page.evaluate(() => { for (const details of document.querySelectorAll("details")) details.open = true; });
+    await page.evaluate(() => {
+      for (const details of document.querySelectorAll("details")) details.open = true;
+    });
     await page.getByRole("button", { name: "Share" }).click();
     await page.evaluate(axe);
     for (const tab of await page.getByRole("tab").all()) {
       await tab.click();
       const { violations, passes } = await page.evaluate(() => axe.run());
       assert.ok(passes.length > 20, `only ${passes.length} rules applied`);
-      assert.deepEqual(violations.map(({ id, impact, nodes }) => `${impact} ${id} ${nodes.map((n) => n.target)}`), []);
+      assert.deepEqual(
+        violations.map(({ id, impact, nodes }) => `${impact} ${id} ${nodes.map((n) => n.target)}`),
+        [],
+      );
     }
     for (const opener of ["Stories", "Keyboard shortcuts"]) {
       await page.getByRole("button", { name: opener }).click();
       const { violations } = await page.evaluate(() => axe.run());
-      assert.deepEqual(violations.map(({ id, impact, nodes }) => `${impact} ${id} ${nodes.map((n) => n.target)}`), [], opener);
+      assert.deepEqual(
+        violations.map(({ id, impact, nodes }) => `${impact} ${id} ${nodes.map((n) => n.target)}`),
+        [],
+        opener,
+      );
       await page.keyboard.press("Escape");
     }
     await close();
@@ -56,7 +70,9 @@ test("the first Tab is the way to the results, and it leaves the address alone",
 test("Tab reaches every control in the order of the page, with a visible focus", async () => {
   const { page, says, close } = await openMock(browser, server);
   await says("Run complete");
-  await page.evaluate(() => { for (const id of ["#reduce details", "#advanced"]) document.querySelector(id).open = true; });
+  await page.evaluate(() => {
+    for (const id of ["#reduce details", "#advanced"]) document.querySelector(id).open = true;
+  });
   const order = [];
   for (let i = 0; i < 80; i++) {
     await page.keyboard.press("Tab");
@@ -68,9 +84,35 @@ test("Tab reaches every control in the order of the page, with a visible focus",
     order.push(id);
     assert.notEqual(outline, "none", `no focus is seen on ${id}`);
   }
-  const wanted = ["skip", "share", "theme", "lm-mamba2", "open", "preset", "reduce-method", "reduce-ratio", "2 more settings", "reduce-metric", "reduce-layers",
-    "prune-method", "prune-sparsity", "eval-method", "eval-n", "tokens", "temperature", "seed", "backend", "run", "reset", "prompt", "tab-panel-scores"];
-  assert.deepEqual(order.filter((id) => wanted.includes(id)), wanted);
+  const wanted = [
+    "skip",
+    "share",
+    "theme",
+    "lm-mamba2",
+    "open",
+    "preset",
+    "reduce-method",
+    "reduce-ratio",
+    "2 more settings",
+    "reduce-metric",
+    "reduce-layers",
+    "prune-method",
+    "prune-sparsity",
+    "eval-method",
+    "eval-n",
+    "tokens",
+    "temperature",
+    "seed",
+    "backend",
+    "run",
+    "reset",
+    "prompt",
+    "tab-panel-scores",
+  ];
+  assert.deepEqual(
+    order.filter((id) => wanted.includes(id)),
+    wanted,
+  );
   await close();
 });
 
@@ -93,7 +135,14 @@ test("dark follows the system, and a choice outlives a reload", async () => {
 
 test("forbidden storage hurts nothing", async () => {
   const { page, says, problems, close } = await openMock(browser, server, {
-    before: (page) => page.addInitScript(() => Object.defineProperty(window, "localStorage", { get() { throw new Error("denied"); } })),
+    before: (page) =>
+      page.addInitScript(() =>
+        Object.defineProperty(window, "localStorage", {
+          get() {
+            throw new Error("denied");
+          },
+        }),
+      ),
   });
   await says("Run complete");
   await page.getByRole("button", { name: "Dark theme" }).click();
@@ -108,12 +157,19 @@ test("a phone scrolls down only, keeps Run in view and folds the settings", asyn
   const wide = () => page.evaluate(() => document.documentElement.scrollWidth);
   assert.equal(await wide(), 390);
   const run = page.getByRole("button", { name: "Run", exact: true });
-  const inView = () => run.evaluate((node) => { const { top, bottom } = node.getBoundingClientRect(); return top >= 0 && bottom <= innerHeight; });
+  const inView = () =>
+    run.evaluate((node) => {
+      const { top, bottom } = node.getBoundingClientRect();
+      return top >= 0 && bottom <= innerHeight;
+    });
   assert.equal(await inView(), true);
   assert.equal(await page.getByRole("radiogroup", { name: "Model" }).isVisible(), false);
   await page.locator("#settings-body > summary").tap();
   assert.equal(await page.getByRole("radiogroup", { name: "Model" }).isVisible(), true);
-  await page.evaluate(() => { for (const details of document.querySelectorAll("details")) details.open = true; scrollTo(0, 1e6); });
+  await page.evaluate(() => {
+    for (const details of document.querySelectorAll("details")) details.open = true;
+    scrollTo(0, 1e6);
+  });
   assert.equal(await wide(), 390);
   assert.equal(await inView(), true);
   await close();
@@ -133,12 +189,15 @@ test("with reduced motion nothing moves", async () => {
 test("while a run is on, the status is told at most once a second", async () => {
   const { page, says, close } = await openMock(browser, server, {
     scenario: { tick: 100 },
-    before: (page) => page.addInitScript(() => addEventListener("DOMContentLoaded", () => {
-      self.told = [];
-      const status = document.querySelector("#status");
-      const note = () => self.told.push({ text: status.textContent, at: performance.now() });
-      new MutationObserver(note).observe(status, { childList: true, characterData: true, subtree: true });
-    })),
+    before: (page) =>
+      page.addInitScript(() =>
+        addEventListener("DOMContentLoaded", () => {
+          self.told = [];
+          const status = document.querySelector("#status");
+          const note = () => self.told.push({ text: status.textContent, at: performance.now() });
+          new MutationObserver(note).observe(status, { childList: true, characterData: true, subtree: true });
+        }),
+      ),
   });
   await says("Run complete");
   const told = (await page.evaluate(() => self.told)).filter(({ text }) => /^(Loading model|Pruning|Scoring)/.test(text));

@@ -9,8 +9,13 @@ import { launch, watchedPage } from "./browser.mjs";
 import { serve } from "./server.mjs";
 
 let browser, server;
-before(async () => { [browser, server] = await Promise.all([launch(), serve()]); });
-after(async () => { await browser?.close(); await server?.close(); });
+before(async () => {
+  [browser, server] = await Promise.all([launch(), serve()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
 
 test("under a sub-path one worker loads one wasm module, without errors, violations or missing files", async () => {
   const { page, problems, close } = await watchedPage(browser);
@@ -40,10 +45,11 @@ test("the page names its engine by its hash, and the licences of what is in it",
 test("a link runs, and with both methods off the two sides are the same", { timeout: 240_000 }, async () => {
   const { page, problems, close } = await watchedPage(browser);
   page.setDefaultTimeout(100_000);
-  const complete = (n) => page.waitForFunction((n) => {
-    const row = document.querySelector("#scorecard tbody tr");
-    return document.querySelector("#status").textContent === "Run complete" && row?.textContent.includes(`n=${n}`);
-  }, n);
+  const complete = (n) =>
+    page.waitForFunction((n) => {
+      const row = document.querySelector("#scorecard tbody tr");
+      return document.querySelector("#status").textContent === "Run complete" && row?.textContent.includes(`n=${n}`);
+    }, n);
   const words = async () => (await page.locator("#sides .words").allTextContents()).map((text) => text.trim());
   await page.goto(`${server.url}#v=1&m=recall-mamba2&ev=recall:level=easy,n=12&gen=8`);
   await complete(12);
@@ -83,7 +89,10 @@ test("the engine is at most 700 kB of gzip, and a first visit loads at most 5 MB
   // The model and the evaluation's items have been read by then.
   await page.locator("#scorecard tbody tr").first().waitFor({ timeout: 100_000 });
   const paths = server.requests.slice(before);
-  assert.ok(paths.some((path) => path.endsWith("model.safetensors")), paths.join(" "));
+  assert.ok(
+    paths.some((path) => path.endsWith("model.safetensors")),
+    paths.join(" "),
+  );
   const size = (path) => statSync(dist + (path.replace(/^\/[^/]*\//, "").split("?")[0] || "index.html")).size;
   const bytes = paths.reduce((sum, path) => sum + size(path), 0);
   assert.ok(bytes <= 5_000_000, `${bytes} bytes`);

@@ -6,8 +6,13 @@ import { openMock, www } from "./mock-page.mjs";
 import { serve } from "./server.mjs";
 
 let browser, server;
-before(async () => { [browser, server] = await Promise.all([launch(), serve(www)]); });
-after(async () => { await browser?.close(); await server?.close(); });
+before(async () => {
+  [browser, server] = await Promise.all([launch(), serve(www)]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
 
 const alert = (page, words) => page.getByRole("alert").filter({ hasText: words }).waitFor();
 
@@ -78,13 +83,18 @@ test("what is said before the engine is there reaches it, in order", async () =>
   await page.unroute("**/worker-start.js");
   await page.reload();
   await page.waitForFunction(() => document.querySelector("#status").textContent.startsWith("Loading the engine"));
-  await page.evaluate(() => { location.hash = "v=1"; });
+  await page.evaluate(() => {
+    location.hash = "v=1";
+  });
   // The page may say so before the browser has told of the worker.
   const worker = page.workers()[0] ?? (await page.waitForEvent("worker"));
-  await worker.evaluate(() => new Promise((seen) => {
-    const look = () => (self.got?.length === 2 ? seen() : setTimeout(look, 20));
-    look();
-  }));
+  await worker.evaluate(
+    () =>
+      new Promise((seen) => {
+        const look = () => (self.got?.length === 2 ? seen() : setTimeout(look, 20));
+        look();
+      }),
+  );
   assert.deepEqual(await worker.evaluate(() => self.got), ["hello", "link"]);
   await close();
 });
@@ -100,7 +110,10 @@ test("a panic inside a promise of the engine is heard", async () => {
   await close();
 });
 
-for (const [what, scenario] of [["hangs", { hang: true }], ["was ended without a word", { ended: true }]]) {
+for (const [what, scenario] of [
+  ["hangs", { hang: true }],
+  ["was ended without a word", { ended: true }],
+]) {
   test(`an engine that ${what} is noticed, and a restart goes on with the same settings`, { timeout: 60_000 }, async () => {
     const { page, says, heard, state, close } = await openMock(browser, server, { scenario });
     await alert(page, "The engine has not answered for a while");
@@ -127,7 +140,10 @@ for (const [what, answer] of [
 }
 
 test("the text of a panic and a lack of memory reach the page through the first lines of the worker", async () => {
-  for (const [refused, words] of [[0, "unreachable executed"], [48_000_000, "no more memory; the last piece it asked for was 48.0 MB"]]) {
+  for (const [refused, words] of [
+    [0, "unreachable executed"],
+    [48_000_000, "no more memory; the last piece it asked for was 48.0 MB"],
+  ]) {
     const glue = `export default async function init() { setTimeout(() => { throw new Error("unreachable executed"); }); }
       export const refused_bytes = () => ${refused};`;
     const { page, close } = await openMock(browser, server, {
@@ -144,16 +160,17 @@ test("the text of a panic and a lack of memory reach the page through the first 
 async function openDisturbed() {
   const opened = await openMock(browser, server, {
     scenario: { tick: 250 },
-    before: (page) => page.addInitScript(() => {
-      const clock = performance.now.bind(performance);
-      Object.assign(window, { ahead: 0, away: false, alerts: [] });
-      performance.now = () => clock() + window.ahead;
-      Object.defineProperty(document, "hidden", { get: () => window.away });
-      addEventListener("DOMContentLoaded", () => {
-        const box = document.querySelector("[role=alert]");
-        new MutationObserver(() => window.alerts.push(box.textContent)).observe(box, { childList: true, subtree: true, characterData: true });
-      });
-    }),
+    before: (page) =>
+      page.addInitScript(() => {
+        const clock = performance.now.bind(performance);
+        Object.assign(window, { ahead: 0, away: false, alerts: [] });
+        performance.now = () => clock() + window.ahead;
+        Object.defineProperty(document, "hidden", { get: () => window.away });
+        addEventListener("DOMContentLoaded", () => {
+          const box = document.querySelector("[role=alert]");
+          new MutationObserver(() => window.alerts.push(box.textContent)).observe(box, { childList: true, subtree: true, characterData: true });
+        });
+      }),
   });
   const speeds = async () => {
     await opened.tab("Speed");
@@ -170,8 +187,22 @@ async function openDisturbed() {
 }
 
 for (const [what, disturb, recover] of [
-  ["a computer that slept", () => { window.ahead += 3_600_000; }, () => {}],
-  ["a hidden tab", () => { window.away = true; }, () => { window.away = false; }],
+  [
+    "a computer that slept",
+    () => {
+      window.ahead += 3_600_000;
+    },
+    () => {},
+  ],
+  [
+    "a hidden tab",
+    () => {
+      window.away = true;
+    },
+    () => {
+      window.away = false;
+    },
+  ],
 ]) {
   test(`${what} is no silent engine, and the speeds of its run are marked and not kept`, { timeout: 60_000 }, async () => {
     const { page, midway, says, speeds, alerts, again, close } = await openDisturbed();
@@ -181,14 +212,18 @@ for (const [what, disturb, recover] of [
     assert.match(await speeds(), /the tab was hidden or the computer slept/);
     assert.deepEqual(await alerts(), []);
     await page.evaluate(recover);
-    const kept = () => page.evaluate(() => new Promise((done, fail) => {
-      const open = indexedDB.open("whittle", 1);
-      open.onerror = () => fail(open.error);
-      open.onsuccess = () => {
-        const all = open.result.transaction("runs").objectStore("runs").getAll();
-        all.onsuccess = () => done(all.result.map(({ point }) => point.speed !== null));
-      };
-    }));
+    const kept = () =>
+      page.evaluate(
+        () =>
+          new Promise((done, fail) => {
+            const open = indexedDB.open("whittle", 1);
+            open.onerror = () => fail(open.error);
+            open.onsuccess = () => {
+              const all = open.result.transaction("runs").objectStore("runs").getAll();
+              all.onsuccess = () => done(all.result.map(({ point }) => point.speed !== null));
+            };
+          }),
+      );
     assert.deepEqual(await kept(), [false]);
     await again();
     assert.doesNotMatch(await speeds(), /computer slept/);

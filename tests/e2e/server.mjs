@@ -43,7 +43,8 @@ const POLICY = [
 
 /** The page as somebody serves it who has a hub of their own at these addresses: the first is asked, the others it sends on to. */
 function ofHub(page, hosts) {
-  return page.replace(/(connect-src 'self')[^;]*/, `$1 ${hosts.join(" ")}`)
+  return page
+    .replace(/(connect-src 'self')[^;]*/, `$1 ${hosts.join(" ")}`)
     .replace(/<meta name="hub" content="[^"]*">/, `<meta name="hub" content="${hosts[0]}" data-patience="${PATIENCE_MS}">`);
 }
 
@@ -88,7 +89,11 @@ export async function serve(folder = dist, base = "/whittle/", hosts = []) {
     requests,
     missing,
     violations,
-    close: () => new Promise((closed) => { server.close(closed); server.closeAllConnections(); }),
+    close: () =>
+      new Promise((closed) => {
+        server.close(closed);
+        server.closeAllConnections();
+      }),
   };
 }
 

@@ -6,8 +6,15 @@
 /** @typedef {{ address: string, patience: number, signal?: AbortSignal }} Hub `patience` in milliseconds of silence. */
 
 const SMALL = [
-  "config.json", "tokenizer.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json",
-  "added_tokens.json", "chat_template.jinja", "chat_template.json", "tokenizer.model",
+  "config.json",
+  "tokenizer.json",
+  "generation_config.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+  "chat_template.json",
+  "tokenizer.model",
 ];
 /** Largest answer about a model. */
 const MOST_LISTING = 32e6;
@@ -24,7 +31,11 @@ export function hubOfPage() {
 
 /** "org/name[@revision]", or the address of its page at the hub. @returns {{ model: string, revision: string }} */
 export function named(text) {
-  const short = text.trim().replace(/^https?:\/\/[^/]+\//, "").replace(/\/(tree|blob)\/([^/]+).*$/, "@$2").replace(/\/$/, "");
+  const short = text
+    .trim()
+    .replace(/^https?:\/\/[^/]+\//, "")
+    .replace(/\/(tree|blob)\/([^/]+).*$/, "@$2")
+    .replace(/\/$/, "");
   const [model, revision = "main", more] = short.split("@");
   const isName = model.split("/").length === 2 && model.split("/").every((part) => PLAIN.test(part));
   if (!isName || more !== undefined || !revision.split("/").every((part) => PLAIN.test(part))) {
@@ -63,8 +74,12 @@ function listing(model, revision, json) {
   const there = new Map(siblings.map((file) => [String(file?.rfilename), file]));
   const names = wanted([...there.keys()]);
   const found = [...there.keys()].slice(0, 12).join(", ");
-  for (const [part, what] of [[/^config\.json$/, "config.json"], [/\.(safetensors|bin)$/, "model.safetensors or pytorch_model.bin"]]) {
-    if (!names.some((name) => /** @type {RegExp} */ (part).test(name))) throw new HubError(`${model} has no ${what} (found: ${found}), so it cannot be opened here.`);
+  for (const [part, what] of [
+    [/^config\.json$/, "config.json"],
+    [/\.(safetensors|bin)$/, "model.safetensors or pytorch_model.bin"],
+  ]) {
+    if (!names.some((name) => /** @type {RegExp} */ (part).test(name)))
+      throw new HubError(`${model} has no ${what} (found: ${found}), so it cannot be opened here.`);
   }
   const files = names.map((name) => {
     const { size, lfs } = there.get(name);
@@ -73,14 +88,21 @@ function listing(model, revision, json) {
     if (!Number.isSafeInteger(bytes) || bytes < 0 || !/^([0-9a-f]{64})?$/.test(sha256)) throw odd(`${name} has no size or hash`);
     return { name, bytes, sha256 };
   });
-  const licence = (Array.isArray(tags) ? tags : []).map(String).find((tag) => tag.startsWith("license:"))?.slice(8) ?? "";
+  const licence =
+    (Array.isArray(tags) ? tags : [])
+      .map(String)
+      .find((tag) => tag.startsWith("license:"))
+      ?.slice(8) ?? "";
   return { model, revision, commit: sha, licence, files, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
 /** Of all files of a model, those that it is opened from, weights last; the same as src/cli/hub/listing.rs. */
 export function wanted(there) {
   const names = SMALL.filter((name) => there.includes(name));
-  for (const [stem, ending] of [["model", "safetensors"], ["pytorch_model", "bin"]]) {
+  for (const [stem, ending] of [
+    ["model", "safetensors"],
+    ["pytorch_model", "bin"],
+  ]) {
     const whole = `${stem}.${ending}`;
     if (there.includes(whole)) return [...names, whole];
     const index = `${whole}.index.json`;
@@ -129,7 +151,9 @@ const silence = () => new DOMException("silent", "TimeoutError");
 
 async function within(step, hub, model) {
   let timer;
-  const quiet = new Promise((_, fail) => { timer = setTimeout(() => fail(silence()), hub.patience); });
+  const quiet = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(silence()), hub.patience);
+  });
   try {
     return await Promise.race([step, quiet]);
   } catch (error) {
@@ -146,7 +170,9 @@ function unreachable(hub, model, error, isUnderWay = false) {
   if (error.name === "TimeoutError") return new HubError(`${host} said nothing for ${hub.patience / 1000} seconds. ${again}`);
   if (isUnderWay) return Object.assign(new HubError(`${model}: the transfer broke off. ${again}`), { isBroken: true });
   if (!navigator.onLine) return new HubError(`There is no network, so ${host} cannot be asked about ${model}. Models that are kept here open without one.`);
-  return new HubError(`${host} cannot be reached. The network, an extension or the rules of this site may be in the way; files that you download yourself can be dropped here.`);
+  return new HubError(
+    `${host} cannot be reached. The network, an extension or the rules of this site may be in the way; files that you download yourself can be dropped here.`,
+  );
 }
 
 function refused(answer, model, revision) {
@@ -154,14 +180,25 @@ function refused(answer, model, revision) {
   const code = answer.headers.get("x-error-code");
   const wait = answer.headers.get("retry-after");
   switch (answer.status) {
-    case 401: return new HubError(`${model}: the hub wants to know who asks (401): it is private, has conditions, or does not exist. Check the name. ${drop}`);
-    case 403: return new HubError(`${model}: the hub does not give it to everybody (403); its conditions have to be accepted first. ${drop}`);
-    case 404: return new HubError(code === "RevisionNotFound"
-      ? `${model} has no branch, tag or commit ${revision} (404).`
-      : `The hub has no model ${model}, or not this file of it (404). Check the name.`);
-    case 429: return new HubError(`${model}: too many requests (429). ${wait ? `The hub asks to wait ${/^\d+$/.test(wait) ? `${wait} seconds` : `until ${wait}`} before the next.` : "Wait some minutes and try again."}`);
-    default: return new HubError(answer.status >= 500
-      ? `${model}: the hub is in trouble itself (${answer.status}). Try again later.`
-      : `${model}: the hub answered ${answer.status}; expected the file.`);
+    case 401:
+      return new HubError(`${model}: the hub wants to know who asks (401): it is private, has conditions, or does not exist. Check the name. ${drop}`);
+    case 403:
+      return new HubError(`${model}: the hub does not give it to everybody (403); its conditions have to be accepted first. ${drop}`);
+    case 404:
+      return new HubError(
+        code === "RevisionNotFound"
+          ? `${model} has no branch, tag or commit ${revision} (404).`
+          : `The hub has no model ${model}, or not this file of it (404). Check the name.`,
+      );
+    case 429:
+      return new HubError(
+        `${model}: too many requests (429). ${wait ? `The hub asks to wait ${/^\d+$/.test(wait) ? `${wait} seconds` : `until ${wait}`} before the next.` : "Wait some minutes and try again."}`,
+      );
+    default:
+      return new HubError(
+        answer.status >= 500
+          ? `${model}: the hub is in trouble itself (${answer.status}). Try again later.`
+          : `${model}: the hub answered ${answer.status}; expected the file.`,
+      );
   }
 }

@@ -22,7 +22,8 @@ addEventListener("message", async ({ data: { hub, listing } }) => {
 });
 
 function sentence(error) {
-  if (error.name === "QuotaExceededError") return "The browser gives this page no more room on the disk. What came is kept; delete another model below, or make room on the disk.";
+  if (error.name === "QuotaExceededError")
+    return "The browser gives this page no more room on the disk. What came is kept; delete another model below, or make room on the disk.";
   if (error.name === "NoModificationAllowedError") return "Another tab is fetching the same model; wait for it, or close it.";
   return `The model could not be kept (${error.message}). In a private window browsers keep no files; drop the files here instead.`;
 }
@@ -117,7 +118,8 @@ async function attempt(hub, listing, file, copy) {
   if (answer.status === 416) return startOver(copy);
   const range = answer.headers.get("content-range");
   if (answer.status !== 206) startOver(copy);
-  else if (range && !range.startsWith(`bytes ${copy.have}-`)) throw new HubError(`${file.name}: the hub sends another part (${range}) than was asked for; refused.`);
+  else if (range && !range.startsWith(`bytes ${copy.have}-`))
+    throw new HubError(`${file.name}: the hub sends another part (${range}) than was asked for; refused.`);
   let shown = 0;
   for await (const piece of pieces(hub, answer, listing.model)) {
     if (copy.have + piece.length > file.bytes) throw new HubError(`${file.name}: the hub sends more than the ${file.bytes} bytes that it lists; refused.`);
@@ -129,12 +131,18 @@ async function attempt(hub, listing, file, copy) {
       postMessage({ type: "progress", name: file.name, done: copy.have });
     }
   }
-  if (copy.have < file.bytes) throw Object.assign(new HubError(`${file.name}: the transfer broke off at ${copy.have} of ${file.bytes} bytes. What came is kept, and a second try goes on from there.`), { isBroken: true });
+  if (copy.have < file.bytes)
+    throw Object.assign(
+      new HubError(`${file.name}: the transfer broke off at ${copy.have} of ${file.bytes} bytes. What came is kept, and a second try goes on from there.`),
+      { isBroken: true },
+    );
 }
 
 function check(file, copy) {
   const found = copy.hash.hex();
   if (!file.sha256 || found === file.sha256) return;
   copy.out.truncate(0);
-  throw new HubError(`${file.name}: what came has sha256 ${found.slice(0, 12)}…, the hub lists ${file.sha256.slice(0, 12)}…; it was removed. Try again; if it stays so, something between here and the hub changes files.`);
+  throw new HubError(
+    `${file.name}: what came has sha256 ${found.slice(0, 12)}…, the hub lists ${file.sha256.slice(0, 12)}…; it was removed. Try again; if it stays so, something between here and the hub changes files.`,
+  );
 }

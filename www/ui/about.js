@@ -10,25 +10,30 @@ export function about() {
     if (!state) return [empty("The backend and the model are named here.")];
     const { backend, why, model, methods, first } = state;
     return [
-      el("dl", { class: "facts wide" },
+      el(
+        "dl",
+        { class: "facts wide" },
         fact("Backend", backend, { more: why && reason(why) }),
         ...(model ? ofModel(model) : []),
         ...methods.map(({ label, summary, source }) => fact(label, summary, { more: source })),
         ...ofEngine(document.documentElement.dataset.engine),
-        ...(first != null ? [fact("First baseline number", `${timing(first)} ms after the start of the run`)] : [])),
+        ...(first != null ? [fact("First baseline number", `${timing(first)} ms after the start of the run`)] : []),
+      ),
       ...(model?.card ? [el("details", {}, el("summary", {}, "Model card"), el("pre", { class: "card", tabindex: "0" }, model.card))] : []),
     ];
   });
   return (view, catalog) => {
     badge.hidden = !view?.backend;
     badge.textContent = view?.backend ?? "";
-    draw(view && {
-      backend: view.run?.backend || view.backend,
-      why: view.backend_why,
-      model: view.model,
-      methods: [...compressions(view, catalog), ...chosen(catalog.evaluations, view.settings.eval)],
-      first: view.run?.first_number_ms,
-    });
+    draw(
+      view && {
+        backend: view.run?.backend || view.backend,
+        why: view.backend_why,
+        model: view.model,
+        methods: [...compressions(view, catalog), ...chosen(catalog.evaluations, view.settings.eval)],
+        first: view.run?.first_number_ms,
+      },
+    );
   };
 }
 

@@ -23,10 +23,14 @@ export function along() {
     return [
       el("p", { class: "note" }, look(tokens)),
       scroller("Loss along the text", el("p", { class: "strip" }, ...tokens.map(shaded))),
-      el("p", { class: "note" }, "Shaded: the token costs the compressed model more; underlined: less. Struck out: the reduction took it away. ",
+      el(
+        "p",
+        { class: "note" },
+        "Shaded: the token costs the compressed model more; underlined: less. Struck out: the reduction took it away. ",
         words.prompt.some(({ baseline }) => baseline !== null) ? "" : "The prompt is only read under a token reduction, so its tokens cost nothing. ",
         "After the bar stands what the baseline wrote.",
-        words.left_out ? ` The first ${words.left_out} tokens of the prompt are left out.` : ""),
+        words.left_out ? ` The first ${words.left_out} tokens of the prompt are left out.` : "",
+      ),
       asTable(tokens, state),
     ];
   });
@@ -53,8 +57,10 @@ function look(tokens) {
   const worst = judged.reduce((a, b) => (Number(b.change) > Number(a.change) ? b : a));
   if (Number(worst.change) < WORTH) return "Nowhere in this text does the compressed model lose more than a tenth of a nat.";
   const lost = tokens.find(({ went, text }) => went !== null && text.trim() !== "" && text.trim() === worst.text.trim());
-  return `Look at ${JSON.stringify(worst.text)}: it costs the compressed model ${nats(worst.change)} nats more (probability ${probability(worst.baseline)} before, ` +
-    `${probability(worst.compressed)} now).${lost ? ` The same word stood in the prompt and was taken away after layer ${lost.went}.` : ""}`;
+  return (
+    `Look at ${JSON.stringify(worst.text)}: it costs the compressed model ${nats(worst.change)} nats more (probability ${probability(worst.baseline)} before, ` +
+    `${probability(worst.compressed)} now).${lost ? ` The same word stood in the prompt and was taken away after layer ${lost.went}.` : ""}`
+  );
 }
 
 /** @param {Token} token @param {number} at @param {Token[]} all */
@@ -65,8 +71,14 @@ function shaded(token, at, all) {
 }
 
 function classes({ change, went, written }, before) {
-  return [change !== null && change > WORTH ? "lost" : "", change !== null && change < -WORTH ? "gained" : "", went !== null ? "went" : "",
-    written && before && !before.written ? "first" : ""].filter(Boolean).join(" ");
+  return [
+    change !== null && change > WORTH ? "lost" : "",
+    change !== null && change < -WORTH ? "gained" : "",
+    went !== null ? "went" : "",
+    written && before && !before.written ? "first" : "",
+  ]
+    .filter(Boolean)
+    .join(" ");
 }
 
 /** @param {Token} token */
@@ -77,14 +89,32 @@ function said({ text, went, baseline, compressed, change }) {
 
 /** @param {Token[]} tokens */
 function asTable(tokens, state) {
-  const line = (token) => row(JSON.stringify(token.text), token.written ? "written by the baseline" : "prompt",
-    cell(probability(token.baseline)), cell(probability(token.compressed)), cell(nats(token.change)), cell(token.went === null ? "stayed" : `after layer ${token.went}`));
+  const line = (token) =>
+    row(
+      JSON.stringify(token.text),
+      token.written ? "written by the baseline" : "prompt",
+      cell(probability(token.baseline)),
+      cell(probability(token.compressed)),
+      cell(nats(token.change)),
+      cell(token.went === null ? "stayed" : `after layer ${token.went}`),
+    );
   const details = el("details", { open: state.open }, el("summary", {}, `Per token (${tokens.length})`));
   const fill = () => {
-    if (details.open && details.childElementCount === 1) details.append(table("Loss of each token", `Probability that each model gave the token, and what it costs more, in nats.`,
-      ["Token", "Baseline", "Compressed", "Change", "In the reduction"], tokens.map(line), { class: "small" }));
+    if (details.open && details.childElementCount === 1)
+      details.append(
+        table(
+          "Loss of each token",
+          `Probability that each model gave the token, and what it costs more, in nats.`,
+          ["Token", "Baseline", "Compressed", "Change", "In the reduction"],
+          tokens.map(line),
+          { class: "small" },
+        ),
+      );
   };
   fill();
-  details.addEventListener("toggle", () => { state.open = details.open; fill(); });
+  details.addEventListener("toggle", () => {
+    state.open = details.open;
+    fill();
+  });
   return details;
 }

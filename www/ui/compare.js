@@ -24,7 +24,10 @@ export function comparison(app) {
       paired.replaceChildren();
       node.replaceChildren(...(runs.length < 2 ? [] : [el("h3", {}, "Compare"), sideBySide(runs), paired]));
       newest += 1;
-      if (runs.length >= 2) differences(app, runs, newest, (found, number) => { if (number === newest) paired.replaceChildren(...found); });
+      if (runs.length >= 2)
+        differences(app, runs, newest, (found, number) => {
+          if (number === newest) paired.replaceChildren(...found);
+        });
     },
   };
 }
@@ -37,24 +40,47 @@ function sideBySide(runs) {
   const figure = (at) => (run) => cell(...figures(run.point)[at]);
   const same = new Set(runs.map(({ point: p }) => `${p.model} ${p.evaluation} ${p.seed}`)).size === 1;
   const words = same ? "Same model, items and seed: each change is paired with the same baseline." : "Beware: model, items or seed differ.";
-  return table("Comparison", words, ["", ...runs.map(title)], [
-    line("Settings", ({ point }) => cell("", setting(point))),
-    line("Quality", figure(0)), line("Change", figure(1)), line("Prefill", figure(2)), line("Decode", figure(3)),
-    line("Arithmetic", ({ point }) => cell(percent(point.cost?.flops_share), "of the dense model's, counted")),
-    line("Text", ({ texts }) => el("td", { role: "cell", class: "prose" }, texts?.compressed || "–")),
-  ]);
+  return table(
+    "Comparison",
+    words,
+    ["", ...runs.map(title)],
+    [
+      line("Settings", ({ point }) => cell("", setting(point))),
+      line("Quality", figure(0)),
+      line("Change", figure(1)),
+      line("Prefill", figure(2)),
+      line("Decode", figure(3)),
+      line("Arithmetic", ({ point }) => cell(percent(point.cost?.flops_share), "of the dense model's, counted")),
+      line("Text", ({ texts }) => el("td", { role: "cell", class: "prose" }, texts?.compressed || "–")),
+    ],
+  );
 }
 
 /** Each later run against the first. @param {Kept[]} runs */
 async function differences(app, runs, number, tell) {
   const [first, ...others] = runs;
   const found = await Promise.all(others.map((second) => difference(app, first, second)));
-  const lines = found.flatMap(({ second, quality }) => quality.map((q) => el("tr", { role: "row" },
-    el("th", { scope: "row", role: "rowheader" }, q.label, el("small", {}, `${title(second)} minus ${title(first)}`)),
-    cell(change(q.change.value, q.unit, q.baseline.value), `(${changeInterval(q.change, q.unit, q.baseline.value)}) n=${count(q.change.n)}`, " ", el("span", { class: "tag" }, WORDS[q.verdict])))));
+  const lines = found.flatMap(({ second, quality }) =>
+    quality.map((q) =>
+      el(
+        "tr",
+        { role: "row" },
+        el("th", { scope: "row", role: "rowheader" }, q.label, el("small", {}, `${title(second)} minus ${title(first)}`)),
+        cell(
+          change(q.change.value, q.unit, q.baseline.value),
+          `(${changeInterval(q.change, q.unit, q.baseline.value)}) n=${count(q.change.n)}`,
+          " ",
+          el("span", { class: "tag" }, WORDS[q.verdict]),
+        ),
+      ),
+    ),
+  );
   const problems = found.flatMap(({ problem }) => (problem ? [el("p", { class: "note" }, problem)] : []));
   const words = "The compressed models of two runs on the items that both scored: the difference, paired item by item, with its 95% interval.";
-  tell([...(lines.length ? [table("Paired differences", words, ["Metric", "Difference"], lines, { "aria-label": "Paired differences" })] : []), ...problems], number);
+  tell(
+    [...(lines.length ? [table("Paired differences", words, ["Metric", "Difference"], lines, { "aria-label": "Paired differences" })] : []), ...problems],
+    number,
+  );
 }
 
 /** @param {Kept} first @param {Kept} second */
@@ -63,13 +89,18 @@ async function difference(app, first, second) {
   const without = [first, second].filter(({ scores }) => !scores).map(title);
   const said = (problem) => ({ second, quality: [], problem });
   if (!a || !b) return said(`No paired difference: the items of ${without.join(" and ")} were not kept (an imported run, or one from before they were).`);
-  if (first.point.evaluation.split(":")[0] !== second.point.evaluation.split(":")[0]) return said("No paired difference: the runs were scored on different evaluations.");
+  if (first.point.evaluation.split(":")[0] !== second.point.evaluation.split(":")[0])
+    return said("No paired difference: the runs were scored on different evaluations.");
   const places = new Map(b.items.map((item, at) => [item, at]));
   const shared = a.items.flatMap((item, at) => {
     const there = places.get(item);
     return there === undefined ? [] : [[at, there]];
   });
   if (shared.length === 0) return said(`No paired difference: ${title(first)} and ${title(second)} share no item.`);
-  const answer = await app.compare(second.point.evaluation, shared.map(([at]) => a.compressed[at]), shared.map(([, at]) => b.compressed[at]));
+  const answer = await app.compare(
+    second.point.evaluation,
+    shared.map(([at]) => a.compressed[at]),
+    shared.map(([, at]) => b.compressed[at]),
+  );
   return { second, quality: answer.quality, problem: answer.problem };
 }

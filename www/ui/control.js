@@ -33,8 +33,12 @@ export class Control {
     };
     for (const element of elements) {
       let byKey = false;
-      element.addEventListener("keydown", () => { byKey = true; });
-      element.addEventListener("pointerdown", () => { byKey = false; });
+      element.addEventListener("keydown", () => {
+        byKey = true;
+      });
+      element.addEventListener("pointerdown", () => {
+        byKey = false;
+      });
       element.addEventListener("input", () => {
         this.#editing = true;
         for (const other of elements) if (other !== element) other.value = typed(element);
@@ -64,7 +68,13 @@ export class Control {
 
 /** What was typed into a box for numbers, in the digits and with the point of the engine: "0,5" and "０．５" are 0.5. */
 export function typed({ value, inputMode }) {
-  return inputMode === "decimal" ? value.normalize("NFKC").trim().replace(/^([+-]?\d*),(\d+)$/, "$1.$2").replace("−", "-") : value;
+  return inputMode === "decimal"
+    ? value
+        .normalize("NFKC")
+        .trim()
+        .replace(/^([+-]?\d*),(\d+)$/, "$1.$2")
+        .replace("−", "-")
+    : value;
 }
 
 /** Up and down in a box step as its slider does. */
@@ -85,7 +95,9 @@ function spins(box, elements) {
 export function radioGroup(root) {
   return {
     addEventListener: (kind, listener) => root.addEventListener(kind, listener),
-    get value() { return root.querySelector("input:checked")?.value ?? ""; },
+    get value() {
+      return root.querySelector("input:checked")?.value ?? "";
+    },
     set value(value) {
       for (const radio of root.querySelectorAll("input")) radio.checked = radio.value === value;
     },

@@ -13,16 +13,25 @@ export function cost() {
   const draw = part(byId("cost"), (cost) => {
     if (!cost) return [empty("Operations and zeros are counted when a run starts.")];
     return [
-      el("dl", { class: "facts" },
+      el(
+        "dl",
+        { class: "facts" },
         fact("FLOPs saved in the layers", percent(cost.flops_saved_layers)),
         fact("FLOPs saved in all", percent(cost.flops_saved_total), { more: "with the output head of one token and the method's own arithmetic" }),
         fact("Zero or removed in the pruned matrices", percent(cost.sparsity)),
         fact("Zero or removed in the whole model", percent(cost.sparsity_of_model)),
-        ...(cost.decode ? decoding(cost.decode) : [])),
+        ...(cost.decode ? decoding(cost.decode) : []),
+      ),
       ...(cost.lengths.length ? [lengths(cost.lengths)] : []),
       el("p", { class: "note" }, `${cost.decode?.text ?? ""} Only the Speed panel says what this device gained.`),
       ...(cost.matrices.length ? [heatOf(cost.matrices, heat)] : []),
-      ...(cost.matrices.length ? [matrices(cost.matrices, open, (now) => { open = now; })] : []),
+      ...(cost.matrices.length
+        ? [
+            matrices(cost.matrices, open, (now) => {
+              open = now;
+            }),
+          ]
+        : []),
     ];
   });
   return (view) => {
@@ -49,15 +58,25 @@ function lengths(list) {
     const column = el("span", { class: "column", "aria-hidden": "true" }, bar);
     return el("li", {}, column, el("span", { class: "unseen" }, `Layer ${index}: `), count(tokens));
   };
-  return el("div", { class: "lengths" },
+  return el(
+    "div",
+    { class: "lengths" },
     el("h3", { id: "lengths-title" }, "Context tokens that enter each layer"),
-    el("ol", { start: "0", "aria-labelledby": "lengths-title" }, ...list.map(layer)));
+    el("ol", { start: "0", "aria-labelledby": "lengths-title" }, ...list.map(layer)),
+  );
 }
 
 /** The map redraws itself when the person chooses what it shows. */
 function heatOf(list, heat) {
   const box = el("div", { class: "heat-map" });
-  const draw = () => box.replaceChildren(el("h3", {}, "Layers by matrices"), ...heatMap(list, heat, () => { draw(); box.querySelector("[aria-pressed='true']")?.focus(); }));
+  const draw = () =>
+    box.replaceChildren(
+      el("h3", {}, "Layers by matrices"),
+      ...heatMap(list, heat, () => {
+        draw();
+        box.querySelector("[aria-pressed='true']")?.focus();
+      }),
+    );
   draw();
   return box;
 }
@@ -66,15 +85,26 @@ function heatOf(list, heat) {
 const shape = (m) => `${m.rows}×${m.cols}` + (m.left ? ` → ${m.left.join("×")}` : "");
 
 function matrices(list, open, folded) {
-  const caption = "Share of zero or removed weights asked for and reached, and the squared error of the layer's output, relative to the output itself, on " +
+  const caption =
+    "Share of zero or removed weights asked for and reached, and the squared error of the layer's output, relative to the output itself, on " +
     "calibration text and on text held out from it; the damping used and the time taken.";
-  const figures = (m) => [shape(m), percent(m.requested), percent(m.achieved), error(m.error), error(m.held_out_error),
-    error(m.damping), count(m.milliseconds)];
+  const figures = (m) => [
+    shape(m),
+    percent(m.requested),
+    percent(m.achieved),
+    error(m.error),
+    error(m.held_out_error),
+    error(m.damping),
+    count(m.milliseconds),
+  ];
   const line = (m) => row(m.name, undefined, ...figures(m).map((figure) => cell(figure)));
   const columns = ["Matrix", "Shape", "Requested", "Achieved", "Error, calibration", "Error, held out", "Damping", "ms"];
-  const details = el("details", { open },
+  const details = el(
+    "details",
+    { open },
     el("summary", {}, `Per matrix (${list.length})`),
-    table("Sparsity of each matrix", caption, columns, list.map(line), { class: "small" }));
+    table("Sparsity of each matrix", caption, columns, list.map(line), { class: "small" }),
+  );
   details.addEventListener("toggle", () => folded(details.open));
   return details;
 }

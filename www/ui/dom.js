@@ -42,8 +42,7 @@ export function part(root, make) {
 }
 
 /** A box that scrolls sideways on its own instead of the page, and can be reached by keyboard. */
-export const scroller = (label, ...children) =>
-  el("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": label }, ...children);
+export const scroller = (label, ...children) => el("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": label }, ...children);
 
 /**
  * A table with a caption and column names; `rows` are made with row(). The roles repeat what the elements mean because
@@ -51,15 +50,20 @@ export const scroller = (label, ...children) =>
  */
 export function table(name, caption, columns, rows, attributes = {}) {
   const heads = columns.map((column) => el("th", { scope: "col", role: "columnheader" }, column));
-  return scroller(name, el("table", { ...attributes, role: "table" },
-    el("caption", {}, caption),
-    el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...heads)),
-    el("tbody", { role: "rowgroup" }, ...rows)));
+  return scroller(
+    name,
+    el(
+      "table",
+      { ...attributes, role: "table" },
+      el("caption", {}, caption),
+      el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...heads)),
+      el("tbody", { role: "rowgroup" }, ...rows),
+    ),
+  );
 }
 
 /** `detail` says more about the head, in small. */
-export const row = (head, detail, ...cells) =>
-  el("tr", { role: "row" }, el("th", { scope: "row", role: "rowheader" }, head, small(detail)), ...cells);
+export const row = (head, detail, ...cells) => el("tr", { role: "row" }, el("th", { scope: "row", role: "rowheader" }, head, small(detail)), ...cells);
 
 /** A figure, and in small what it rests on. */
 export const cell = (value, detail, ...more) => el("td", { role: "cell" }, el("b", {}, value), ...more, small(detail));
@@ -72,8 +76,7 @@ const small = (words) => (words ? el("small", {}, words) : undefined);
  * @param {Node | string} value
  * @param {{ about?: string, more?: string | Node }} [words]
  */
-export const fact = (term, value, { about, more } = {}) =>
-  el("div", {}, el("dt", {}, term, small(about)), el("dd", {}, value, small(more)));
+export const fact = (term, value, { about, more } = {}) => el("div", {}, el("dt", {}, term, small(about)), el("dd", {}, value, small(more)));
 
 /**
  * Why a device was chosen: a sentence for people, and folded what the driver said, which follows a line end.

@@ -9,17 +9,61 @@ const MOST_RUNS = 2000;
 const MOST_TEXT = 20_000;
 const FORMAT = "whittle-runs";
 
-const COLUMNS = ["name", "date", "model", "evaluation", "reduce", "prune", "seed", "items", "metric", "baseline", "baseline_low", "baseline_high",
-  "compressed", "compressed_low", "compressed_high", "change", "change_low", "change_high", "flops_share", "bytes_per_token", "bytes_per_token_dense",
-  "prefill_ratio", "decode_ratio", "backend", "link"];
+const COLUMNS = [
+  "name",
+  "date",
+  "model",
+  "evaluation",
+  "reduce",
+  "prune",
+  "seed",
+  "items",
+  "metric",
+  "baseline",
+  "baseline_low",
+  "baseline_high",
+  "compressed",
+  "compressed_low",
+  "compressed_high",
+  "change",
+  "change_low",
+  "change_high",
+  "flops_share",
+  "bytes_per_token",
+  "bytes_per_token_dense",
+  "prefill_ratio",
+  "decode_ratio",
+  "backend",
+  "link",
+];
 
 const of = (e) => [e?.value, e?.low, e?.high];
 
 /** @param {Kept[]} runs One row a metric of a run. */
 function rows(runs) {
-  return runs.flatMap(({ name, at, point: p }) => p.quality.map((q) => [
-    name, at, p.model, p.evaluation, p.reduce, p.prune, p.seed, q.items ?? p.items, q.metric, ...of(q.baseline), ...of(q.compressed), ...of(q.change),
-    p.cost?.flops_share, p.cost?.bytes_per_token, p.cost?.bytes_per_token_dense, p.speed?.prefill_ratio?.value, p.speed?.decode_ratio?.value, p.backend, p.fragment]));
+  return runs.flatMap(({ name, at, point: p }) =>
+    p.quality.map((q) => [
+      name,
+      at,
+      p.model,
+      p.evaluation,
+      p.reduce,
+      p.prune,
+      p.seed,
+      q.items ?? p.items,
+      q.metric,
+      ...of(q.baseline),
+      ...of(q.compressed),
+      ...of(q.change),
+      p.cost?.flops_share,
+      p.cost?.bytes_per_token,
+      p.cost?.bytes_per_token_dense,
+      p.speed?.prefill_ratio?.value,
+      p.speed?.decode_ratio?.value,
+      p.backend,
+      p.fragment,
+    ]),
+  );
 }
 
 /** A cell: quoted where it must be; words that a spreadsheet would take for a formula begin with an apostrophe. */
@@ -47,9 +91,20 @@ const range = (e) => (Number.isFinite(e?.low) ? `${four(e.low)} to ${four(e.high
 /** The columns that evaluation tables of language models usually have. @param {Kept[]} runs */
 export function toMarkdown(runs) {
   const head = ["Model", "Setting", "Task", "n", "Metric", "", "Value", "95 % interval", "Change", "95 % interval"];
-  const lines = runs.flatMap(({ point: p }) => p.quality.map((q) => [
-    p.model, `${p.reduce} / ${p.prune}`, p.evaluation, q.items ?? p.items, q.label, q.higher_is_better ? "↑" : "↓", four(q.compressed?.value), range(q.compressed),
-    four(q.change?.value), range(q.change)]));
+  const lines = runs.flatMap(({ point: p }) =>
+    p.quality.map((q) => [
+      p.model,
+      `${p.reduce} / ${p.prune}`,
+      p.evaluation,
+      q.items ?? p.items,
+      q.label,
+      q.higher_is_better ? "↑" : "↓",
+      four(q.compressed?.value),
+      range(q.compressed),
+      four(q.change?.value),
+      range(q.change),
+    ]),
+  );
   const line = (cells) => `| ${cells.map(mdCell).join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...lines.map(line)].join("\n") + "\n";
 }
@@ -60,22 +115,29 @@ export function toMarkdown(runs) {
  * @returns {Kept[]}
  */
 export function fromJson(text) {
-  return candidates(text).slice(0, MOST_RUNS).flatMap((found) => {
-    const point = found?.point ?? found;
-    if (!isPoint(point) || !/^#v=\d/.test(point.fragment ?? "") || !point.quality.every(isQuality)) return [];
-    const words = (x) => (typeof x === "string" ? x.slice(0, MOST_TEXT) : "");
-    const texts = found.texts ? { baseline: words(found.texts.baseline), compressed: words(found.texts.compressed) } : null;
-    return [{ id: point.key, name: words(found.name).slice(0, 200), at: words(found.at) || words(point.created), point, texts }];
-  });
+  return candidates(text)
+    .slice(0, MOST_RUNS)
+    .flatMap((found) => {
+      const point = found?.point ?? found;
+      if (!isPoint(point) || !/^#v=\d/.test(point.fragment ?? "") || !point.quality.every(isQuality)) return [];
+      const words = (x) => (typeof x === "string" ? x.slice(0, MOST_TEXT) : "");
+      const texts = found.texts ? { baseline: words(found.texts.baseline), compressed: words(found.texts.compressed) } : null;
+      return [{ id: point.key, name: words(found.name).slice(0, 200), at: words(found.at) || words(point.created), point, texts }];
+    });
 }
 
-const isQuality = (q) => typeof q?.metric === "string" && typeof q.label === "string" && ["baseline", "compressed", "change"].every((side) => typeof q[side] === "object" && q[side]);
+const isQuality = (q) =>
+  typeof q?.metric === "string" && typeof q.label === "string" && ["baseline", "compressed", "change"].every((side) => typeof q[side] === "object" && q[side]);
 
 function candidates(text) {
   const whole = parsed(text);
   if (Array.isArray(whole)) return whole;
   if (whole) return Array.isArray(whole.runs) ? whole.runs : [whole];
-  return text.split("\n").filter((line) => line.trim()).map(parsed).filter(Boolean);
+  return text
+    .split("\n")
+    .filter((line) => line.trim())
+    .map(parsed)
+    .filter(Boolean);
 }
 
 function parsed(text) {

@@ -27,7 +27,9 @@ export function files(app) {
     event.preventDefault();
     drop.hidden = !carries(event);
   });
-  addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.hidden = true; });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) drop.hidden = true;
+  });
   addEventListener("drop", (event) => {
     drop.hidden = true;
     if (!event.dataTransfer?.types.includes("Files")) return;
@@ -38,7 +40,10 @@ export function files(app) {
   const draw = part(byId("gathered"), (names) => {
     if (names.length === 0) return [];
     const forget = el("button", { type: "button", class: "small" }, "Forget them");
-    forget.addEventListener("click", () => { forgetAll(); app.redraw(); });
+    forget.addEventListener("click", () => {
+      forgetAll();
+      app.redraw();
+    });
     return [el("p", { class: "note" }, `Gathered: ${names.join(", ")}. Add what is still missing.`), forget];
   });
   return (view) => {
@@ -79,7 +84,6 @@ async function read(list, app) {
     asked = app.send({ type: "open", files, origin });
   } catch (error) {
     gathered.delete(plain(name));
-    app.complain(`${name} could not be read (${error.message}). Nothing was opened. ` +
-      "Choose the files themselves, not their folder.");
+    app.complain(`${name} could not be read (${error.message}). Nothing was opened. ` + "Choose the files themselves, not their folder.");
   }
 }

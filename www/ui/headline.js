@@ -76,8 +76,11 @@ const drawn = (...nodes) => nodes.filter((node) => node !== undefined);
 
 function pace(label, found) {
   if (!found) return waiting(label, "measured last", "measured");
-  return drawn(...figure(label, ratio(found.value), "measured"), whisker(found, 1),
-    el("p", {}, el("strong", {}, paceWords(found)), ` (${writtenInterval(found, ratio)})`));
+  return drawn(
+    ...figure(label, ratio(found.value), "measured"),
+    whisker(found, 1),
+    el("p", {}, el("strong", {}, paceWords(found)), ` (${writtenInterval(found, ratio)})`),
+  );
 }
 
 /** @param {import("../protocol.js").Estimate} ratio */

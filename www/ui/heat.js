@@ -5,9 +5,20 @@ import { el, row, table } from "./dom.js";
 
 /** What a cell can show: the matrix's figure, how it is written, and a sentence about the darkest. */
 const SHOWN = [
-  { id: "achieved", label: "Zeros or gone", of: (m) => m.achieved, write: (x) => percent(x, 0), say: (m) => `${m.name} lost the most: ${percent(m.achieved)} of its weights.` },
-  { id: "held_out", label: "Output error, held out", of: (m) => m.held_out_error ?? m.error, write: error,
-    say: (m) => `${m.name} suffers the most: its output is off by ${error(m.held_out_error ?? m.error)} of its own square on text that no statistic saw.` },
+  {
+    id: "achieved",
+    label: "Zeros or gone",
+    of: (m) => m.achieved,
+    write: (x) => percent(x, 0),
+    say: (m) => `${m.name} lost the most: ${percent(m.achieved)} of its weights.`,
+  },
+  {
+    id: "held_out",
+    label: "Output error, held out",
+    of: (m) => m.held_out_error ?? m.error,
+    write: error,
+    say: (m) => `${m.name} suffers the most: its output is off by ${error(m.held_out_error ?? m.error)} of its own square on text that no statistic saw.`,
+  },
 ];
 /** Percent of accent in the darkest cell: the figures stay readable in both themes. */
 const DEEPEST = 40;
@@ -34,14 +45,26 @@ export function heatMap(matrices, state, again) {
   };
   const choice = ({ id, label }) => {
     const button = el("button", { type: "button", class: "small", "aria-pressed": String(id === show.id) }, label);
-    button.addEventListener("click", () => { state.shown = id; again(); });
+    button.addEventListener("click", () => {
+      state.shown = id;
+      again();
+    });
     return button;
   };
   return [
     el("div", { class: "row tools" }, ...SHOWN.map(choice)),
-    table("Heat map of layers and matrices", `${show.label}: the darker, the more.`, ["Layer", ...kinds],
-      layers.map((layer) => row(layer, undefined, ...kinds.map((kind) => cellOf(layer, kind)))), { class: "small map" }),
-    el("p", { class: "note" }, alike(matrices.map(show.of)) ? "All matrices are alike in this: the method asks each for the same." : `Look for a dark cell: ${show.say(darkest)}`),
+    table(
+      "Heat map of layers and matrices",
+      `${show.label}: the darker, the more.`,
+      ["Layer", ...kinds],
+      layers.map((layer) => row(layer, undefined, ...kinds.map((kind) => cellOf(layer, kind)))),
+      { class: "small map" },
+    ),
+    el(
+      "p",
+      { class: "note" },
+      alike(matrices.map(show.of)) ? "All matrices are alike in this: the method asks each for the same." : `Look for a dark cell: ${show.say(darkest)}`,
+    ),
   ];
 }
 

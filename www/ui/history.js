@@ -21,7 +21,11 @@ const EXPORTS = [
 /** @param {import("../state.js").App} app */
 export function history(app) {
   const root = byId("history");
-  const notice = el("p", { class: "notice warning", hidden: true }, "This browser does not keep data for this page, so the runs go with the tab. Export what you want to keep.");
+  const notice = el(
+    "p",
+    { class: "notice warning", hidden: true },
+    "This browser does not keep data for this page, so the runs go with the tab. Export what you want to keep.",
+  );
   const search = el("input", { type: "search", "aria-label": "Search runs", placeholder: "Search runs", autocomplete: "off" });
   const said = el("p", { class: "note", "aria-live": "polite" });
   const list = el("div");
@@ -29,7 +33,8 @@ export function history(app) {
   const chosen = el("input", { type: "file", accept: ".json,.jsonl,application/json", hidden: true, "aria-label": "Runs to import" });
   const importing = small("Import…", () => chosen.click());
   const exporting = EXPORTS.map(([label, write, type, ending]) =>
-    small(label, () => save(new Blob([write(found())], { type }), `whittle-runs.${ending}`), { "aria-label": `Export the listed runs as ${label}` }));
+    small(label, () => save(new Blob([write(found())], { type }), `whittle-runs.${ending}`), { "aria-label": `Export the listed runs as ${label}` }),
+  );
   root.replaceChildren(notice, el("div", { class: "row tools" }, search, ...exporting, importing, chosen), list, said, compare.node);
 
   /** @type {Kept[]} */
@@ -38,7 +43,10 @@ export function history(app) {
   // Nothing is kept before what is there was read: a run that ends earlier would take the name from its kept twin.
   const store = openStore().then(async (opened) => {
     notice.hidden = !opened.refused;
-    const there = await opened.all().catch(() => { notice.hidden = false; return []; });
+    const there = await opened.all().catch(() => {
+      notice.hidden = false;
+      return [];
+    });
     runs = there.sort((a, b) => b.at.localeCompare(a.at));
     for (const { point } of runs) app.points.add(point, "kept");
     draw();
@@ -52,7 +60,12 @@ export function history(app) {
     chosen.value = "";
     const fresh = (await Promise.all(files.map((file) => file.text()))).flatMap(fromJson);
     for (const run of fresh) await keep(run, "kept");
-    text(said, fresh.length ? `${fresh.length} run${fresh.length === 1 ? "" : "s"} imported.` : "No run was found in the file; expected the JSON that Export writes, or one point a line.");
+    text(
+      said,
+      fresh.length
+        ? `${fresh.length} run${fresh.length === 1 ? "" : "s"} imported.`
+        : "No run was found in the file; expected the JSON that Export writes, or one point a line.",
+    );
   });
 
   /** @param {Kept} run */
@@ -82,18 +95,36 @@ export function history(app) {
 
   function draw() {
     const shown = found();
-    const line = (run) => row(run, {
-      pinned, pin: (on) => { pin(run.id, on); draw(); }, remove: () => remove(run),
-      rename: (name) => keep({ ...run, name }), restore: () => app.send({ type: "link", fragment: run.point.fragment }),
-    });
-    list.replaceChildren(shown.length
-      ? table("Runs table", "Every finished run, the newest first. Pin two or three to compare them.", ["Pin", "Run", "Quality", "Change", "Prefill", "Decode", "Actions"], shown.map(line), { "aria-label": "Runs" })
-      : empty(runs.length ? "No run has these words." : "Every finished run is kept here."));
+    const line = (run) =>
+      row(run, {
+        pinned,
+        pin: (on) => {
+          pin(run.id, on);
+          draw();
+        },
+        remove: () => remove(run),
+        rename: (name) => keep({ ...run, name }),
+        restore: () => app.send({ type: "link", fragment: run.point.fragment }),
+      });
+    list.replaceChildren(
+      shown.length
+        ? table(
+            "Runs table",
+            "Every finished run, the newest first. Pin two or three to compare them.",
+            ["Pin", "Run", "Quality", "Change", "Prefill", "Decode", "Actions"],
+            shown.map(line),
+            { "aria-label": "Runs" },
+          )
+        : empty(runs.length ? "No run has these words." : "Every finished run is kept here."),
+    );
     compare.show(runs.filter(({ id }) => pinned.has(id)));
   }
 
   function pin(id, on) {
-    if (!on) { pinned.delete(id); return; }
+    if (!on) {
+      pinned.delete(id);
+      return;
+    }
     if (pinned.size >= MOST_PINNED) pinned.delete([...pinned][0]);
     pinned.add(id);
   }
@@ -119,9 +150,17 @@ function row(run, { pinned, pin, remove, rename, restore }) {
   name.value = run.name;
   name.addEventListener("change", () => rename(name.value));
   const date = run.at ? new Date(run.at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }) : "";
-  return el("tr", { role: "row" },
+  return el(
+    "tr",
+    { role: "row" },
     el("td", { role: "cell" }, el("label", { class: "tick" }, tick)),
     el("th", { scope: "row", role: "rowheader" }, name, el("code", {}, setting(p)), el("small", {}, [p.model, p.evaluation, date].filter(Boolean).join(" · "))),
     ...figures(p).map(([value, detail]) => cell(value, detail)),
-    el("td", { role: "cell", class: "acts" }, small("Restore", restore, { "aria-label": `Restore ${words}` }), small("Delete", remove, { "aria-label": `Delete ${words}` })));
+    el(
+      "td",
+      { role: "cell", class: "acts" },
+      small("Restore", restore, { "aria-label": `Restore ${words}` }),
+      small("Delete", remove, { "aria-label": `Delete ${words}` }),
+    ),
+  );
 }

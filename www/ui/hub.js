@@ -18,14 +18,29 @@ const BESIDE_BYTES = 250e6;
 export function hub(app) {
   const at = hubOfPage();
   const host = new URL(at.address).host;
-  const field = el("input", { id: "hub-name", type: "text", placeholder: "org/name or org/name@revision", autocomplete: "off", spellcheck: "false", maxlength: 300, "aria-describedby": "hub-help" });
+  const field = el("input", {
+    id: "hub-name",
+    type: "text",
+    placeholder: "org/name or org/name@revision",
+    autocomplete: "off",
+    spellcheck: "false",
+    maxlength: 300,
+    "aria-describedby": "hub-help",
+  });
   const lookUp = button("Look up", () => find(field.value));
   const card = el("div", { id: "hub-card" });
   const said = el("p", { id: "hub-said", class: "note", role: "status" });
   const shelf = el("div", { id: "hub-kept" });
-  const box = el("details", { id: "hub-box" }, el("summary", {}, "From the Hugging Face hub"),
+  const box = el(
+    "details",
+    { id: "hub-box" },
+    el("summary", {}, "From the Hugging Face hub"),
     el("div", { class: "field" }, el("label", { for: "hub-name" }, "Model of the hub"), el("div", { class: "row" }, field, lookUp)),
-    el("small", { id: "hub-help" }, `Nothing is asked of ${host} before you press a button.`), said, card, shelf);
+    el("small", { id: "hub-help" }, `Nothing is asked of ${host} before you press a button.`),
+    said,
+    card,
+    shelf,
+  );
   byId("hub").replaceChildren(box);
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
@@ -123,10 +138,26 @@ export function hub(app) {
     if (listing) return found(listing, room ?? 0, kept, fetchAll, open);
     return awaited ? [el("p", { class: "note" }, `The link is of ${awaited}.`), ...forLink(awaited, kept, find, open)] : [];
   });
-  const drawShelf = part(shelf, ({ kept, isBusy }) => (kept.length === 0 ? [] : [
-    el("h3", {}, "Kept in this browser"),
-    el("ul", { class: "plain" }, ...kept.map((model) => line(model, isBusy, () => open(model), () => find(`${model.model}@${model.commit}`), () => discard(model.folder)))),
-  ]));
+  const drawShelf = part(shelf, ({ kept, isBusy }) =>
+    kept.length === 0
+      ? []
+      : [
+          el("h3", {}, "Kept in this browser"),
+          el(
+            "ul",
+            { class: "plain" },
+            ...kept.map((model) =>
+              line(
+                model,
+                isBusy,
+                () => open(model),
+                () => find(`${model.model}@${model.commit}`),
+                () => discard(model.folder),
+              ),
+            ),
+          ),
+        ],
+  );
   const draw = () => {
     lookUp.disabled = worker !== undefined;
     const { listing, room, done, awaited, kept } = state;
@@ -172,14 +203,24 @@ function found(listing, room, kept, fetchAll, open) {
   const problem = before?.isWhole ? "" : unfit(listing, room);
   const words = before?.isWhole ? "Open the kept copy" : before ? "Go on with the download, then open" : "Download and open";
   return [
-    el("dl", { class: "facts" },
+    el(
+      "dl",
+      { class: "facts" },
       fact("Model", `${listing.model}, ${listing.revision}`),
       fact("Commit", el("code", {}, listing.commit)),
       fact("Licence", listing.licence || "none stated; ask before you pass on what you make of it"),
       fact("Size", megabytes(listing.bytes), { more: `${listing.files.length} files` }),
-      fact("Fits", problem || `Yes: about ${megabytes(listing.files.filter(isWeights).reduce((sum, { bytes }) => sum + bytes, BESIDE_BYTES))} of the ${megabytes(TAB_BYTES)} of memory that a tab can have.`)),
-    el("ul", { class: "plain" }, ...listing.files.map(({ name, bytes, sha256 }) =>
-      el("li", {}, name, el("small", {}, ` ${count(bytes)} bytes${sha256 ? "" : ", without a hash"}`)))),
+      fact(
+        "Fits",
+        problem ||
+          `Yes: about ${megabytes(listing.files.filter(isWeights).reduce((sum, { bytes }) => sum + bytes, BESIDE_BYTES))} of the ${megabytes(TAB_BYTES)} of memory that a tab can have.`,
+      ),
+    ),
+    el(
+      "ul",
+      { class: "plain" },
+      ...listing.files.map(({ name, bytes, sha256 }) => el("li", {}, name, el("small", {}, ` ${count(bytes)} bytes${sha256 ? "" : ", without a hash"}`))),
+    ),
     problem ? undefined : button(words, () => (before?.isWhole ? open(before) : fetchAll(listing)), { class: "primary" }),
   ].filter((node) => node !== undefined);
 }
@@ -187,7 +228,9 @@ function found(listing, room, kept, fetchAll, open) {
 /** A link's model: a kept copy, or a look at the hub. */
 function forLink(origin, kept, find, open) {
   const whole = kept.find(({ isWhole, model, commit }) => isWhole && `${model}@${commit}` === origin);
-  return [whole ? button("Open the kept copy", () => open(whole), { class: "primary" }) : button("Look it up at the hub", () => find(origin), { class: "primary" })];
+  return [
+    whole ? button("Open the kept copy", () => open(whole), { class: "primary" }) : button("Look it up at the hub", () => find(origin), { class: "primary" }),
+  ];
 }
 
 function progress(listing, done, cancel) {
@@ -205,6 +248,11 @@ function line(model, isBusy, open, goOn, discard) {
   const act = model.isWhole
     ? button("Open", open, { "aria-label": `Open ${words}`, disabled: isBusy })
     : button("Look up to go on", goOn, { "aria-label": `Go on with ${words}`, disabled: isBusy || !model.commit });
-  return el("li", { class: "row" }, el("span", {}, words, el("small", {}, ` ${size}`)), act,
-    button("Delete", discard, { "aria-label": `Delete ${words}`, disabled: isBusy }));
+  return el(
+    "li",
+    { class: "row" },
+    el("span", {}, words, el("small", {}, ` ${size}`)),
+    act,
+    button("Delete", discard, { "aria-label": `Delete ${words}`, disabled: isBusy }),
+  );
 }

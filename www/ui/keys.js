@@ -19,7 +19,11 @@ const KEYS = [
   ["7", "method and model", "tab-panel-about"],
   ["8", "runs", "tab-panel-runs"],
 ];
-const OTHERS = [["Ctrl+Enter", "run, from any field"], ["Escape", "cancel the run, close a dialog"], ["← →", "within tabs, chart and tokens"]];
+const OTHERS = [
+  ["Ctrl+Enter", "run, from any field"],
+  ["Escape", "cancel the run, close a dialog"],
+  ["← →", "within tabs, chart and tokens"],
+];
 
 export function keys() {
   const dialog = byId("keys");
@@ -32,7 +36,9 @@ export function keys() {
   for (const each of document.querySelectorAll("dialog")) {
     each.querySelector(".close")?.addEventListener("click", () => each.close());
     // A click beside the dialog closes it too.
-    each.addEventListener("click", (event) => { if (event.target === each) each.close(); });
+    each.addEventListener("click", (event) => {
+      if (event.target === each) each.close();
+    });
   }
   addEventListener("keydown", (event) => {
     const chosen = KEYS.find(([key]) => key === event.key);
@@ -42,7 +48,8 @@ export function keys() {
   });
 }
 
-const typing = (target) => target instanceof Element && target.closest("input:not([type='radio'], [type='checkbox'], [type='range']), textarea, select, [contenteditable]") !== null;
+const typing = (target) =>
+  target instanceof Element && target.closest("input:not([type='radio'], [type='checkbox'], [type='range']), textarea, select, [contenteditable]") !== null;
 
 // Storage may be forbidden; then the choice lasts as long as the page.
 function remembered() {

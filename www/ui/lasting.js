@@ -20,7 +20,10 @@ export const HELD = {
 export function lasting() {
   let last;
   return (view) => {
-    if (!view) { last = undefined; return view; }
+    if (!view) {
+      last = undefined;
+      return view;
+    }
     const { run } = view;
     if (last && last.model !== view.settings.model) last = undefined;
     if (run?.finished) last = { model: view.settings.model, run };

@@ -3,8 +3,6 @@
 import { Control, fill } from "./control.js";
 import { byId, el, part, text } from "./dom.js";
 
-
-
 export const OFF = [{ id: "off", label: "Off" }];
 
 /**
@@ -22,9 +20,16 @@ export function methodControl(kind, title, first, list, app) {
   let knobs = [];
   const drawKnobs = part(box, (chosen) => {
     const drawn = (chosen?.knobs ?? []).map((knob) => drawKnob(kind, knob));
-    knobs = drawn.map(({ name, elements, options }) =>
-      ({ name, options, elements, control: new Control(elements, set(name), app, (value) => app.moving(name, value)) }));
-    return folded(drawn.map(({ field }) => field), inView(chosen?.knobs ?? []));
+    knobs = drawn.map(({ name, elements, options }) => ({
+      name,
+      options,
+      elements,
+      control: new Control(elements, set(name), app, (value) => app.moving(name, value)),
+    }));
+    return folded(
+      drawn.map(({ field }) => field),
+      inView(chosen?.knobs ?? []),
+    );
   });
 
   return (view, catalog) => {
@@ -37,7 +42,11 @@ export function methodControl(kind, title, first, list, app) {
     drawKnobs(chosen);
     for (const { name, options, elements, control } of knobs) {
       const unfit = view.why_not[name] ?? {};
-      if (options) fill(elements[0], options.map(([id, label]) => choice(id, label, unfit[id])));
+      if (options)
+        fill(
+          elements[0],
+          options.map(([id, label]) => choice(id, label, unfit[id])),
+        );
       control.show(view.settings[name]);
     }
   };
@@ -52,7 +61,16 @@ function folded(fields, shown) {
 }
 
 /** The main knobs: the first, and the first that is a number, because that is what one sweeps. */
-const inView = (knobs) => [...new Set([0, Math.max(0, knobs.findIndex(({ kind }) => kind.type === "number"))])].filter((at) => at < knobs.length);
+const inView = (knobs) =>
+  [
+    ...new Set([
+      0,
+      Math.max(
+        0,
+        knobs.findIndex(({ kind }) => kind.type === "number"),
+      ),
+    ]),
+  ].filter((at) => at < knobs.length);
 
 /** `why` it cannot be chosen, where it cannot. */
 const choice = (id, label, why) => ({ id, label: why ? `${label} (${why})` : label, disabled: why !== undefined });
@@ -66,11 +84,20 @@ function drawKnob(kind, knob) {
   if (knob.kind.type === "number") {
     const { min, max, step } = knob.kind;
     const slider = el("input", { ...common, type: "range", min, max, step });
-    const box = el("input", { type: "text", role: "spinbutton", inputmode: "decimal", autocomplete: "off", "aria-valuemin": min, "aria-valuemax": max, "aria-label": `${knob.label}, exact value` });
+    const box = el("input", {
+      type: "text",
+      role: "spinbutton",
+      inputmode: "decimal",
+      autocomplete: "off",
+      "aria-valuemin": min,
+      "aria-valuemax": max,
+      "aria-label": `${knob.label}, exact value`,
+    });
     return { name, elements: [slider, box], field: el("div", { class: "field" }, el("div", { class: "slide" }, label, box, slider), help) };
   }
-  const input = knob.kind.type === "choice"
-    ? el("select", common)
-    : el("input", { ...common, type: "text", placeholder: "automatic", spellcheck: "false", autocomplete: "off" });
+  const input =
+    knob.kind.type === "choice"
+      ? el("select", common)
+      : el("input", { ...common, type: "text", placeholder: "automatic", spellcheck: "false", autocomplete: "off" });
   return { name, elements: [input], options: knob.kind.options, field: el("div", { class: "field inline" }, label, input, help) };
 }

@@ -12,7 +12,8 @@ export function notices(app) {
     ...(failure ? [broken(failure)] : []),
   ]);
   const telling = part(byId("notices"), (list) =>
-    list.map(({ level, text }) => el("li", { class: `notice ${level === "warning" ? "warning" : "info"}` }, text)));
+    list.map(({ level, text }) => el("li", { class: `notice ${level === "warning" ? "warning" : "info"}` }, text)),
+  );
 
   function broken({ text, action }) {
     const box = el("div", { class: "notice error" }, el("p", {}, text));

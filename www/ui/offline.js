@@ -11,12 +11,19 @@ export function offline() {
   if (!workers) return;
   const isKept = Boolean(workers.controller);
   // A newer build takes over every open tab at once, so that none is left between two.
-  workers.addEventListener("controllerchange", () => { if (isKept) location.reload(); });
-  workers.register(new URL("sw.js", document.baseURI)).then((registration) => {
-    const look = () => { if (registration?.waiting && workers.controller) offer(registration.waiting); };
-    look();
-    registration?.addEventListener("updatefound", () => registration.installing?.addEventListener("statechange", look));
-  }, () => {});
+  workers.addEventListener("controllerchange", () => {
+    if (isKept) location.reload();
+  });
+  workers.register(new URL("sw.js", document.baseURI)).then(
+    (registration) => {
+      const look = () => {
+        if (registration?.waiting && workers.controller) offer(registration.waiting);
+      };
+      look();
+      registration?.addEventListener("updatefound", () => registration.installing?.addEventListener("statechange", look));
+    },
+    () => {},
+  );
 }
 
 function offer(waiting) {

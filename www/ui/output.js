@@ -15,7 +15,12 @@ export function output() {
     const run = view?.run;
     baseline.draw(run, "baseline", "as it was trained");
     compressed.draw(run, "compressed", view ? treatment(view, catalog) : "");
-    text(byId("parted"), run?.baseline && run.compressed ? [parted(run), ...(run.words && !run.was?.includes("words") ? [atParting(run.words), HOW] : [])].filter(Boolean).join(" ") : "");
+    text(
+      byId("parted"),
+      run?.baseline && run.compressed
+        ? [parted(run), ...(run.words && !run.was?.includes("words") ? [atParting(run.words), HOW] : [])].filter(Boolean).join(" ")
+        : "",
+    );
   };
 }
 
@@ -65,11 +70,15 @@ function pieces({ tokens, name }) {
   let [number, used] = [0, 0];
   return (text) => {
     const nodes = [];
-    for (let left = text; left;) {
+    for (let left = text; left; ) {
       const token = tokens[number];
       const now = left.slice(0, token.text.length - used);
       const sure = Math.exp(-(token[name] ?? Infinity));
-      const node = el("span", { class: "token", title: `${JSON.stringify(token.text)}: baseline ${probability(token.baseline)}, compressed ${probability(token.compressed)}` }, now);
+      const node = el(
+        "span",
+        { class: "token", title: `${JSON.stringify(token.text)}: baseline ${probability(token.baseline)}, compressed ${probability(token.compressed)}` },
+        now,
+      );
       node.style.setProperty("--sure", `${Math.round(100 * sure)}%`);
       nodes.push(node);
       used += now.length;
@@ -88,8 +97,10 @@ function atParting(words) {
   const at = words.baseline.findIndex((token, i) => words.compressed[i] && token.text !== words.compressed[i].text);
   if (at < 0) return "";
   const [a, b] = [words.baseline[at], words.compressed[at]];
-  return `There the baseline took ${JSON.stringify(a.text)} (${probability(a.baseline)}; the compressed model gave it ${probability(a.compressed)}), ` +
-    `the compressed model ${JSON.stringify(b.text)} (${probability(b.compressed)}; the baseline gave it ${probability(b.baseline)}).`;
+  return (
+    `There the baseline took ${JSON.stringify(a.text)} (${probability(a.baseline)}; the compressed model gave it ${probability(a.compressed)}), ` +
+    `the compressed model ${JSON.stringify(b.text)} (${probability(b.compressed)}; the baseline gave it ${probability(b.baseline)}).`
+  );
 }
 
 function parted({ baseline, compressed }) {
@@ -102,5 +113,9 @@ function parted({ baseline, compressed }) {
 
 /** "UTRC and Wanda", in the words of the catalog. */
 function treatment(view, catalog) {
-  return compressions(view, catalog).map((method) => method.label).join(" and ") || "nothing chosen, the same as the baseline";
+  return (
+    compressions(view, catalog)
+      .map((method) => method.label)
+      .join(" and ") || "nothing chosen, the same as the baseline"
+  );
 }

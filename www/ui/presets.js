@@ -11,11 +11,15 @@ const CUSTOM = { id: "", label: "Custom" };
 export function presets(app) {
   let list = [];
   const select = byId("preset");
-  const control = new Control([select], (id) => {
-    const chosen = list.find((preset) => preset.id === id);
-    const fragment = app.view()?.fragment;
-    return chosen && fragment ? app.send({ type: "link", fragment: exchanged(fragment, chosen) }) : undefined;
-  }, app);
+  const control = new Control(
+    [select],
+    (id) => {
+      const chosen = list.find((preset) => preset.id === id);
+      const fragment = app.view()?.fragment;
+      return chosen && fragment ? app.send({ type: "link", fragment: exchanged(fragment, chosen) }) : undefined;
+    },
+    app,
+  );
 
   json("presets.json").then((found) => {
     list = (Array.isArray(found) ? found : []).map((preset) => ({ ...preset, id: `${preset.reduce} ${preset.prune}` }));

@@ -16,7 +16,9 @@ export function runBar(app) {
   // Leaving a field on the way to the button may already start a run and turn Run into Cancel under the finger:
   // what counts is what the button said when it was pressed.
   let pressed;
-  run.addEventListener("pointerdown", () => { pressed = running(); });
+  run.addEventListener("pointerdown", () => {
+    pressed = running();
+  });
   run.addEventListener("click", () => {
     const cancels = (pressed ?? running()) && !app.hasJustChanged();
     pressed = undefined;

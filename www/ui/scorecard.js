@@ -6,21 +6,27 @@ import { mark } from "./lasting.js";
 
 const CAPTION = "Both models on the same items. In brackets the 95% interval; the change is paired, compressed minus baseline.";
 
-const BESIDE = "Tokens removed without looking, as many and at the same layers. Cells: the method minus the control on the same items, " +
+const BESIDE =
+  "Tokens removed without looking, as many and at the same layers. Cells: the method minus the control on the same items, " +
   "with its 95% interval; below, the control's own figure.";
 const SLIPPED = "The compressed model by both scorers, on the same items. In brackets the 95% interval.";
 
 /** @returns {import("../state.js").Panel} */
 export function scorecard() {
-  const drawControls = part(byId("controls"), (list) => (list ? [
-    el("h3", {}, "Against controls"),
-    table("Controls table", BESIDE, ["Control", ...list[0].quality.map(({ label }) => label)], list.map(control)),
-  ] : []));
-  const drawPublished = part(byId("published"), (found) => (found ? [
-    el("h3", {}, "The scorer as published"),
-    el("p", { class: "notice warning" }, `Not a measure of quality. ${found.warning} In step here: ${percent(found.in_step, 0)} of the rows.`),
-    table("Published scorer table", SLIPPED, ["Metric", "Honest", "As published"], found.quality.map(published)),
-  ] : []));
+  const drawControls = part(byId("controls"), (list) =>
+    list
+      ? [el("h3", {}, "Against controls"), table("Controls table", BESIDE, ["Control", ...list[0].quality.map(({ label }) => label)], list.map(control))]
+      : [],
+  );
+  const drawPublished = part(byId("published"), (found) =>
+    found
+      ? [
+          el("h3", {}, "The scorer as published"),
+          el("p", { class: "notice warning" }, `Not a measure of quality. ${found.warning} In step here: ${percent(found.in_step, 0)} of the rows.`),
+          table("Published scorer table", SLIPPED, ["Metric", "Honest", "As published"], found.quality.map(published)),
+        ]
+      : [],
+  );
   const draw = part(byId("scorecard"), (list) => {
     if (!list) return [empty("Accuracy appears here while items are scored.")];
     return [

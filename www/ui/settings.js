@@ -30,7 +30,10 @@ export function settings(app) {
     if (!view) return;
     drawModels(models(view, catalog));
     model.show(view.settings.model);
-    fill(byId("backend"), catalog.backends.map(([id, label]) => ({ id, label })));
+    fill(
+      byId("backend"),
+      catalog.backends.map(([id, label]) => ({ id, label })),
+    );
     drawWhy(view.backend_why);
     for (const { name, control } of plain) control.show(view.settings[name]);
     for (const draw of methods) draw(view, catalog);
@@ -77,9 +80,12 @@ const sizes = ({ family, parameters, bytes }) => `${family} · ${compact(paramet
 
 function modelChoice(model) {
   const { id, name, label } = model;
-  return el("label", { class: "chip", title: `${label}: ${sizes(model)}` },
+  return el(
+    "label",
+    { class: "chip", title: `${label}: ${sizes(model)}` },
     el("input", { type: "radio", name: "model", value: id, "aria-label": `${label} ${sizes(model)}` }),
-    el("span", { "aria-hidden": "true" }, name));
+    el("span", { "aria-hidden": "true" }, name),
+  );
 }
 
 /** Tasks that make sense for the model; the chosen one stays in the list in any case. */

@@ -44,7 +44,9 @@ export function share(app) {
       text(byId("link-said"), "The settings changed; this is the new link.");
     }
     const settled = view.run?.finished && !view.status.running;
-    if (!settled) { clearTimeout(timer); timer = undefined; }
-    else if (timer === undefined && location.hash !== view.fragment) timer = setTimeout(() => write(app.view()?.fragment), SETTLE_MS);
+    if (!settled) {
+      clearTimeout(timer);
+      timer = undefined;
+    } else if (timer === undefined && location.hash !== view.fragment) timer = setTimeout(() => write(app.view()?.fragment), SETTLE_MS);
   };
 }

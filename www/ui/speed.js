@@ -5,7 +5,8 @@ import { byId, cell, el, empty, part, reason, row, table } from "./dom.js";
 import { mark } from "./lasting.js";
 import { why as whyNot } from "./why.js";
 
-const DISTURBED = "While this run went on, the tab was hidden or the computer slept. Its speeds may be the browser's and not " +
+const DISTURBED =
+  "While this run went on, the tab was hidden or the computer slept. Its speeds may be the browser's and not " +
   "the models'; they are not kept. Run again with the tab in view.";
 
 /** @returns {import("../state.js").Panel} */
@@ -14,15 +15,21 @@ export function speed() {
     if (!state) return [empty("Speed is measured last, when nothing else runs.")];
     const { speed, backend, why, disturbed } = state;
     const { baseline, compressed } = speed;
-    const caption = `${count(speed.prompt_tokens)} prompt tokens, ${count(speed.decode_tokens)} new ones, the two models in turns. ` +
+    const caption =
+      `${count(speed.prompt_tokens)} prompt tokens, ${count(speed.decode_tokens)} new ones, the two models in turns. ` +
       "Median; in brackets the middle half of the repeats, for a ratio its 95% interval.";
     return [
       ...(disturbed ? [el("p", { class: "notice warning" }, DISTURBED)] : []),
-      table("Speed table", caption, ["Measure", "Baseline", "Compressed", "Ratio"], [
-        times("Prefill", "tokens/s, higher is better", baseline.prefill_tokens_per_s, compressed.prefill_tokens_per_s, speed.prefill_ratio),
-        times("Decode", "tokens/s, higher is better", baseline.decode_tokens_per_s, compressed.decode_tokens_per_s, speed.decode_ratio),
-        times("Time to first token", "ms, lower is better", baseline.first_token_ms, compressed.first_token_ms),
-      ]),
+      table(
+        "Speed table",
+        caption,
+        ["Measure", "Baseline", "Compressed", "Ratio"],
+        [
+          times("Prefill", "tokens/s, higher is better", baseline.prefill_tokens_per_s, compressed.prefill_tokens_per_s, speed.prefill_ratio),
+          times("Decode", "tokens/s, higher is better", baseline.decode_tokens_per_s, compressed.decode_tokens_per_s, speed.decode_ratio),
+          times("Time to first token", "ms, lower is better", baseline.first_token_ms, compressed.first_token_ms),
+        ],
+      ),
       ...whyNot(state),
       el("div", { class: "note" }, `Measured on ${backend}: `, reason(why)),
     ];

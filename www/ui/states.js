@@ -16,11 +16,16 @@ export function states() {
     const { baseline, compressed, tokens } = found;
     return [
       el("p", { class: "note" }, look(baseline, compressed)),
-      ...pictures(baseline, "Baseline"), ...(compressed ? pictures(compressed, "Compressed") : []),
+      ...pictures(baseline, "Baseline"),
+      ...(compressed ? pictures(compressed, "Compressed") : []),
       use(found),
       memory(found),
-      el("p", { class: "note" }, `Measured on ${count(tokens)} tokens of the prompt, without a token reduction. ` +
-        (compressed ? "" : "No weight was pruned, so the compressed model has the same states.")),
+      el(
+        "p",
+        { class: "note" },
+        `Measured on ${count(tokens)} tokens of the prompt, without a token reduction. ` +
+          (compressed ? "" : "No weight was pruned, so the compressed model has the same states."),
+      ),
     ];
   });
   return (view) => {
@@ -49,7 +54,12 @@ function pictures(layers, title) {
       return bar;
     });
     const words = `Layer ${layer.layer}: ${layer.columns_for_most} of ${layer.columns.length} columns carry 90%, the largest ${percent(sorted[0])}`;
-    return el("div", { class: "columns" }, el("span", { "aria-hidden": "true" }, String(layer.layer)), el("div", { class: "bars", role: "img", "aria-label": words, title: words }, ...bars));
+    return el(
+      "div",
+      { class: "columns" },
+      el("span", { "aria-hidden": "true" }, String(layer.layer)),
+      el("div", { class: "bars", role: "img", "aria-label": words, title: words }, ...bars),
+    );
   };
   return [el("h3", {}, `${title}: state columns of each layer, the strongest first`), scroller(`${title}: shares of the state columns`, ...layers.map(line))];
 }
@@ -59,14 +69,32 @@ function use({ baseline, compressed }) {
   const of = (layers, id) => layers?.find(({ layer }) => layer === id);
   const columns = (layer) => cell(layer ? `${layer.columns_for_most} of ${layer.columns.length}` : "–");
   const channels = (layer) => cell(layer ? `${layer.channels_for_most} of ${layer.channels}` : "–");
-  const lines = baseline.map((layer) => row(`Layer ${layer.layer}`, undefined, columns(layer), channels(layer), ...(compressed ? [columns(of(compressed, layer.layer)), channels(of(compressed, layer.layer))] : [])));
-  return table("Use of the states", "State columns and channels that carry 90% of the output's squares.",
-    ["Layer", "Columns", "Channels", ...(compressed ? ["Columns, compressed", "Channels, compressed"] : [])], lines, { class: "small" });
+  const lines = baseline.map((layer) =>
+    row(
+      `Layer ${layer.layer}`,
+      undefined,
+      columns(layer),
+      channels(layer),
+      ...(compressed ? [columns(of(compressed, layer.layer)), channels(of(compressed, layer.layer))] : []),
+    ),
+  );
+  return table(
+    "Use of the states",
+    "State columns and channels that carry 90% of the output's squares.",
+    ["Layer", "Columns", "Channels", ...(compressed ? ["Columns, compressed", "Channels, compressed"] : [])],
+    lines,
+    { class: "small" },
+  );
 }
 
 /** @param {StateView} found */
 function memory({ baseline, compressed }) {
   const lines = (layers, title) => layers.map((layer) => row(`Layer ${layer.layer}`, title, ...layer.half_lives.map((share) => cell(percent(share, 0)))));
-  return table("Decay spectrum", "Share of the states by how many tokens it takes until they have forgotten half of themselves.", ["Layer", ...CLASSES],
-    compressed ? baseline.flatMap((layer, at) => [...lines([layer], "baseline"), ...lines(compressed.slice(at, at + 1), "compressed")]) : lines(baseline), { class: "small" });
+  return table(
+    "Decay spectrum",
+    "Share of the states by how many tokens it takes until they have forgotten half of themselves.",
+    ["Layer", ...CLASSES],
+    compressed ? baseline.flatMap((layer, at) => [...lines([layer], "baseline"), ...lines(compressed.slice(at, at + 1), "compressed")]) : lines(baseline),
+    { class: "small" },
+  );
 }

@@ -27,7 +27,12 @@ export function stories(app) {
   byId("stories-open").addEventListener("click", () => dialog.showModal());
 
   function card(story) {
-    const open = el("a", { href: location.pathname + location.search + story.link, class: "button" }, "Open this story", el("span", { class: "unseen" }, `: ${story.title}`));
+    const open = el(
+      "a",
+      { href: location.pathname + location.search + story.link, class: "button" },
+      "Open this story",
+      el("span", { class: "unseen" }, `: ${story.title}`),
+    );
     // The link works as any link does, in another tab too; here the page follows it by itself.
     open.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -35,8 +40,15 @@ export function stories(app) {
       dialog.close();
       tell(story);
     });
-    return el("li", {}, el("h3", {}, story.title), el("p", {}, story.claim),
-      el("p", { class: "note" }, el("b", {}, "Move: "), story.move), el("p", { class: "note" }, el("b", {}, "See: "), story.see), open);
+    return el(
+      "li",
+      {},
+      el("h3", {}, story.title),
+      el("p", {}, story.claim),
+      el("p", { class: "note" }, el("b", {}, "Move: "), story.move),
+      el("p", { class: "note" }, el("b", {}, "See: "), story.see),
+      open,
+    );
   }
 
   const draw = part(byId("story"), (story) => {
@@ -46,7 +58,12 @@ export function stories(app) {
     const next = list[(at + 1) % list.length];
     return [
       el("p", {}, el("b", {}, `${story.title}. `), story.claim, " ", el("b", {}, "Move: "), story.move, " ", el("b", {}, "See: "), story.see),
-      el("div", { class: "row" }, act("Next story", () => tell(next)), act("Close story", () => tell(undefined))),
+      el(
+        "div",
+        { class: "row" },
+        act("Next story", () => tell(next)),
+        act("Close story", () => tell(undefined)),
+      ),
     ];
   });
 

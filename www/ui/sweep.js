@@ -18,16 +18,22 @@ export function sweeping(app) {
     const knob = knobs.find(({ id }) => id === select.value);
     if (knob) app.send({ type: "sweep", knob: knob.id, values: values(knob.kind) });
   });
-  return [box, (view, catalog) => {
-    knobs = [main("reduce", view, catalog.reductions), main("prune", view, catalog.prunings)].filter(Boolean);
-    const { sweep } = view;
-    button.disabled = select.disabled = knobs.length === 0 || Boolean(sweep);
-    pause.hidden = !sweep;
-    text(pause, sweep?.paused ? "Resume" : "Pause");
-    text(far, sweep ? `${sweep.done} of ${sweep.total}` : "");
-    fill(select, knobs.map(({ id, label }) => ({ id, label })));
-    select.value ||= knobs[0]?.id ?? "";
-  }];
+  return [
+    box,
+    (view, catalog) => {
+      knobs = [main("reduce", view, catalog.reductions), main("prune", view, catalog.prunings)].filter(Boolean);
+      const { sweep } = view;
+      button.disabled = select.disabled = knobs.length === 0 || Boolean(sweep);
+      pause.hidden = !sweep;
+      text(pause, sweep?.paused ? "Resume" : "Pause");
+      text(far, sweep ? `${sweep.done} of ${sweep.total}` : "");
+      fill(
+        select,
+        knobs.map(({ id, label }) => ({ id, label })),
+      );
+      select.value ||= knobs[0]?.id ?? "";
+    },
+  ];
 }
 
 /** A method's first knob that is a number, by the name of its control. */

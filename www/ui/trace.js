@@ -47,8 +47,11 @@ function byLayer(found, state) {
   const slider = el("input", { type: "range", id: "fate-layer", min: 0, max: found.layers.length - 1, step: 1, "aria-describedby": said.id });
   slider.value = state.at;
   const cells = found.tokens.map((token) => el("span", { role: "gridcell", tabindex: "-1" }, seen(token)));
-  const grid = el("div", { class: "prompt-fates", role: "grid", "aria-label": "Token fate", "aria-describedby": said.id },
-    el("div", { role: "row" }, ...cells));
+  const grid = el(
+    "div",
+    { class: "prompt-fates", role: "grid", "aria-label": "Token fate", "aria-describedby": said.id },
+    el("div", { role: "row" }, ...cells),
+  );
 
   const show = () => {
     state.at = Number(slider.value);
@@ -68,17 +71,17 @@ function byLayer(found, state) {
     if (f.fate === "merged") cells[found.tokens.findIndex((t) => t.position === f.into)]?.classList.add("target");
     return text(detail, cell.getAttribute("aria-label"));
   };
-  slider.addEventListener("input", () => { show(); look(document.activeElement); });
+  slider.addEventListener("input", () => {
+    show();
+    look(document.activeElement);
+  });
   grid.addEventListener("mouseover", (event) => look(event.target));
   grid.addEventListener("mouseleave", () => look(document.activeElement));
   grid.addEventListener("focusin", (event) => look(event.target));
   rove(grid, cells);
   show();
   look();
-  return [
-    el("div", { class: "layer" }, el("label", { for: slider.id }, "Layer"), slider, said),
-    grid, detail, legend(found),
-  ];
+  return [el("div", { class: "layer" }, el("label", { for: slider.id }, "Layer"), slider, said), grid, detail, legend(found)];
 }
 
 /** The name of a folded token says into which word it went. */
@@ -111,24 +114,36 @@ const caption = (found, at) =>
 function allLayers(found, state) {
   const words = `● kept, ✕ pruned, ⤷ n folded into position n.${found.left_out ? ` The first ${found.left_out} tokens are left out.` : ""}`;
   const columns = ["Position", "Token", ...found.layers.map((layer) => `After layer ${layer}`)];
-  const details = el("details", { open: state.open },
+  const details = el(
+    "details",
+    { open: state.open },
     el("summary", {}, `All layers, per token (${found.tokens.length})`),
     picture(found),
-    table("Fate of each token of the prompt", words, columns, found.tokens.map(line), { class: "small" }));
-  details.addEventListener("toggle", () => { state.open = details.open; });
+    table("Fate of each token of the prompt", words, columns, found.tokens.map(line), { class: "small" }),
+  );
+  details.addEventListener("toggle", () => {
+    state.open = details.open;
+  });
   return [details];
 }
 
 function picture(found) {
-  const fates = el("div", { class: "fates" }, ...found.layers.map((_, at) => band(found, at)),
-    el("div", { class: "band below", "aria-hidden": "true" }, ...found.tokens.map((token) => el("span", {}, seen(token)))));
+  const fates = el(
+    "div",
+    { class: "fates" },
+    ...found.layers.map((_, at) => band(found, at)),
+    el("div", { class: "band below", "aria-hidden": "true" }, ...found.tokens.map((token) => el("span", {}, seen(token)))),
+  );
   fates.style.setProperty("--tokens", found.tokens.length);
   return scroller("Fate and score of each token, layer by layer", fates);
 }
 
 /** One layer: the lowest of its scores is a stub, the highest fills the band; without scores all bars are as high. */
 function band(found, at) {
-  const scores = found.tokens.map((token) => token.fates[at]).filter(has).map((f) => f.score);
+  const scores = found.tokens
+    .map((token) => token.fates[at])
+    .filter(has)
+    .map((f) => f.score);
   const [low, high] = [Math.min(...scores), Math.max(...scores)];
   const share = (f) => (has(f) && high > low ? (f.score - low) / (high - low) : 0.5);
   const bar = (token) => {
@@ -138,16 +153,24 @@ function band(found, at) {
     return node;
   };
   const said = caption(found, at);
-  return el("div", {}, el("h3", { "aria-hidden": "true" }, said),
-    el("div", { class: "band", role: "img", "aria-label": said }, ...found.tokens.map(bar)));
+  return el("div", {}, el("h3", { "aria-hidden": "true" }, said), el("div", { class: "band", role: "img", "aria-label": said }, ...found.tokens.map(bar)));
 }
 
 function legend(found) {
   const isScored = found.tokens.some((token) => token.fates.some(has));
-  const height = isScored ? "a bar's height is the method's score, from the lowest to the highest in this layer" : "this method scores nothing, so all bars are as high";
+  const height = isScored
+    ? "a bar's height is the method's score, from the lowest to the highest in this layer"
+    : "this method scores nothing, so all bars are as high";
   const sample = (fate, words) => [el("span", { class: `sample ${fate}`, "aria-hidden": "true" }), words];
-  return el("p", { class: "note" }, ...sample("kept", " kept "), ...sample("merged", " folded into another "),
-    ...sample("pruned", " pruned"), `. Below, ${height}.`, found.left_out ? ` The first ${found.left_out} tokens are left out, of the counts too.` : "");
+  return el(
+    "p",
+    { class: "note" },
+    ...sample("kept", " kept "),
+    ...sample("merged", " folded into another "),
+    ...sample("pruned", " pruned"),
+    `. Below, ${height}.`,
+    found.left_out ? ` The first ${found.left_out} tokens are left out, of the counts too.` : "",
+  );
 }
 
 function line(token) {

@@ -25,18 +25,31 @@ export function tradeoff(app) {
   const measure = el("select", { id: "quality-axis" });
   const [sweep, drawSweep] = sweeping(app);
   const asTable = button("Table", { "aria-pressed": "false" });
-  const tools = el("div", { class: "row tools" },
-    field("Quality", measure), field("Cost", cost), sweep, asTable,
-    saving("SVG", () => saveSvg(picture, "whittle-trade-off")), saving("PNG", () => savePng(picture, "whittle-trade-off")));
+  const tools = el(
+    "div",
+    { class: "row tools" },
+    field("Quality", measure),
+    field("Cost", cost),
+    sweep,
+    asTable,
+    saving("SVG", () => saveSvg(picture, "whittle-trade-off")),
+    saving("PNG", () => savePng(picture, "whittle-trade-off")),
+  );
   root.replaceChildren(tools, el("figure", { "aria-label": "Trade-off" }, picture, twin, empty), said, legend);
 
   let shown = "";
   let current = COSTS[0];
   let list = [];
   let marks = [];
-  const redraw = () => { shown = ""; app.redraw(); };
+  const redraw = () => {
+    shown = "";
+    app.redraw();
+  };
   let chosen = false;
-  cost.addEventListener("change", () => { chosen = true; redraw(); });
+  cost.addEventListener("change", () => {
+    chosen = true;
+    redraw();
+  });
   measure.addEventListener("change", redraw);
   asTable.addEventListener("click", () => {
     twin.hidden = !twin.hidden;
@@ -44,7 +57,12 @@ export function tradeoff(app) {
     redraw();
   });
   new ResizeObserver(redraw).observe(root);
-  pointing(picture, () => marks, (at) => text(said, at === undefined ? HINT : words(list[at], current)), (at) => restore(app, list[at]));
+  pointing(
+    picture,
+    () => marks,
+    (at) => text(said, at === undefined ? HINT : words(list[at], current)),
+    (at) => restore(app, list[at]),
+  );
 
   return (view, catalog) => {
     if (!view) return;
@@ -59,7 +77,14 @@ export function tradeoff(app) {
     const name = measure.value || metrics[0]?.id;
     const here = methodsOf(view.fragment);
     const width = Math.max(300, Math.round(root.clientWidth));
-    const key = JSON.stringify([all.map(({ point, source }) => [point.key, source, point.items, Boolean(point.speed)]), name, current.id, width, here, twin.hidden]);
+    const key = JSON.stringify([
+      all.map(({ point, source }) => [point.key, source, point.items, Boolean(point.speed)]),
+      name,
+      current.id,
+      width,
+      here,
+      twin.hidden,
+    ]);
     if (key === shown) return;
     shown = key;
     list = placed(all, current, name);
@@ -75,10 +100,17 @@ export function tradeoff(app) {
     const q = list[0]?.quality;
     const best = q ? frontier(list, current, q.higher_is_better) : [];
     const focused = marks.indexOf(document.activeElement);
-    marks = nothing ? [] : plot(picture, width, HEIGHT, {
-      points: list, best, cost: current, yLabel: `${q.higher_is_better ? "↑ " : ""}${q.label}${q.higher_is_better ? "" : ", upside down: up is better"}`, here,
-      writeY: (v) => metric(v, q.unit, q.baseline?.value ?? v), upward: q.higher_is_better,
-    });
+    marks = nothing
+      ? []
+      : plot(picture, width, HEIGHT, {
+          points: list,
+          best,
+          cost: current,
+          yLabel: `${q.higher_is_better ? "↑ " : ""}${q.label}${q.higher_is_better ? "" : ", upside down: up is better"}`,
+          here,
+          writeY: (v) => metric(v, q.unit, q.baseline?.value ?? v),
+          upward: q.higher_is_better,
+        });
     const stop = marks[focused] ?? marks[0];
     if (stop) stop.tabIndex = 0;
     if (focused >= 0) stop?.focus();
@@ -113,10 +145,13 @@ function metricsOf(all) {
 /** Adds the words for its methods, and whether it is a control, which are told by the catalog. */
 function named(entry, catalog) {
   const { reduce, prune } = entry.point;
-  const of = (list, spec) => (spec === "off" ? undefined : list.find(({ id }) => id === specId(spec)) ?? { label: specId(spec) });
+  const of = (list, spec) => (spec === "off" ? undefined : (list.find(({ id }) => id === specId(spec)) ?? { label: specId(spec) }));
   const methods = [of(catalog.reductions, reduce), of(catalog.prunings, prune)].filter(Boolean);
   const family = methods.map(({ label }) => label).join(" and ") || "Dense";
-  const knobs = [reduce, prune].map((spec) => spec.split(":")[1]).filter(Boolean).join(", ");
+  const knobs = [reduce, prune]
+    .map((spec) => spec.split(":")[1])
+    .filter(Boolean)
+    .join(", ");
   const strength = prune === "off" ? knob(catalog.reductions, reduce) : knob(catalog.prunings, prune);
   return { ...entry, family, strength, control: methods.some(({ label }) => /control/i.test(label)), label: knobs ? `${family}, ${knobs}` : family };
 }
@@ -138,17 +173,37 @@ function number(list) {
 function entries(list) {
   const first = new Map();
   for (const p of list) if (!first.has(p.family)) first.set(p.family, p);
-  const items = [...first.values()].map((p) => el("li", {},
-    svg("svg", { viewBox: "-7 -7 14 14", class: `mark best ${p.control ? "control" : `s${p.series % SERIES}`}`, "aria-hidden": "true" }, svg("path", { class: "shape", d: shapeOf(p.series) })), p.family));
+  const items = [...first.values()].map((p) =>
+    el(
+      "li",
+      {},
+      svg(
+        "svg",
+        { viewBox: "-7 -7 14 14", class: `mark best ${p.control ? "control" : `s${p.series % SERIES}`}`, "aria-hidden": "true" },
+        svg("path", { class: "shape", d: shapeOf(p.series) }),
+      ),
+      p.family,
+    ),
+  );
   const reference = list.some(({ source }) => source === "reference");
   return [...items, ...(reference ? [el("li", { class: "pale" }, "pale: reference, measured before; your own runs replace it")] : [])];
 }
 
 function asRows(list, best, cost) {
-  const line = (p) => row(p.label, [p.source, best.includes(p) ? "on the frontier" : ""].filter(Boolean).join(", "),
-    cell(metric(p.y.value, p.quality.unit, p.quality.baseline?.value), `(${metricInterval(p.y, p.quality.unit, p.quality.baseline?.value)}) n=${p.y.n}`),
-    cell(cost.write(p.x.value), p.x.low === undefined ? cost.kind : `(${cost.write(p.x.low)} to ${cost.write(p.x.high)})`));
-  return table("Trade-off table", `The points of the chart; ${cost.label.toLowerCase()} is ${cost.kind}.`, ["Setting", list[0]?.quality.label ?? "Quality", cost.label], list.map(line), { class: "small" });
+  const line = (p) =>
+    row(
+      p.label,
+      [p.source, best.includes(p) ? "on the frontier" : ""].filter(Boolean).join(", "),
+      cell(metric(p.y.value, p.quality.unit, p.quality.baseline?.value), `(${metricInterval(p.y, p.quality.unit, p.quality.baseline?.value)}) n=${p.y.n}`),
+      cell(cost.write(p.x.value), p.x.low === undefined ? cost.kind : `(${cost.write(p.x.low)} to ${cost.write(p.x.high)})`),
+    );
+  return table(
+    "Trade-off table",
+    `The points of the chart; ${cost.label.toLowerCase()} is ${cost.kind}.`,
+    ["Setting", list[0]?.quality.label ?? "Quality", cost.label],
+    list.map(line),
+    { class: "small" },
+  );
 }
 
 /** Hover and focus tell, click and Enter choose, arrows walk from left to right. */
@@ -161,11 +216,17 @@ function pointing(picture, marks, tell, choose) {
   picture.addEventListener("mouseleave", () => tell(undefined));
   picture.addEventListener("focusin", (event) => tell(at(event)));
   picture.addEventListener("focusout", () => tell(undefined));
-  picture.addEventListener("click", (event) => { if (at(event) !== undefined) choose(at(event)); });
+  picture.addEventListener("click", (event) => {
+    if (at(event) !== undefined) choose(at(event));
+  });
   picture.addEventListener("keydown", (event) => {
     const i = at(event);
     if (i === undefined) return;
-    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(i); return; }
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      choose(i);
+      return;
+    }
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();

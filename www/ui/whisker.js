@@ -23,8 +23,11 @@ export function whisker({ value, low, high }, neutral) {
   const reach = 1.15 * Math.max(Math.abs(low - neutral), Math.abs(high - neutral), Math.abs(value - neutral), 1e-9);
   const x = (v) => (WIDTH / 2) * (1 + (v - neutral) / reach);
   const mid = HEIGHT / 2;
-  return svg("svg", { class: "whisker", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" },
+  return svg(
+    "svg",
+    { class: "whisker", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" },
     svg("line", { class: "neutral", x1: x(neutral), x2: x(neutral), y1: 0, y2: HEIGHT }),
     svg("line", { class: "interval", x1: x(low), x2: x(high), y1: mid, y2: mid }),
-    svg("circle", { class: "value", cx: x(value), cy: mid, r: 3.5 }));
+    svg("circle", { class: "value", cx: x(value), cy: mid, r: 3.5 }),
+  );
 }

@@ -24,7 +24,7 @@ const STEPS: &[Step] = &[
     Step { title: "native tests", run: native_tests },
     Step { title: "documentation", run: documentation },
     Step { title: "types of the page's scripts", run: types },
-    Step { title: "lints of the page's scripts and styles", run: scripts },
+    Step { title: "style of the page's scripts", run: scripts },
     Step { title: "browser tests (window and worker)", run: browser_tests },
     Step { title: "release build of the page", run: page },
     Step { title: "the page in headless Chromium", run: end_to_end },
@@ -121,9 +121,9 @@ fn types(toolbox: &Toolbox) -> Result<()> {
     run(Command::new("tsc").args(["--project", "www"]).env("PATH", &toolbox.path))
 }
 
-/// Faults that a linter sees in the page's scripts and styles (biome.json).
+/// The page's scripts and styles as the formatter and the linter want them (biome.json).
 fn scripts(toolbox: &Toolbox) -> Result<()> {
-    run(Command::new("biome").args(["lint", "--error-on-warnings"]).env("PATH", &toolbox.path))
+    run(Command::new("biome").args(["ci", "--error-on-warnings"]).env("PATH", &toolbox.path))
 }
 
 /// Only tests/web_*.rs: the others are native, and each test program starts a browser of its own.

@@ -8,17 +8,50 @@ import { megabytes, metric, percent, ratio } from "../../format.js";
  * `more` says that more is better. Drawn so that better is to the right.
  */
 export const COSTS = [
-  { id: "strength", label: "Strength", unit: "of the method's main setting", kind: "as asked for", more: true, write: percent,
-    of: (_, entry) => one(entry.strength) },
-  { id: "flops", label: "Arithmetic", unit: "share of the dense model's operations", kind: "counted", write: percent,
-    of: ({ cost }) => one(cost?.flops_share) },
-  { id: "bytes", label: "Weights read per token", unit: "share of the dense model's bytes", kind: "counted", write: percent,
-    of: ({ cost, prune }) => one(prune === "off" ? 1 : cost?.bytes_per_token / cost?.bytes_per_token_dense) },
+  {
+    id: "strength",
+    label: "Strength",
+    unit: "of the method's main setting",
+    kind: "as asked for",
+    more: true,
+    write: percent,
+    of: (_, entry) => one(entry.strength),
+  },
+  {
+    id: "flops",
+    label: "Arithmetic",
+    unit: "share of the dense model's operations",
+    kind: "counted",
+    write: percent,
+    of: ({ cost }) => one(cost?.flops_share),
+  },
+  {
+    id: "bytes",
+    label: "Weights read per token",
+    unit: "share of the dense model's bytes",
+    kind: "counted",
+    write: percent,
+    of: ({ cost, prune }) => one(prune === "off" ? 1 : cost?.bytes_per_token / cost?.bytes_per_token_dense),
+  },
   { id: "file", label: "File size", unit: "MB", kind: "counted", write: megabytes, of: ({ cost }) => one(cost?.file_bytes) },
-  { id: "prefill", label: "Prefill speed", unit: "times the dense model's", kind: "measured", more: true, write: ratio,
-    of: ({ speed }) => whole(speed?.prefill_ratio) },
-  { id: "decode", label: "Decode speed", unit: "times the dense model's", kind: "measured", more: true, write: ratio,
-    of: ({ speed }) => whole(speed?.decode_ratio) },
+  {
+    id: "prefill",
+    label: "Prefill speed",
+    unit: "times the dense model's",
+    kind: "measured",
+    more: true,
+    write: ratio,
+    of: ({ speed }) => whole(speed?.prefill_ratio),
+  },
+  {
+    id: "decode",
+    label: "Decode speed",
+    unit: "times the dense model's",
+    kind: "measured",
+    more: true,
+    write: ratio,
+    of: ({ speed }) => whole(speed?.decode_ratio),
+  },
 ];
 
 /** A figure that is absent or not finite is no figure. */

@@ -33,33 +33,49 @@ export function plot(root, width, height, { points, best, cost, yLabel, writeY, 
   const y = linear(ys, upward ? [low, high] : [high, low]);
   root.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const marks = points.map((p) => mark(p, x, y, best.includes(p), `${p.point.reduce} ${p.point.prune}` === here));
-  root.replaceChildren(
-    axes(x, y, xs, ys, width, height, cost, yLabel, writeY),
-    ...curves(points, x, y),
-    path("frontier", best, x, y),
-    ...order(points, marks));
+  root.replaceChildren(axes(x, y, xs, ys, width, height, cost, yLabel, writeY), ...curves(points, x, y), path("frontier", best, x, y), ...order(points, marks));
   return marks;
 }
 
 /** Controls first, the newest last: what matters lies on top. */
 function order(points, marks) {
   const rank = ({ control, source }) => (control ? 0 : source === "reference" ? 1 : 2);
-  return points.map((p, i) => [rank(p), i]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(([, i]) => marks[i]);
+  return points
+    .map((p, i) => [rank(p), i])
+    .sort((a, b) => a[0] - b[0] || a[1] - b[1])
+    .map(([, i]) => marks[i]);
 }
 
 function axes(x, y, xs, ys, width, height, cost, yLabel, writeY) {
   const bottom = height - MARGIN.bottom;
-  const across = ticks(...xs, Math.max(3, Math.floor(width / 110))).map((v) => svg("g", { transform: `translate(${x(v)} ${bottom})` },
-    svg("line", { class: "grid", y2: MARGIN.top - bottom }), svg("text", { class: "tick", y: 15, "text-anchor": "middle" }, cost.write(v, 0))));
-  const up = ticks(...ys, 5).map((v) => svg("g", { transform: `translate(${MARGIN.left} ${y(v)})` },
-    svg("line", { class: "grid", x2: width - MARGIN.right - MARGIN.left }), svg("text", { class: "tick", x: -6, dy: "0.32em", "text-anchor": "end" }, writeY(v))));
+  const across = ticks(...xs, Math.max(3, Math.floor(width / 110))).map((v) =>
+    svg(
+      "g",
+      { transform: `translate(${x(v)} ${bottom})` },
+      svg("line", { class: "grid", y2: MARGIN.top - bottom }),
+      svg("text", { class: "tick", y: 15, "text-anchor": "middle" }, cost.write(v, 0)),
+    ),
+  );
+  const up = ticks(...ys, 5).map((v) =>
+    svg(
+      "g",
+      { transform: `translate(${MARGIN.left} ${y(v)})` },
+      svg("line", { class: "grid", x2: width - MARGIN.right - MARGIN.left }),
+      svg("text", { class: "tick", x: -6, dy: "0.32em", "text-anchor": "end" }, writeY(v)),
+    ),
+  );
   const about = width < NARROW ? cost.kind : `${cost.unit}, ${cost.kind}`;
   const name = `${cost.label} (${about}) ${cost.more ? "" : "– less "}→`;
-  return svg("g", { class: "axes", "aria-hidden": "true" }, ...across, ...up,
+  return svg(
+    "g",
+    { class: "axes", "aria-hidden": "true" },
+    ...across,
+    ...up,
     svg("line", { class: "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom }),
     svg("line", { class: "axis", x1: MARGIN.left, x2: MARGIN.left, y1: MARGIN.top, y2: bottom }),
     svg("text", { class: "label", x: width - MARGIN.right, y: height - 6, "text-anchor": "end" }, name),
-    svg("text", { class: "label", x: 2, y: 11 }, yLabel));
+    svg("text", { class: "label", x: 2, y: 11 }, yLabel),
+  );
 }
 
 /** The points of a series in the order of their cost. */
@@ -69,11 +85,13 @@ function curves(points, x, y) {
     const key = `${p.series} ${p.control}`;
     series.set(key, [...(series.get(key) ?? []), p]);
   }
-  return [...series.values()].filter((list) => list.length > 1).map((list) => {
-    list.sort((a, b) => a.x.value - b.x.value);
-    const p = list.find(({ source }) => source !== "reference") ?? list[0];
-    return path(`curve ${kind(p)}`, list, x, y);
-  });
+  return [...series.values()]
+    .filter((list) => list.length > 1)
+    .map((list) => {
+      list.sort((a, b) => a.x.value - b.x.value);
+      const p = list.find(({ source }) => source !== "reference") ?? list[0];
+      return path(`curve ${kind(p)}`, list, x, y);
+    });
 }
 
 function path(name, list, x, y) {
@@ -85,11 +103,23 @@ const kind = ({ control, source, series }) => `${control ? "control" : `s${serie
 
 function mark(p, x, y, isBest, isHere) {
   const [cx, cy] = [x(p.x.value), y(p.y.value)];
-  const span = (at, low, high, upright) => (Number.isFinite(low) && Number.isFinite(high)
-    ? svg("line", { class: "whiskers", ...(upright ? { y1: at(low) - cy, y2: at(high) - cy } : { x1: at(low) - cx, x2: at(high) - cx }) }) : undefined);
+  const span = (at, low, high, upright) =>
+    Number.isFinite(low) && Number.isFinite(high)
+      ? svg("line", { class: "whiskers", ...(upright ? { y1: at(low) - cy, y2: at(high) - cy } : { x1: at(low) - cx, x2: at(high) - cx }) })
+      : undefined;
   const lines = [span(y, p.y.low, p.y.high, true), span(x, p.x.low, p.x.high, false)].filter(Boolean);
-  return svg("g", { class: `mark ${kind(p)}${isBest ? " best" : ""}`, role: "button", tabindex: "-1", "aria-label": p.name, transform: `translate(${cx.toFixed(1)} ${cy.toFixed(1)})` },
+  return svg(
+    "g",
+    {
+      class: `mark ${kind(p)}${isBest ? " best" : ""}`,
+      role: "button",
+      tabindex: "-1",
+      "aria-label": p.name,
+      transform: `translate(${cx.toFixed(1)} ${cy.toFixed(1)})`,
+    },
     svg("circle", { class: "target", r: 12 }),
     ...(isHere ? [svg("circle", { class: "here", r: 9 })] : []),
-    ...lines, svg("path", { class: "shape", d: shapeOf(p.series) }));
+    ...lines,
+    svg("path", { class: "shape", d: shapeOf(p.series) }),
+  );
 }
