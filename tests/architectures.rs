@@ -121,7 +121,9 @@ fn reduce_all(device: &Device, loaded: &Loaded, model: &Model, ids: &[u32]) -> u
             let Ok(mut reducer) = Reducer::new(&loaded.config, &setting, ids.len()) else {
                 continue;
             };
-            let hidden = model.forward(device, ids, &mut model.start(device), &mut reducer);
+            let left = reducer.read(device, model, &device.ids(ids));
+            let mut state = model.start(device);
+            let hidden = model.forward_ids(device, &left, &mut state, &mut reducer);
             let values = block_on(device.read(&hidden)).unwrap();
             assert!(values.iter().all(|x| x.is_finite()), "{setting}");
             ran += 1;
