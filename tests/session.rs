@@ -68,7 +68,8 @@ fn together(parts: impl Iterator<Item = Value>) -> Value {
                 run["controls"].as_array_mut().expect("a list").push(part["control"].clone())
             }
             "done" => run["finished"] = true.into(),
-            kind @ ("cost" | "quality" | "speed" | "trace" | "published") => {
+            kind @ ("cost" | "quality" | "speed" | "trace" | "published" | "words" | "states"
+            | "items") => {
                 run[kind] = part[kind].clone();
             }
             "begin" | "first_number" => {}

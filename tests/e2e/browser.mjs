@@ -21,12 +21,12 @@ export async function watchedPage(browser, options = {}) {
   const context = await browser.newContext({ serviceWorkers: "block", ...options });
   const problems = [];
   context.on("console", (message) => {
-    if (message.type() === "error" && !isIconOffline(message.location().url, message.text())) problems.push(`console: ${message.text()}`);
+    if (message.type() === "error" && !isIconMissed(message.location().url, message.text())) problems.push(`console: ${message.text()}`);
   });
   context.on("weberror", (error) => problems.push(`uncaught: ${error.error().message}`));
   context.on("requestfailed", (request) => {
     const why = request.failure()?.errorText;
-    if (!isIconOffline(request.url(), why)) problems.push(`failed: ${request.url()} ${why}`);
+    if (!isIconMissed(request.url(), why)) problems.push(`failed: ${request.url()} ${why}`);
   });
   context.on("response", (response) => {
     if (response.status() >= 400) problems.push(`${response.status()}: ${response.url()}`);
@@ -40,7 +40,7 @@ export async function watchedPage(browser, options = {}) {
   return { page: await context.newPage(), problems, close: () => context.close() };
 }
 
-/** Chromium may ask for the tab's icon again when the address changes, and does not find it without a network. */
-function isIconOffline(url, why) {
-  return url.endsWith("/favicon.svg") && `${why}`.includes("ERR_INTERNET_DISCONNECTED");
+/** Chromium may ask for the tab's icon again when the address changes: without a network, or broken off by the next page. */
+function isIconMissed(url, why) {
+  return url.endsWith("/favicon.svg") && /ERR_INTERNET_DISCONNECTED|ERR_ABORTED/.test(`${why}`);
 }
