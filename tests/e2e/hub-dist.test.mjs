@@ -26,28 +26,31 @@ test("a link of a hub model gives a card and a button, runs after two clicks, an
   page.setDefaultTimeout(240_000);
   const hash = createHash("sha256").update(hub.files.get("model.safetensors")).digest("hex").slice(0, 16);
   const press = (name) => page.getByRole("button", { name }).click();
-  await page.goto(server.url + link(hash));
-  await page.getByText(`This link is of ${MODEL}@${COMMIT}, a model of the hub (weights ${hash}).`).waitFor();
-  assert.deepEqual(hub.requests, []);
-  await press("Look it up at the hub");
-  await press("Download and open");
-  await complete(page);
-  await page.waitForURL((url) => url.hash.startsWith(`#v=1&m=own@${hash}&h=some%2Fmodel-1@${COMMIT}&ev=recall`));
-  assert.equal(await page.getByText("made with other weights").count(), 0);
+  try {
+    await page.goto(server.url + link(hash));
+    await page.getByText(`This link is of ${MODEL}@${COMMIT}, a model of the hub (weights ${hash}).`).waitFor();
+    assert.deepEqual(hub.requests, []);
+    await press("Look it up at the hub");
+    await press("Download and open");
+    await complete(page);
+    await page.waitForURL((url) => url.hash.startsWith(`#v=1&m=own@${hash}&h=some%2Fmodel-1@${COMMIT}&ev=recall`));
+    assert.equal(await page.getByText("made with other weights").count(), 0);
 
-  // Another hash: the kept copy opens with a word on it, and nobody is asked.
-  const asked = hub.requests.length;
-  const other = `${hash.slice(1)}0`;
-  await page.goto("about:blank");
-  await page.goto(server.url + link(other));
-  await press("Open the kept copy");
-  await page.getByText(`The link was made with other weights of own (${other})`).waitFor();
-  await complete(page);
-  assert.equal(hub.requests.length, asked);
-  assert.deepEqual(problems, []);
-  assert.deepEqual(server.violations, []);
-  await close();
-  await Promise.all([server.close(), hub.close()]);
+    // Another hash: the kept copy opens with a word on it, and nobody is asked.
+    const asked = hub.requests.length;
+    const other = `${hash.slice(1)}0`;
+    await page.goto("about:blank");
+    await page.goto(server.url + link(other));
+    await press("Open the kept copy");
+    await page.getByText(`The link was made with other weights of own (${other})`).waitFor();
+    await complete(page);
+    assert.equal(hub.requests.length, asked);
+    assert.deepEqual(problems, []);
+    assert.deepEqual(server.violations, []);
+  } finally {
+    await close();
+    await Promise.all([server.close(), hub.close()]);
+  }
 });
 
 test("a model that would not fit is refused with both sizes, and the one before goes on", LIMIT, async () => {
