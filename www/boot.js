@@ -1,7 +1,10 @@
-// Says so where a file of the page itself is missing or broken: then no module runs that could say it.
+// Says so where a file of the page itself is missing or broken: then no module runs that could say it. Also what must be
+// known before the first picture.
 // A plain script, so that it runs whatever becomes of the modules.
 
 (() => {
+  // A link tells its own settings and no story: nothing keeps a place for one. www/ui/stories.js goes on from here.
+  if (location.hash !== "") document.documentElement.classList.add("linked");
   const SLOW_MS = 20_000;
   const started = () => document.documentElement.dataset.started !== undefined;
   const tell = (words) => {

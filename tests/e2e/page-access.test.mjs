@@ -10,7 +10,7 @@ import { serve } from "./server.mjs";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** The scripts that may load a file: the data beside the page, and what keeps it for offline use. */
-const LOADERS = ["data.js", "sw.js"];
+const LOADERS = ["data.js", "sw.js", "hub/protocol.js"];
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
 let browser, server;
@@ -207,7 +207,7 @@ test("while a run is on, the status is told at most once a second", async () => 
   await close();
 });
 
-test("scripts and styles stay under 75 kB gzip as they are written, write no HTML, and load files in one place", async () => {
+test("scripts and styles stay under 95 kB gzip as they are written, write no HTML, and load files in named places only", async () => {
   const names = (await readdir(www, { recursive: true })).filter((name) => /\.(js|css)$/.test(name));
   let bytes = 0;
   for (const name of names) {
@@ -217,5 +217,5 @@ test("scripts and styles stay under 75 kB gzip as they are written, write no HTM
     if (!LOADERS.includes(name)) assert.doesNotMatch(text, /\bfetch\(/, name);
   }
   assert.ok(names.length > 10);
-  assert.ok(bytes <= 75_000, `${bytes} bytes`);
+  assert.ok(bytes <= 95_000, `${bytes} bytes`);
 });

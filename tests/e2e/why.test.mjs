@@ -52,6 +52,7 @@ test("loss along the text: what costs more, what went, and the two together in a
     assert.deepEqual(await region.locator(".strip .lost").allTextContents(), [" wife."]);
     assert.deepEqual(await region.locator(".strip .went").allTextContents(), [" <b>is</b>", " wife."]);
     await region.locator("summary").click();
+    await region.locator("tbody tr").nth(3).waitFor();
     const cells = async (at) => (await region.locator("tbody tr").nth(at).getByRole("cell").allInnerTexts()).map(flat);
     assert.deepEqual(await cells(1), ["–", "–", "–", "after layer 2"]);
     assert.deepEqual(await cells(3), ["50%", "50%", "0.00", "stayed"]);
