@@ -28,7 +28,14 @@ export async function kept() {
 /** @param {FileSystemDirectoryHandle} handle @returns {Promise<Kept>} */
 async function about(folder, handle) {
   let bytes = 0;
-  for await (const file of /** @type {any} */ (handle).values()) if (file.name !== ABOUT) bytes += (await file.getFile()).size;
+  for await (const file of /** @type {any} */ (handle).values()) {
+    // A file that its writer has only just let go may not be readable yet: it hides no other.
+    if (file.name !== ABOUT)
+      bytes += await file.getFile().then(
+        ({ size }) => size,
+        () => 0,
+      );
+  }
   try {
     const told = JSON.parse(await (await (await handle.getFileHandle(ABOUT)).getFile()).text());
     const isWhole = told.files.every(({ name }) => told.checked.includes(name));

@@ -42,6 +42,10 @@ export function hub(app) {
     shelf,
   );
   byId("hub").replaceChildren(box);
+  // Another tab may have fetched or deleted since.
+  box.addEventListener("toggle", () => {
+    if (box.open) refresh();
+  });
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
