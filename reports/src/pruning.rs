@@ -9,6 +9,7 @@ use super::Size;
 use super::{Args, cache, task};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 use whittle::backend::Device;
 use whittle::cli::load;
@@ -214,6 +215,8 @@ async fn measure(
     store: &mut Store,
 ) -> Result<Option<Column>> {
     let (_, loaded) = load::model(engine, name).await?;
+    // Of a folder its own name: the hash says which weights they are, and nobody else has the same folders.
+    let name = Path::new(name).file_name().map_or(name.into(), |n| n.to_string_lossy());
     let eval = evaluation(size, loaded.view.parameters, tables);
     let (task, hash) = task(engine, &eval, &loaded).await?;
     let text = calibration_hash(&loaded);
