@@ -12,9 +12,13 @@ const PIECE = 1 << 20;
 const MOST_TRIES = 5;
 const SHOW_MS = 100;
 
+const stop = new AbortController();
+
 addEventListener("message", async ({ data: { hub, listing } }) => {
+  // The page's only other message: to stop, with every file closed. A file that is open when its worker goes may lose all.
+  if (!listing) return stop.abort();
   try {
-    await fetchAll(hub, listing);
+    await fetchAll({ ...hub, signal: stop.signal }, listing);
     postMessage({ type: "done" });
   } catch (error) {
     postMessage({ type: "failed", text: error instanceof HubError ? error.message : sentence(error) });
@@ -84,9 +88,9 @@ async function fetchOne(hub, listing, folder, file) {
         if (!error.isBroken || tries === MOST_TRIES) throw error;
       }
     }
-    out.flush();
     check(file, copy);
   } finally {
+    out.flush();
     out.close();
   }
 }

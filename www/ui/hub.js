@@ -13,6 +13,8 @@ import { openFiles } from "./files.js";
 /** What WebAssembly can address, and what a run takes beside the weights. */
 const TAB_BYTES = 2 ** 32;
 const BESIDE_BYTES = 250e6;
+/** How long a cancelled download may take to close its files. */
+const GRACE_MS = 800;
 
 /** @param {import("../state.js").App} app @returns {import("../state.js").Panel} */
 export function hub(app) {
@@ -106,8 +108,13 @@ export function hub(app) {
   }
 
   function cancel() {
-    const { listing } = state;
-    if (listing) ended("Cancelled. What came is kept, and goes on from there the next time.", listing);
+    const [{ listing }, leaving] = [state, worker];
+    if (!listing || !leaving) return;
+    const over = () => worker === leaving && ended("Cancelled. What came is kept, and goes on from there the next time.", listing);
+    // It closes its files and answers; one that hangs is ended without.
+    leaving.onmessage = ({ data }) => data.type !== "progress" && over();
+    leaving.postMessage({});
+    setTimeout(over, GRACE_MS);
   }
 
   /** @param {Kept} model */
