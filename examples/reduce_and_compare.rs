@@ -18,11 +18,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let (device, reduction) = (&Device::Cpu, Setting::parse(spec, &reduce::abouts())?);
     let model = &Model::load(device, config, &loaded.weights)?;
-    let dense = Arm { device, config, model, reduction: None, filler: None };
-    let reduced = Arm { device, config, model, reduction: reduction.as_ref(), filler: None };
+    let pace = &Pace::default();
+    let dense = Arm { device, config, model, reduction: None, filler: None, pace };
+    let reduced = Arm { device, config, model, reduction: reduction.as_ref(), filler: None, pace };
     let mut comparison = Comparison::new(&task, [&dense, &reduced], None);
     let order: Vec<usize> = (0..task.len()).collect();
-    pollster::block_on(comparison.run(&order, &Pace::default(), &mut |_, _| {}))?;
+    pollster::block_on(comparison.run(&order, pace, &mut |_, _| {}))?;
     for figure in comparison.figures() {
         let [change, low, high] = [figure.change.value, figure.change.low, figure.change.high];
         println!("{}: {change:+.4} [{low:+.4}, {high:+.4}]", figure.label);

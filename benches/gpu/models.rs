@@ -39,7 +39,8 @@ fn one(bench: &Bench, shape: &Shape) -> Result<()> {
     bench.line(json!({
         "part": "load", "model": shape.name, "made_s": round(made), "to_gpu_s": round(loaded),
     }));
-    let arm = arm(&bench.device, &config, &model, None);
+    let pace = &Pace::default();
+    let arm = arm(&bench.device, &config, &model, None, pace);
     let lengths = if bench.quick { [24, 40] } else { [512, 2048] };
     for tokens in lengths {
         prefill(bench, shape, &arm, tokens)?;
@@ -61,8 +62,9 @@ fn arm<'a>(
     config: &'a ModelConfig,
     model: &'a Model,
     reduction: Option<&'a Setting>,
+    pace: &'a Pace,
 ) -> Arm<'a> {
-    Arm { device, config, model, reduction, filler: None }
+    Arm { device, config, model, reduction, filler: None, pace }
 }
 
 fn ids(config: &ModelConfig, n: usize) -> Vec<u32> {
@@ -143,7 +145,7 @@ fn reduction(bench: &Bench, shape: &Shape, dense: &Arm<'_>, tokens: usize) -> Re
         if check(dense.config, &setting).is_err() {
             continue;
         }
-        let reduced = arm(dense.device, dense.config, dense.model, Some(&setting));
+        let reduced = arm(dense.device, dense.config, dense.model, Some(&setting), dense.pace);
         read_ms(&reduced, &ids)?;
         let rounds = if bench.quick { 1 } else { 7 };
         let round_of = |_| Ok(read_ms(dense, &ids)? / read_ms(&reduced, &ids)?);
@@ -188,5 +190,11 @@ fn packed(
 ) -> Result<()> {
     let pruned = weights.with_edits(two_of_four(config, weights)?).executed(Execution::Packed);
     let model = Model::load(&bench.device, config, &pruned)?;
-    decode(bench, shape, &arm(&bench.device, config, &model, None), past, "2:4 packed")
+    decode(
+        bench,
+        shape,
+        &arm(&bench.device, config, &model, None, &Pace::default()),
+        past,
+        "2:4 packed",
+    )
 }

@@ -59,6 +59,7 @@ pub async fn main(args: Args) -> Result<()> {
         model: &model,
         reduction: None,
         filler: None,
+        pace: &Pace::default(),
     };
     let context = arm.read(&ids)?;
     let sampling = Sampling { temperature: args.temperature, seed: args.seed };

@@ -4,6 +4,7 @@ use super::{BackendArg, load};
 use crate::eval::{Arm, filler};
 use crate::method::Setting;
 use crate::models::Model;
+use crate::pace::Pace;
 use crate::reduce::{LayerTrace, abouts, savings};
 use crate::session::Loaded;
 use crate::{Error, Result};
@@ -61,6 +62,7 @@ pub async fn main(args: Args) -> Result<()> {
         model: &model,
         reduction: Some(&setting),
         filler: marks.as_deref(),
+        pace: &Pace::default(),
     };
     let output = Output {
         model: loaded.view.label.clone(),

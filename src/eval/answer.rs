@@ -122,11 +122,11 @@ impl Item for Answer {
 
     fn score<'a>(&'a self, arm: &'a Arm<'a>, _prior: &'a [f64]) -> Work<'a, Score> {
         Box::pin(async move {
-            let mut context = arm.read(&self.context)?;
+            let mut context = arm.read_in_steps(&self.context).await?;
             if !self.query.is_empty() {
                 arm.extend(&mut context, &self.query)?;
             }
-            let values = arm.device.read(&arm.nll(&context, &self.answer)?).await?;
+            let values = arm.device.read(&arm.nll(&context, &self.answer).await?).await?;
             let right = values.chunks_exact(2).all(|pair| pair[1] == 1.0);
             let nats = values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum();
             Ok(Score::Answer { nats, tokens: self.answer.len(), bytes: self.bytes, right })

@@ -7,7 +7,8 @@ use crate::backend::{Device, Ids, Tensor};
 use crate::config::ModelConfig;
 use crate::kernels::rows::{concat_rows, copy};
 use crate::method::Setting;
-use crate::models::{Model, NoHooks, State, check_sequence};
+use crate::models::{Hooks, Model, NoHooks, State, check_sequence};
+use crate::pace::Pace;
 use crate::reduce::{LayerTrace, Reducer};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -24,6 +25,8 @@ pub struct Arm<'a> {
     pub reduction: Option<&'a Setting>,
     /// Which ids of the vocabulary are filler; only the oracle control looks at it. From [`filler`].
     pub filler: Option<&'a [bool]>,
+    /// Asked between two layers of what is read for a score, so that a long text can be cancelled.
+    pub pace: &'a Pace,
 }
 
 /// Marks the filler tokens `n00`, `n01` .. of a task's vocabulary; `None` for any other.
@@ -47,31 +50,48 @@ pub struct Context {
 }
 
 impl Arm<'_> {
-    /// Reads a context (at least one token), reduced if this arm reduces. Only records work.
+    /// Reads a context (at least one token), reduced if this arm reduces. Only records work, and all of it at once, as
+    /// what is timed wants it.
     ///
     /// Errors: a token that the vocabulary does not have, or a reduction that cannot run on this model.
     pub fn read(&self, ids: &[u32]) -> Result<Context> {
-        self.check(0, ids)?;
+        let (left, mut hooks) = self.begin(ids)?;
         let mut state = self.model.start(self.device);
-        let hidden = match self.reduction {
-            Some(setting) => {
-                let mut reducer = self.reducer(setting, ids)?;
-                self.forward_reduced(ids, &mut state, &mut reducer)
-            }
-            None => self.model.forward(self.device, ids, &mut state, &mut NoHooks),
-        };
+        let hidden = self.model.forward_ids(self.device, &left, &mut state, &mut *hooks);
         Ok(Context { last: self.last_row(&hidden), state })
     }
 
-    /// The normed hidden rows of what a reduction leaves of `ids` `[kept tokens, d_model]`.
-    pub(super) fn forward_reduced(
+    /// The same, with a breath of the arm's pace before each layer.
+    ///
+    /// Errors: as above, or cancelled.
+    pub async fn read_in_steps(&self, ids: &[u32]) -> Result<Context> {
+        let (left, mut hooks) = self.begin(ids)?;
+        let mut state = self.model.start(self.device);
+        let (device, pace) = (self.device, self.pace);
+        let hidden =
+            self.model.forward_in_steps(device, &left, &mut state, &mut *hooks, pace).await?;
+        Ok(Context { last: self.last_row(&hidden), state })
+    }
+
+    /// What goes through the layers of a context, and who looks on.
+    fn begin(&self, ids: &[u32]) -> Result<(Ids, Box<dyn Hooks>)> {
+        self.check(0, ids)?;
+        let all = self.device.ids(ids);
+        let Some(setting) = self.reduction else { return Ok((all, Box::new(NoHooks))) };
+        let mut reducer = self.reducer(setting, ids)?;
+        let left = reducer.read(self.device, self.model, &all);
+        Ok((left, Box::new(reducer)))
+    }
+
+    /// The normed hidden rows of what a reduction leaves of `ids` `[kept tokens, d_model]`. Errors: cancelled.
+    pub(super) async fn forward_reduced(
         &self,
         ids: &[u32],
         state: &mut State,
         reducer: &mut Reducer,
-    ) -> Tensor {
+    ) -> Result<Tensor> {
         let left = reducer.read(self.device, self.model, &self.device.ids(ids));
-        self.model.forward_ids(self.device, &left, state, reducer)
+        self.model.forward_in_steps(self.device, &left, state, reducer, self.pace).await
     }
 
     /// A reduction for these tokens, which knows their filler if the arm does.
@@ -87,7 +107,7 @@ impl Arm<'_> {
         self.check(0, ids)?;
         let mut reducer = self.reducer(setting, ids)?;
         let mut state = self.model.start(self.device);
-        self.forward_reduced(ids, &mut state, &mut reducer);
+        self.forward_reduced(ids, &mut state, &mut reducer).await?;
         reducer.trace(self.device).await
     }
 
@@ -105,15 +125,17 @@ impl Arm<'_> {
         context.last = self.last_row(&hidden);
     }
 
-    /// Scores `ids` after a context, which is not changed: `[ids, 2]`, see [`Model::nll`].
-    pub fn nll(&self, context: &Context, ids: &[u32]) -> Result<Tensor> {
+    /// Scores `ids` after a context, which is not changed: `[ids, 2]`, see [`Model::nll`]. Errors: as [`Arm::read_in_steps`].
+    pub async fn nll(&self, context: &Context, ids: &[u32]) -> Result<Tensor> {
         self.check(context.state.next_position, ids)?;
         let hidden = match ids.len() {
             1 => context.last.clone(),
             n => {
                 let mut state = context.state.clone();
-                let rows = self.model.forward(self.device, &ids[..n - 1], &mut state, &mut NoHooks);
-                concat_rows(self.device, &context.last, &rows)
+                let (device, inputs) = (self.device, self.device.ids(&ids[..n - 1]));
+                let (hooks, pace) = (&mut NoHooks, self.pace);
+                let work = self.model.forward_in_steps(device, &inputs, &mut state, hooks, pace);
+                concat_rows(device, &context.last, &work.await?)
             }
         };
         Ok(self.model.nll(self.device, &hidden, &self.device.ids(ids)))

@@ -86,9 +86,9 @@ fn choice(line: &Line<'_>, tokenizer: &Tokenizer) -> Result<Choice> {
 impl Choice {
     /// -log p of every choice in nats; all come back in one read.
     async fn nats(&self, arm: &Arm<'_>, place: &Context) -> Result<Vec<f64>> {
-        let mut rows = arm.nll(place, &self.choices[0])?;
+        let mut rows = arm.nll(place, &self.choices[0]).await?;
         for choice in &self.choices[1..] {
-            rows = concat_rows(arm.device, &rows, &arm.nll(place, choice)?);
+            rows = concat_rows(arm.device, &rows, &arm.nll(place, choice).await?);
         }
         let values = arm.device.read(&rows).await?; // [sum of lengths, 2]
         let mut nats = values.chunks_exact(2).map(|pair| f64::from(pair[0]));
@@ -123,7 +123,7 @@ impl Item for Choice {
 
     fn score<'a>(&'a self, arm: &'a Arm<'a>, prior: &'a [f64]) -> Work<'a, Score> {
         Box::pin(async move {
-            let nats = self.nats(arm, &arm.read(&self.context)?).await?;
+            let nats = self.nats(arm, &arm.read_in_steps(&self.context).await?).await?;
             Ok(self.judged(nats, prior))
         })
     }

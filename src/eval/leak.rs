@@ -15,13 +15,13 @@ use serde_json::json;
 use std::path::Path;
 use std::rc::Rc;
 
-struct Fixture {
-    config: ModelConfig,
-    weights: Weights,
-    tokenizer: Tokenizer,
+pub(super) struct Fixture {
+    pub config: ModelConfig,
+    pub weights: Weights,
+    pub tokenizer: Tokenizer,
 }
 
-fn fixture(name: &str) -> Fixture {
+pub(super) fn fixture(name: &str) -> Fixture {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name);
     let read = |file: &str| std::fs::read(folder.join(file)).unwrap();
     let config = ModelConfig::parse(&read("config.json")).unwrap();
@@ -40,7 +40,7 @@ const PROSE: &str = "The house stood upon a hill, and every window of it looked 
     morning the boats went by; nobody spoke of the night before, and the mist";
 
 /// The data of an evaluation: one item whose scored part is the first or the second of two.
-fn data(id: &str, second: bool) -> String {
+pub(super) fn data(id: &str, second: bool) -> String {
     let pick = |a: &'static str, b: &'static str| if second { b } else { a };
     let context =
         "n01 n15 k01 v07 n14 n08 n09 k25 v03 n02 n01 n03 n09 n07 n14 n07 n00 k02 v09 n00 n02 n04";
@@ -83,7 +83,7 @@ fn data(id: &str, second: bool) -> String {
 }
 
 /// Windows of whole texts end their context where the prose does, which has `n` tokens.
-fn spec(id: &str, n: usize) -> String {
+pub(super) fn spec(id: &str, n: usize) -> String {
     match id {
         "text" => format!("text:windows=1,context={n},target=3,work=persuasion"),
         "rolling" => format!("rolling:window={n},stride=4"),
@@ -121,7 +121,7 @@ fn run(fixture: &Fixture, reduction: &str, id: &str, second: bool) -> (Vec<Seen>
 }
 
 /// Models whose vocabulary has an evaluation's words.
-fn models(id: &str) -> &'static [&'static str] {
+pub(super) fn models(id: &str) -> &'static [&'static str] {
     match id {
         "recall" => &["recall-mamba", "recall-mamba2", "recall-llama"],
         "copy" | "induction" => &["copy-mamba", "copy-mamba2", "copy-llama"],

@@ -7,6 +7,8 @@ mod answer;
 mod arc;
 mod arm;
 pub mod calibration;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod cancelled;
 mod cloze;
 pub mod compare;
 mod continuation;

@@ -128,12 +128,12 @@ fn windows(ids: &[u32], first: u32, positions: usize) -> Vec<Pair> {
 impl Pair {
     /// -log p of the continuation in nats, and whether each of its tokens was the most likely one.
     pub async fn cost(&self, arm: &Arm<'_>) -> Result<(f64, bool)> {
-        self.cost_after(arm, &arm.read(&self.context)?).await
+        self.cost_after(arm, &arm.read_in_steps(&self.context).await?).await
     }
 
     /// The same where the context has been read.
     pub async fn cost_after(&self, arm: &Arm<'_>, context: &Context) -> Result<(f64, bool)> {
-        let values = arm.device.read(&arm.nll(context, &self.continuation)?).await?;
+        let values = arm.device.read(&arm.nll(context, &self.continuation).await?).await?;
         let nats = values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum();
         Ok((nats, values.chunks_exact(2).all(|pair| pair[1] == 1.0)))
     }

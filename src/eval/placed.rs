@@ -26,6 +26,8 @@ pub struct Placed<'a> {
     pub model: Rc<Model>,
     /// Which ids are filler, see [`filler`].
     filler: Option<Vec<bool>>,
+    /// Of its arms.
+    pace: Pace,
 }
 
 /// The compressed side's model.
@@ -51,7 +53,13 @@ impl<'a> Placed<'a> {
         model: Rc<Model>,
     ) -> Placed<'a> {
         let filler = filler(tokenizer);
-        Placed { device, config, weights, tokenizer, model, filler }
+        let pace = Pace::default();
+        Placed { device, config, weights, tokenizer, model, filler, pace }
+    }
+
+    /// With arms that `pace` can cancel in the middle of a text.
+    pub fn at(self, pace: &Pace) -> Placed<'a> {
+        Placed { pace: pace.clone(), ..self }
     }
 
     /// The dense model with a reduction, or as it is.
@@ -62,6 +70,7 @@ impl<'a> Placed<'a> {
             model: &self.model,
             reduction,
             filler: self.filler.as_deref(),
+            pace: &self.pace,
         }
     }
 

@@ -58,8 +58,12 @@ pub(super) async fn rows(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Resu
     let mut state = arm.model.start(arm.device);
     let mut reducer = arm.reduction.map(|setting| arm.reducer(setting, inputs)).transpose()?;
     let hidden = match &mut reducer {
-        Some(reducer) => arm.forward_reduced(inputs, &mut state, reducer),
-        None => arm.model.forward(arm.device, inputs, &mut state, &mut NoHooks),
+        Some(reducer) => arm.forward_reduced(inputs, &mut state, reducer).await?,
+        None => {
+            let ids = arm.device.ids(inputs);
+            let (model, hooks) = (arm.model, &mut NoHooks);
+            model.forward_in_steps(arm.device, &ids, &mut state, hooks, arm.pace).await?
+        }
     };
     // Where too few rows are left the labels are cut to the first ones.
     let rows = target.len().min(hidden.rows());

@@ -29,19 +29,19 @@ impl<'a> Requests<'a> {
         Requests { arm, encoder, last: None }
     }
 
-    fn read(&mut self, ids: &[u32]) -> Result<Context> {
+    async fn read(&mut self, ids: &[u32]) -> Result<Context> {
         if let Some((read, context)) = &self.last
             && read == ids
         {
             return Ok(context.clone());
         }
-        let context = self.arm.read(ids)?;
+        let context = self.arm.read_in_steps(ids).await?;
         self.last = Some((ids.to_vec(), context.clone()));
         Ok(context)
     }
 
     async fn cost(&mut self, pair: &Pair) -> Result<(f64, bool)> {
-        let context = self.read(&pair.context)?;
+        let context = self.read(&pair.context).await?;
         let (nats, is_greedy) = pair.cost_after(self.arm, &context).await?;
         match nats.is_finite() {
             true => Ok((nats, is_greedy)),
@@ -96,7 +96,7 @@ impl<'a> Requests<'a> {
         if prompt.is_empty() {
             return Err(Error::input("context", "nothing", "a text to continue"));
         }
-        let mut context = self.read(&prompt)?;
+        let mut context = self.read(&prompt).await?;
         let mut rng = Rng::new(sampling.seed);
         let (arm, mut ids, mut text) = (self.arm, Vec::new(), String::new());
         while ids.len() < stop.most {

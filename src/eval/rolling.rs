@@ -158,8 +158,8 @@ impl Item for Span {
     fn score<'a>(&'a self, arm: &'a Arm<'a>, _prior: &'a [f64]) -> Work<'a, Score> {
         Box::pin(async move {
             let (context, target) = self.ids.split_at(self.context);
-            let context = arm.read(context)?;
-            let values = arm.device.read(&arm.nll(&context, target)?).await?;
+            let context = arm.read_in_steps(context).await?;
+            let values = arm.device.read(&arm.nll(&context, target).await?).await?;
             let nats = values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum();
             let tokens = target.len();
             Ok(Score::Span { nats, prior: None, tokens, bytes: self.bytes })

@@ -117,7 +117,7 @@ fn windows(file: &File, source: &Source<'_>) -> Result<Vec<Window>> {
 
 /// -log p(target | context) in nats.
 async fn nats(arm: &Arm<'_>, context: &Context, target: &[u32]) -> Result<f64> {
-    let values = arm.device.read(&arm.nll(context, target)?).await?;
+    let values = arm.device.read(&arm.nll(context, target).await?).await?;
     Ok(values.chunks_exact(2).map(|pair| f64::from(pair[0])).sum())
 }
 
@@ -141,7 +141,7 @@ impl Item for Window {
     fn score<'a>(&'a self, arm: &'a Arm<'a>, prior: &'a [f64]) -> Work<'a, Score> {
         Box::pin(async move {
             let (context, target) = self.ids.split_at(self.context);
-            let nats = nats(arm, &arm.read(context)?, target).await?;
+            let nats = nats(arm, &arm.read_in_steps(context).await?, target).await?;
             let (tokens, prior) = (target.len(), Some(prior[0]));
             Ok(Score::Span { nats, prior, tokens, bytes: self.bytes })
         })

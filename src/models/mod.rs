@@ -36,6 +36,7 @@ use crate::config::{Kind, Mixer, ModelConfig};
 use crate::kernels::{
     add::add, embedding::embedding, lm_head_nll::lm_head_nll, matmul::matmul, scale::scale,
 };
+use crate::pace::Pace;
 use attention::AttendedRows;
 use block::{Block, Loader, Place};
 use projection::NormLayer;
@@ -107,6 +108,13 @@ enum MixerOwned {
     Attention(attention::Inputs),
 }
 
+/// What goes from one layer of a forward pass to the next.
+struct Pass {
+    x: Tensor, // [rows that are left, d_model]
+    /// In a model with attention.
+    rows: Option<AttendedRows>,
+}
+
 /// A loaded model on a device.
 pub struct Model {
     config: ModelConfig,
@@ -173,20 +181,61 @@ impl Model {
         state: &mut State,
         hooks: &mut dyn Hooks,
     ) -> Tensor {
-        assert!(!ids.is_empty(), "forward of no tokens");
-        let mut x = self.embed_at(device, ids, state.next_position);
-        let attends = self.config.layers.iter().any(|l| l.mixer.kind() == Kind::Attention);
-        let mut rows = attends.then(|| AttendedRows::new(state.positions(device, ids.len())));
-        for (index, (block, memory)) in self.layers.iter().zip(&mut state.layers).enumerate() {
-            let place = Place { index, rows: rows.as_ref() };
-            let (next, kept) = block.run(device, &place, x, memory, hooks);
-            x = next;
-            if let Some(kept) = kept {
-                rows = rows.map(|rows| rows.after(device, kept));
-            }
+        let mut pass = self.enter(device, ids, state);
+        for index in 0..self.layers.len() {
+            pass = self.pass_layer(device, index, pass, state, hooks);
         }
+        self.leave(device, ids, &pass, state)
+    }
+
+    /// The same, with a breath between two layers: a long text on a slow device can be cancelled after any of them.
+    ///
+    /// Errors: [`Error::Cancelled`](crate::Error::Cancelled); some layers of the state have moved on then, and it is of no
+    /// more use.
+    pub async fn forward_in_steps(
+        &self,
+        device: &Device,
+        ids: &Ids,
+        state: &mut State,
+        hooks: &mut dyn Hooks,
+        pace: &Pace,
+    ) -> Result<Tensor> {
+        let mut pass = self.enter(device, ids, state);
+        for index in 0..self.layers.len() {
+            pace.breathe().await?;
+            pass = self.pass_layer(device, index, pass, state, hooks);
+        }
+        Ok(self.leave(device, ids, &pass, state))
+    }
+
+    fn enter(&self, device: &Device, ids: &Ids, state: &State) -> Pass {
+        assert!(!ids.is_empty(), "forward of no tokens");
+        let x = self.embed_at(device, ids, state.next_position);
+        let attends = self.config.layers.iter().any(|l| l.mixer.kind() == Kind::Attention);
+        Pass { x, rows: attends.then(|| AttendedRows::new(state.positions(device, ids.len()))) }
+    }
+
+    fn pass_layer(
+        &self,
+        device: &Device,
+        index: usize,
+        Pass { x, rows }: Pass,
+        state: &mut State,
+        hooks: &mut dyn Hooks,
+    ) -> Pass {
+        let place = Place { index, rows: rows.as_ref() };
+        let memory = &mut state.layers[index];
+        let (x, kept) = self.layers[index].run(device, &place, x, memory, hooks);
+        let rows = match kept {
+            Some(kept) => rows.map(|rows| rows.after(device, kept)),
+            None => rows,
+        };
+        Pass { x, rows }
+    }
+
+    fn leave(&self, device: &Device, ids: &Ids, pass: &Pass, state: &mut State) -> Tensor {
         state.next_position += ids.len();
-        self.norm.run(device, &x)
+        self.norm.run(device, &pass.x)
     }
 
     /// The rows that enter the first layer `[seq_len, d_model]`, of a sequence from its first token.

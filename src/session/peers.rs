@@ -98,7 +98,7 @@ pub async fn peers(
     let task = build_task(engine, spec, &loaded).await?;
     let device = engine.device(spec.backend, &loaded).await?.device;
     let (dense, weights) = engine.baseline(&device, &loaded)?;
-    let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense);
+    let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense).at(pace);
     let mut priors = Sheet::of(&task);
     priors.find_priors(&task, &placed.arm(None), pace).await?;
     let file_bytes = loaded.view.bytes;

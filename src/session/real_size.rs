@@ -110,7 +110,7 @@ async fn time(
 ) -> Result<()> {
     let weights = loaded.weights.for_new_device();
     let dense = Rc::new(Model::load(device, &loaded.config, &weights)?);
-    let placed = Placed::new(device, &loaded.config, &weights, &loaded.tokenizer, dense);
+    let placed = Placed::new(device, &loaded.config, &weights, &loaded.tokenizer, dense).at(pace);
     let mut rng = Rng::new(0);
     let vocab = loaded.config.vocab_size();
     let mut ids = |n: usize| (0..n).map(|_| rng.below(vocab) as u32).collect::<Vec<u32>>();

@@ -88,7 +88,7 @@ pub async fn run_with_items(
     let device = chosen.device;
     run.view.backend = device.label();
     let (dense, weights) = engine.baseline(&device, &loaded)?;
-    let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense);
+    let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense).at(pace);
     let baseline = placed.arm(None);
     let prompt = prompt_ids(spec, &loaded)?;
 
@@ -225,7 +225,7 @@ async fn write(
     pace: &Pace,
     is_compressed: bool,
 ) -> Result<Vec<u32>> {
-    let context = arm.read(prompt)?;
+    let context = arm.read_in_steps(prompt).await?;
     let sampling = Sampling { temperature: spec.temperature, seed: spec.seed };
     let mut ids = Vec::new();
     let mut each = |id: u32| {

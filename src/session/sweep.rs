@@ -63,7 +63,8 @@ impl Sweeper {
         // Of this model on this device, which `baseline` has seen to.
         let known = engine.cache.known.sheet(&spec);
         known.into_iter().for_each(|sheet| self.shared.know(cell, sheet));
-        let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense);
+        let placed =
+            Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense).at(pace);
         let sequences = match &cell.pruning {
             Some(setting) => calibration::sequences(engine, loaded, setting).await?,
             None => Vec::new(),

@@ -70,7 +70,7 @@ async fn costs(arm: &Arm<'_>, context: &[u32], ids: &[u32]) -> Result<Vec<f32>> 
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let values = arm.device.read(&arm.nll(&arm.read(context)?, ids)?).await?;
+    let values = arm.device.read(&arm.nll(&arm.read_in_steps(context).await?, ids).await?).await?;
     Ok(values.chunks_exact(2).map(|pair| pair[0]).collect())
 }
 
