@@ -241,7 +241,10 @@ impl Session {
 
     /// Runs the settings as they are. A lost GPU is opened again once; then the CPU takes over.
     pub async fn run(&mut self, pace: &Pace) {
-        self.fit().await;
+        // A model whose transfer was broken off is not asked for again.
+        if matches!(self.fit().await, Err(Error::Cancelled)) {
+            return;
+        }
         let mut spec = self.spec.clone();
         let mut result = self.attempt(&spec, pace).await;
         for second in [true, false] {
@@ -269,10 +272,11 @@ impl Session {
     }
 
     /// What is wrong with the model or the settings otherwise is the run's to report.
-    async fn fit(&mut self) {
-        let Ok(loaded) = self.engine.model(&self.spec.model).await else { return };
+    async fn fit(&mut self) -> Result<()> {
+        let loaded = self.engine.model(&self.spec.model).await?;
         let note = self.spec.fit(&loaded.config);
         note.into_iter().for_each(|text| self.notice(Level::Warning, text));
+        Ok(())
     }
 
     /// One run under a number of its own, told piece by piece.
