@@ -90,6 +90,8 @@ const app = {
     if (request.type === "set") changed = performance.now();
     // A file that could not be read is forgotten with the next thing the person does.
     if (failure?.action === "dismiss") failure = undefined;
+    // A link that is opened while the engine is down is what it is started with: the settings before may be too much for it.
+    if (request.type === "link" && failure?.action === "restart") fragment = request.fragment;
     // What is on the page answers an older question until a view knows of this one.
     byId("results").setAttribute("aria-busy", "true");
     engine.send({ id: sent, ...request }, transfer);
@@ -115,9 +117,9 @@ const app = {
   recover(action) {
     if (action === "reload") return location.reload();
     failure = undefined;
-    if (action === "restart") {
+    if (action === "restart" || action === "afresh") {
       engine.stop();
-      start(fragment || location.hash);
+      start(action === "restart" ? fragment || location.hash : "");
     }
     return app.redraw();
   },

@@ -38,7 +38,7 @@ export function startEngine(hear) {
   const broke = (detail) =>
     fail(
       ready
-        ? `The engine stopped working (${detail}). Its run was dropped. Restart it to go on with the same settings.`
+        ? `The engine stopped working (${detail}). Its run was dropped. Restart it to go on with the same settings, or start over with the first ones.`
         : `The engine could not be started (${detail}). Check the connection and try again. If you host this page: ` +
             "worker-start.js, worker.js and worker_bg.wasm must lie beside index.html, with wasm served as application/wasm.",
     );

@@ -26,7 +26,7 @@ export type Shown = Omit<View, "run"> & {
 export type Panel = (view: Shown | undefined, catalog: Catalog, loading: string) => void;
 
 /** What the page itself has to say: an engine that broke, a file that cannot be read. */
-export type Failure = { text: string; action: "restart" | "reload" | "dismiss" };
+export type Failure = { text: string; action: "restart" | "afresh" | "reload" | "dismiss" };
 
 export type App = {
   points: ReturnType<typeof import("./points.js").points>;

@@ -47,6 +47,27 @@ test("a crash is told, its numbers go, and a restart takes up the settings", asy
   await close();
 });
 
+for (const [button, taken] of [
+  ["Restart engine", "#v=1&seed=7"],
+  ["Start over", "#v=1&m=lm-mamba&tr=off&sp=structured"],
+]) {
+  test(`after a crash ${button} takes up ${taken}, where a link was opened meanwhile`, async () => {
+    const { page, says, heard, state, close } = await openMock(browser, server, { scenario: { crash: true }, fragment: "#v=1&seed=5" });
+    await says("The engine is not running.");
+    await page.evaluate(() => {
+      const taken = new Promise((heard) => addEventListener("hashchange", heard, { once: true }));
+      location.hash = "#v=1&seed=7";
+      return taken;
+    });
+    state.scenario = {};
+    await page.getByRole("button", { name: button }).click();
+    await says("Run complete");
+    assert.equal((await heard())[0].fragment, taken);
+    assert.equal(await page.getByRole("alert").textContent(), "");
+    await close();
+  });
+}
+
 for (const [what, answer, words] of [
   ["missing", { status: 404, contentType: "text/plain", body: "no" }, "could not be started"],
   ["of the wrong type", { contentType: "text/html", body: "<p>Hello" }, "could not be started"],

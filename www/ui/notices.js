@@ -2,7 +2,7 @@
 
 import { byId, el, part } from "./dom.js";
 
-const BUTTONS = { restart: "Restart engine", reload: "Reload page", dismiss: "Dismiss" };
+const BUTTONS = { restart: "Restart engine", afresh: "Start over", reload: "Reload page", dismiss: "Dismiss" };
 
 /** `app.failure()` is what the page itself has to say: an engine that broke, a file that cannot be read. */
 /** @param {import("../state.js").App} app @returns {import("../state.js").Panel} */
@@ -17,9 +17,12 @@ export function notices(app) {
 
   function broken({ text, action }) {
     const box = el("div", { class: "notice error" }, el("p", {}, text));
-    const button = el("button", { type: "button" }, BUTTONS[action]);
-    button.addEventListener("click", () => app.recover(action));
-    box.append(button);
+    // The same settings may be what the engine cannot do; the opening ones it can.
+    for (const way of action === "restart" ? [action, "afresh"] : [action]) {
+      const button = el("button", { type: "button" }, BUTTONS[way]);
+      button.addEventListener("click", () => app.recover(way));
+      box.append(button);
+    }
     return box;
   }
 
