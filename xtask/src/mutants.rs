@@ -33,7 +33,7 @@ const PARTS: [(&str, &[&str]); 2] = [
     ("prune", &["pattern"]),
 ];
 /// Crates that only the modules left behind need; they take minutes to build.
-const LEFT_OUT: [&str; 4] = ["clap", "gemm", "toml", "wgpu"];
+const LEFT_OUT: [&str; 5] = ["clap", "gemm", "toml", "ureq", "wgpu"];
 
 /// `arguments` go to cargo-mutants, for example `-f src/eval/stats.rs`.
 pub fn mutants(arguments: &[&str]) -> Result<()> {
@@ -128,13 +128,13 @@ mod tests {
     fn the_manifest_of_the_slice_has_the_small_crates_only() {
         let found = manifest(
             "[workspace]\nmembers = [\"x\"]\n[package]\nname = \"whittle\"\n[[bench]]\nname = \"b\"\n[dependencies]\nserde = \"1\"\n\
-             [target.'cfg(not(target_arch = \"wasm32\"))'.dependencies]\nwgpu = \"1\"\nmemmap2 = \"0.9\"\n\
+             [target.'cfg(not(target_arch = \"wasm32\"))'.dependencies]\nwgpu = \"1\"\nureq = \"3\"\nmemmap2 = \"0.9\"\n\
              [target.'cfg(target_arch = \"wasm32\")'.dependencies]\njs-sys = \"1\"\n[profile.release]\nlto = true\n",
         );
         for part in ["name = \"whittle\"", "serde", "memmap2", "[workspace]"] {
             assert!(found.contains(part), "{part}: {found}");
         }
-        for part in ["members", "bench", "wgpu", "js-sys", "lto"] {
+        for part in ["members", "bench", "ureq", "wgpu", "js-sys", "lto"] {
             assert!(!found.contains(part), "{part}: {found}");
         }
     }
