@@ -201,4 +201,68 @@ mod tests {
             assert_eq!(figure.change.value, expected - 1.0);
         }
     }
+
+    /// Two answers: 2 nats for 4 tokens and 8 bytes, right; 6 nats for 4 tokens and 24 bytes, wrong.
+    fn answers(right: [bool; 2]) -> [Score; 2] {
+        let answer = |nats, bytes, right| Score::Answer { nats, tokens: 4, bytes, right };
+        [answer(2.0, 8, right[0]), answer(6.0, 24, right[1])]
+    }
+
+    #[test]
+    fn every_figure_is_what_its_definition_says() {
+        let choice = |chosen| Score::Choice {
+            nats: vec![3.0, 2.0],
+            prior: vec![],
+            bytes: vec![12, 4],
+            chars: vec![12, 4],
+            chosen,
+            label: 0,
+        };
+        let span = |nats| Score::Span { nats, prior: Some(10.0), tokens: 4, bytes: 16.0 };
+        let document = |nats| Score::Document { nats, words: 4, bytes: 16 };
+        let answers = answers([true, false]);
+        let near = |metric: &Metric, scores: &[Score], expected: f64| {
+            let figure = Paired::new(scores, scores).figure(metric, 2, "");
+            assert!((figure.compressed.value - expected).abs() < 1e-12, "{}", metric.id);
+        };
+        near(&ACCURACY, &answers, 0.5);
+        near(&ACCURACY, &[choice(0), choice(1)], 0.5);
+        // The first costs 1/4 a character, the second 1/2, whichever the arm took.
+        near(&ACCURACY_BY_LENGTH, &[choice(0), choice(1)], 1.0);
+        near(&PERPLEXITY_OF_ANSWER, &answers, 4_f64.exp());
+        near(&BITS_OF_ANSWER, &answers, 8.0 / LN_2 / 32.0);
+        near(&BITS_PER_TARGET, &answers, 8.0 / LN_2 / 2.0);
+        near(&PERPLEXITY, &[span(4.0), span(8.0)], 1.5_f64.exp());
+        near(&BITS_PER_BYTE, &[span(4.0), span(8.0)], 12.0 / LN_2 / 32.0);
+        near(&CONTEXT_BENEFIT_NATS, &[span(4.0), span(8.0)], 1.0);
+        near(&WORD_PERPLEXITY, &[document(4.0), document(8.0)], 1.5_f64.exp());
+        near(&BYTE_PERPLEXITY, &[document(4.0), document(8.0)], (12.0_f64 / 32.0).exp());
+    }
+
+    #[test]
+    fn a_change_counts_the_items_that_only_one_side_has_right() {
+        let (baseline, compressed) = (answers([true, true]), answers([false, true]));
+        // Ten such pairs and one the other way round.
+        let repeated = |of: &[Score; 2], back: &[Score; 2]| {
+            let mut all: Vec<Score> = (0..10).flat_map(|_| of.clone()).collect();
+            all.extend(back.clone());
+            all
+        };
+        let figures =
+            Paired::new(&repeated(&baseline, &compressed), &repeated(&compressed, &baseline));
+        let figure = figures.figure(&ACCURACY, 22, "as said");
+        assert_eq!(figure.change, paired_shares(1, 10, 22));
+        assert_eq!((figure.baseline, figure.compressed), (wilson(21, 22), wilson(12, 22)));
+        assert_eq!(figure.verdict, Verdict::Worse);
+        assert_eq!((figure.items, figure.items_total), (22, 22));
+        assert_eq!(figure.definition, "as said");
+        // While items are still to come there is none.
+        assert_eq!(figures.figure(&ACCURACY, 23, "").verdict, Verdict::None);
+    }
+
+    #[test]
+    fn only_what_is_divided_by_the_baseline_needs_one() {
+        assert!(CONTEXT_BENEFIT.needs_baseline());
+        assert!(!CONTEXT_BENEFIT_NATS.needs_baseline() && !ACCURACY.needs_baseline());
+    }
 }

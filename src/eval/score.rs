@@ -154,3 +154,101 @@ impl AddAssign for Sums {
         self.bytes += other.bytes;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(nats: &[f64], chars: &[usize], chosen: usize, label: usize) -> Score {
+        let (nats, chars) = (nats.to_vec(), chars.to_vec());
+        Score::Choice { prior: vec![], bytes: chars.clone(), nats, chars, chosen, label }
+    }
+
+    #[test]
+    fn what_does_not_fit_together_or_is_no_number_is_not_sound() {
+        let sound = choice(&[1.0, 2.0], &[3, 4], 1, 0);
+        let span = |nats, prior, tokens, bytes| Score::Span { nats, prior, tokens, bytes };
+        let document = |nats, words, bytes| Score::Document { nats, words, bytes };
+        let answer = |nats| Score::Answer { nats, tokens: 1, bytes: 1, right: true };
+        let with_prior = |n: usize| match sound.clone() {
+            Score::Choice { nats, bytes, chars, chosen, label, .. } => {
+                Score::Choice { nats, prior: vec![1.0; n], bytes, chars, chosen, label }
+            }
+            other => other,
+        };
+        let bytes_of_one = match sound.clone() {
+            Score::Choice { nats, prior, chars, chosen, label, .. } => {
+                Score::Choice { nats, prior, bytes: vec![3], chars, chosen, label }
+            }
+            other => other,
+        };
+        for good in [
+            sound.clone(),
+            with_prior(2),
+            span(1.0, None, 1, 0.5),
+            span(1.0, Some(2.0), 1, 0.5),
+            document(1.0, 1, 1),
+            answer(1.0),
+        ] {
+            assert!(good.is_sound() && good.is_finite(), "{good:?}");
+        }
+        for (bad, is_finite) in [
+            (choice(&[1.0, 2.0], &[3], 1, 0), true),
+            (choice(&[1.0, 2.0], &[3, 0], 1, 0), true),
+            (choice(&[1.0, 2.0], &[3, 4], 2, 0), true),
+            (choice(&[1.0, 2.0], &[3, 4], 1, 2), true),
+            (choice(&[1.0, f64::NAN], &[3, 4], 1, 0), false),
+            (bytes_of_one, true),
+            (with_prior(1), true),
+            (span(1.0, None, 0, 0.5), true),
+            (span(1.0, None, 1, 0.0), true),
+            (span(f64::INFINITY, None, 1, 0.5), false),
+            (span(1.0, Some(f64::NAN), 1, 0.5), false),
+            (document(1.0, 0, 1), true),
+            (document(1.0, 1, 0), true),
+            (document(f64::NAN, 1, 1), false),
+            (answer(f64::NAN), false),
+        ] {
+            assert!(!bad.is_sound(), "{bad:?}");
+            assert_eq!(bad.is_finite(), is_finite, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn of_equal_costs_by_character_the_first_choice_is_the_cheapest() {
+        assert_eq!(shortest_by(&[3.0, 2.0], &[12, 4]), 0);
+        assert_eq!(shortest_by(&[3.0, 1.0], &[12, 4]), 0);
+        assert_eq!(shortest_by(&[3.0, 0.9], &[12, 4]), 1);
+        assert_eq!(shortest_by(&[3.0, 0.9, 0.1], &[12, 4, 1]), 2);
+    }
+
+    #[test]
+    fn sums_add_up_part_by_part() {
+        let all = [
+            choice(&[3.0, 2.0], &[12, 4], 0, 0),
+            choice(&[3.0, 2.0], &[12, 4], 0, 1),
+            Score::Span { nats: 4.0, prior: Some(5.0), tokens: 6, bytes: 7.5 },
+            Score::Span { nats: 4.0, prior: None, tokens: 6, bytes: 7.5 },
+            Score::Document { nats: 1.0, words: 8, bytes: 9 },
+            Score::Answer { nats: 0.5, tokens: 2, bytes: 3, right: true },
+            Score::Answer { nats: 0.5, tokens: 2, bytes: 3, right: false },
+        ];
+        assert_eq!(
+            all.each_ref().map(Score::right),
+            [Some(true), Some(false), None, None, None, Some(true), Some(false)]
+        );
+        let mut total = Sums::default();
+        all.iter().for_each(|score| total += score.sums());
+        let expected = Sums {
+            items: 7.0,
+            right: 2.0,
+            right_by_length: 1.0,
+            nats: 3.0 + 2.0 + 4.0 + 4.0 + 1.0 + 0.5 + 0.5,
+            prior: 5.0,
+            tokens: 6.0 + 6.0 + 2.0 + 2.0,
+            words: 8.0,
+            bytes: 12.0 + 4.0 + 7.5 + 7.5 + 9.0 + 3.0 + 3.0,
+        };
+        assert_eq!(total, expected);
+    }
+}

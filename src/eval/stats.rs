@@ -222,6 +222,41 @@ mod tests {
     }
 
     #[test]
+    fn score_intervals_of_paired_shares_are_those_of_their_definition() {
+        // The likelihood maximised by a golden-section search and the score equation bisected, in Python.
+        for (gained, lost, n, low, high) in [
+            (12, 2, 50, 0.06111, 0.34471),
+            (7, 2, 40, -0.02583, 0.28269),
+            (1, 0, 44, -0.05939, 0.11808),
+            (3, 3, 20, -0.25790, 0.25790),
+            (9, 1, 10, 0.19170, 0.96425),
+            (0, 5, 30, -0.33564, -0.03423),
+            (8, 0, 8, 0.35118, 1.0),
+        ] {
+            let e = paired_shares(gained, lost, n);
+            assert!((e.low - low).abs() < 1e-5 && (e.high - high).abs() < 1e-5, "{e:?}");
+        }
+    }
+
+    #[test]
+    fn from_eight_to_twenty_nine_items_an_interval_of_a_mean_is_students() {
+        // Of the mean of 0 .. n - 1: t times the standard error, which is sqrt(n (n + 1) / 12 / n).
+        for (n, t) in [(8, 2.364_624), (16, 2.131_450), (29, 2.048_407)] {
+            let values: Vec<f64> = (0..n).map(f64::from).collect();
+            let (e, m) = (mean_of(&values), f64::from(n));
+            let (mean, spread) = ((m - 1.0) / 2.0, t * ((m + 1.0) / 12.0).sqrt());
+            assert!((e.value - mean).abs() < 1e-12 && e.n == n as usize, "{e:?}");
+            assert!((e.low - (mean - spread)).abs() < 1e-9, "{e:?}");
+            assert!((e.high - (mean + spread)).abs() < 1e-9, "{e:?}");
+        }
+        // From thirty on it comes from resamples, whose edges are two of their values.
+        let values: Vec<f64> = (0..30).map(f64::from).collect();
+        let e = mean_of(&values);
+        let is_draw = |x: f64| (x * 30.0 - (x * 30.0).round()).abs() < 1e-9;
+        assert!(is_draw(e.low) && is_draw(e.high) && e.low < 14.5 && e.high > 14.5, "{e:?}");
+    }
+
+    #[test]
     fn below_eight_items_there_is_no_interval() {
         let few: Vec<f64> = (0..7).map(f64::from).collect();
         let e = Resamples::new(&few, |t: &mut f64, x| *t += x).interval(|t| t / 7.0);
