@@ -24,7 +24,7 @@ for (const way of ["dropped", "from the hub"]) console.log(`${way}: ${await meas
 async function measure(way) {
   const files = new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))])));
   const hub = await startHub({ files });
-  const server = await serve(dist, "/whittle/", hub.hosts);
+  const server = await serve(dist, "/whittle/", { hosts: hub.hosts });
   const browser = await launch();
   try {
     const page = await (await browser.newContext({ serviceWorkers: "block" })).newPage();

@@ -21,7 +21,7 @@ const link = (hash) => `#v=1&m=own@${hash}&h=${encodeURIComponent(`${MODEL}@${CO
 
 test("a link of a hub model gives a card and a button, runs after two clicks, and says where weights differ", LIMIT, async () => {
   const hub = await startHub();
-  const server = await serve(dist, "/whittle/", hub.hosts);
+  const server = await serve(dist, "/whittle/", { hosts: hub.hosts });
   const { page, problems, close } = await watchedPage(browser);
   page.setDefaultTimeout(240_000);
   const hash = createHash("sha256").update(hub.files.get("model.safetensors")).digest("hex").slice(0, 16);

@@ -18,7 +18,7 @@ after(() => browser?.close());
 /** A page beside a hub of its own, with the hub's box open. */
 async function withHub(use) {
   const hub = await startHub();
-  const server = await serve(www, "/whittle/", hub.hosts);
+  const server = await serve(www, "/whittle/", { hosts: hub.hosts });
   const opened = await openMock(browser, server);
   const { page } = opened;
   const field = page.getByRole("textbox", { name: "Model of the hub" });
@@ -31,7 +31,7 @@ async function withHub(use) {
   try {
     await opened.says("Run complete");
     await page.getByText("From the Hugging Face hub").click();
-    await use({ ...opened, hub, server, lookUp, says, press });
+    await use({ ...opened, hub, server, lookUp, says, press, ran: () => opened.says("Run complete") });
   } finally {
     await opened.close();
     await Promise.all([server.close(), hub.close()]);
@@ -61,7 +61,7 @@ async function hasKept({ folder, bytes }) {
 }
 
 test("nothing is asked without a click; what is fetched is shown before, kept, opened again and deleted", () =>
-  withHub(async ({ page, problems, hub, server, lookUp, press, heard, says }) => {
+  withHub(async ({ page, problems, hub, server, lookUp, press, heard, says, ran }) => {
     assert.deepEqual(hub.requests, []);
     await lookUp();
     const card = page.locator("#hub-card");
@@ -92,7 +92,7 @@ test("nothing is asked without a click; what is fetched is shown before, kept, o
     assert.deepEqual(problems, []);
     await page.reload();
     // Until then the page is still being put together, and a click may land beside what it was meant for.
-    await says("Run complete");
+    await ran();
     await page.getByText("From the Hugging Face hub").click();
     await kept.click();
     await page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete");
@@ -105,7 +105,7 @@ test("nothing is asked without a click; what is fetched is shown before, kept, o
   }));
 
 test("a cancelled download ends at once, and goes on where it was, after a reload too", () =>
-  withHub(async ({ page, hub, lookUp, press, says }) => {
+  withHub(async ({ page, hub, lookUp, press, says, ran }) => {
     const half = Math.floor(hub.files.get("model.safetensors").length / 2);
     hub.instead = halfAtFirst(hub, () => {});
     await lookUp();
@@ -117,7 +117,7 @@ test("a cancelled download ends at once, and goes on where it was, after a reloa
     await Promise.all([says("Cancelled"), gone]);
     await page.reload();
     // Until then the page is still being put together, and a click may land beside what it was meant for.
-    await says("Run complete");
+    await ran();
     await page.getByText("From the Hugging Face hub").click();
     await press(`Go on with ${MODEL}`);
     await press("Go on with the download, then open");

@@ -41,9 +41,12 @@ const POLICY = [
   `report-uri ${REPORTS}`,
 ].join("; ");
 
-/** The page as somebody serves it who has a hub of their own at these addresses: the first is asked, the others it sends on to. */
-function ofHub(page, hosts) {
-  return page
+/** The page as somebody serves it who has a hub of their own at these addresses: the first is asked, the others it sends on to;
+ *  and with a script before all of its own. */
+function altered(page, hosts, first) {
+  const watched = first ? page.replace("<head>", `<head><script src="${FIRST}"></script>`) : page;
+  if (hosts.length === 0) return watched;
+  return watched
     .replace(/(connect-src 'self')[^;]*/, `$1 ${hosts.join(" ")}`)
     .replace(/<meta name="hub" content="[^"]*">/, `<meta name="hub" content="${hosts[0]}" data-patience="${PATIENCE_MS}">`);
 }
@@ -51,9 +54,12 @@ function ofHub(page, hosts) {
 /** How long a hub of the tests may say nothing. */
 const PATIENCE_MS = 20_000;
 
-/** Starts on a free port, with the hub at `hosts` if there are any; `url` is the page, `requests` and `missing` list paths, `violations`
+/** The script that stands first, as the page asks for it. */
+const FIRST = "first.js";
+
+/** Starts on a free port, with the hub at `hosts` if there are any, and a script that the page runs `first`; `url` is the page, `requests` and `missing` list paths, `violations`
  *  what the policy blocked, `close` ends it. */
-export async function serve(folder = dist, base = "/whittle/", hosts = []) {
+export async function serve(folder = dist, base = "/whittle/", { hosts = [], first = "" } = {}) {
   const requests = [];
   const missing = [];
   const violations = [];
@@ -66,13 +72,18 @@ export async function serve(folder = dist, base = "/whittle/", hosts = []) {
       return;
     }
     requests.push(path);
+    if (first && path === base + FIRST) {
+      response.writeHead(200, { "content-type": TYPES[".js"] }).end(first);
+      return;
+    }
     const file = await found(folder, base, path);
     if (!file) {
       missing.push(path);
       response.writeHead(404, { "content-type": "text/plain" }).end(`no ${path}`);
       return;
     }
-    const page = hosts.length > 0 && extname(file.name) === ".html" ? Buffer.from(ofHub(await readFile(file.name, "utf8"), hosts)) : undefined;
+    const isAltered = (hosts.length > 0 || first) && extname(file.name) === ".html";
+    const page = isAltered ? Buffer.from(altered(await readFile(file.name, "utf8"), hosts, first)) : undefined;
     response.writeHead(200, {
       "content-type": TYPES[extname(file.name)],
       "content-length": page?.length ?? file.size,
