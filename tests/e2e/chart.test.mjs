@@ -1,13 +1,11 @@
 // The trade-off chart: what its modules give for plain data, and what a person can do with it in the page.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { padded, ticks } from "../../www/ui/chart/scale.js";
 import { taskOf } from "../../www/points.js";
 import { COSTS, frontier, placed, words } from "../../www/ui/chart/figures.js";
-import { launch } from "./browser.mjs";
-import { openMock, www } from "./mock-page.mjs";
-import { serve } from "./server.mjs";
+import { mockPages } from "./mock-page.mjs";
 
 const point = (reduce, prune, accuracy, flops, more = {}) => ({
   key: `${reduce} ${prune}`,
@@ -100,32 +98,24 @@ test("a figure that is absent or not finite is no point", () => {
   assert.equal(words(p, bytes), "Wanda, reference: Accuracy 70.0% (62.0% to 78.0%), n=100; weights read per token 50.0%");
 });
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve(www)]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { withPage } = mockPages();
 
 const REFERENCE = [point("off", "off", 0.76, 1), point("utrc:cut=0.4", "off", 0.6, 0.6), point("random", "off", 0.5, 0.8), point("utrc", "wanda", 0.1, 0.8)];
 
 /** The page with these reference points beside it. */
-async function withChart(check, options = {}) {
-  const opened = await openMock(browser, server, {
-    ...options,
-    before: async (page) => {
-      await page.route("**/reference/index.json", (route) => route.fulfill({ json: { models: ["lm-mamba2"] } }));
-      await page.route("**/reference/lm-mamba2.jsonl", (route) =>
-        route.fulfill({ body: `${REFERENCE.map((p) => JSON.stringify(p)).join("\n")}\nbroken\n{"key":1}\n` }),
-      );
+const withChart = (check, options = {}) =>
+  withPage(
+    {
+      ...options,
+      before: async (page) => {
+        await page.route("**/reference/index.json", (route) => route.fulfill({ json: { models: ["lm-mamba2"] } }));
+        await page.route("**/reference/lm-mamba2.jsonl", (route) =>
+          route.fulfill({ body: `${REFERENCE.map((p) => JSON.stringify(p)).join("\n")}\nbroken\n{"key":1}\n` }),
+        );
+      },
     },
-  });
-  await check({ ...opened, marks: opened.page.getByRole("group", { name: "Trade-off chart" }).getByRole("button") });
-  assert.deepEqual(opened.problems, []);
-  await opened.close();
-}
+    (opened) => check({ ...opened, marks: opened.page.getByRole("group", { name: "Trade-off chart" }).getByRole("button") }),
+  );
 
 test("the reference stands before the first run is over, and a live point takes the place of its twin", () =>
   withChart(
@@ -135,6 +125,10 @@ test("the reference stands before the first run is over, and a live point takes 
       assert.equal(await marks.count(), 4);
       assert.equal(await page.locator(".mark[role].reference").count(), 4);
       await page.getByText("pale: reference, measured before").waitFor();
+      await page
+        .workers()
+        .at(-1)
+        .evaluate(() => (self.released = true));
       await says("Run complete");
       await page.locator(".mark[role]:not(.reference)").waitFor();
       assert.equal(await marks.count(), 5);
@@ -143,7 +137,7 @@ test("the reference stands before the first run is over, and a live point takes 
       await says("Run complete");
       await page.waitForFunction(() => document.querySelectorAll(".mark[role]").length === 6);
     },
-    { scenario: { tick: 60 } },
+    { scenario: { waits: true } },
   ));
 
 test("marks tell their figures to pointer and keyboard, and Enter takes their settings", () =>
@@ -155,6 +149,7 @@ test("marks tell their figures to pointer and keyboard, and Enter takes their se
     });
     await dense.hover();
     await page.getByText(/^Dense, reference: Accuracy 76\.0%/).waitFor();
+    await page.mouse.move(0, 0);
     await page.locator(".mark[tabindex='0']").focus();
     await page.keyboard.press("ArrowRight");
     const name = await page.evaluate(() => document.activeElement.getAttribute("aria-label"));

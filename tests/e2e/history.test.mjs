@@ -1,11 +1,9 @@
 // The history of runs: kept over a reload, searched, named, compared, deleted, exported, and read in again.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { fromJson, toCsv, toJson, toMarkdown } from "../../www/ui/exports.js";
-import { launch } from "./browser.mjs";
-import { openMock, www } from "./mock-page.mjs";
-import { serve } from "./server.mjs";
+import { mockPages } from "./mock-page.mjs";
 
 const estimate = (value) => ({ value, low: value - 0.1, high: value + 0.1, n: 100 });
 const kept = (more = {}, point = {}) => ({
@@ -79,23 +77,14 @@ test("Markdown has a line a metric, with what a bar would break escaped", () => 
   assert.equal(line, "| lm-mamba2@aa | off / wanda | text\\|x | 100 | Accuracy | ↑ | 0.6000 | 0.5000 to 0.7000 | -0.1000 | -0.2000 to 0.0000 |");
 });
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve(www)]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { withRun } = mockPages();
 
-async function withRuns(check, options = {}) {
-  const opened = await openMock(browser, server, options);
-  await opened.says("Run complete");
-  await opened.tab("Runs");
-  await check({ ...opened, rows: opened.page.getByRole("table", { name: "Runs", exact: true }).locator("tbody tr") });
-  assert.deepEqual(opened.problems, []);
-  await opened.close();
-}
+/** The page with its first run over and the list of runs in view. */
+const withRuns = (check, options = {}) =>
+  withRun(options, async (opened) => {
+    await opened.tab("Runs");
+    await check({ ...opened, rows: opened.page.getByRole("table", { name: "Runs", exact: true }).locator("tbody tr") });
+  });
 
 /** Another finished run. */
 async function again({ page, says }) {
@@ -126,6 +115,20 @@ test("runs outlive a reload with their names, and are searched, restored and del
     await says("Run complete");
     await tab("Runs");
     await page.waitForFunction(() => document.querySelectorAll("#history tbody tr").length === 1);
+  }));
+
+test("every finished run is a row and a point", () =>
+  withRuns(async (opened) => {
+    const { page, rows } = opened;
+    for (const n of [1, 2]) {
+      await rows.nth(n - 1).waitFor();
+      await page
+        .locator(".mark[role]:not(.reference)")
+        .nth(n - 1)
+        .waitFor();
+      assert.deepEqual([await rows.count(), await page.locator(".mark[role]:not(.reference)").count()], [n, n]);
+      await again(opened);
+    }
   }));
 
 test("a run that is over before the database answers takes no name away", () =>

@@ -1,7 +1,10 @@
 // The page from www/ as it lies there, with the mock engine in the place of the real one.
+import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
-import { watchedPage } from "./browser.mjs";
+import { launch, watchedPage } from "./browser.mjs";
+import { serve } from "./server.mjs";
 
 export const www = fileURLToPath(new URL("../../www", import.meta.url));
 const mock = await readFile(new URL("mock-worker.mjs", import.meta.url), "utf8");
@@ -41,5 +44,37 @@ export async function openMock(browser, server, { scenario = {}, fragment = "", 
         );
       });
     },
+  };
+}
+
+/** One browser and one server for the tests of a file, begun before the first and ended after the last. */
+export function mockPages() {
+  let browser, server;
+  before(async () => {
+    [browser, server] = await Promise.all([launch(), serve(www)]);
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+  const open = (options) => openMock(browser, server, options);
+  /** Opens the page, runs `check`, and insists that nothing went wrong meanwhile. */
+  const withPage = async (options, check) => {
+    const opened = await open(options);
+    await check(opened);
+    assert.deepEqual(opened.problems, []);
+    await opened.close();
+  };
+  return {
+    open,
+    withPage,
+    /** As `withPage`, with the first run over. */
+    withRun: (options, check) =>
+      withPage(options, async (opened) => {
+        await opened.says("Run complete");
+        await check(opened);
+      }),
+    /** The address of the page without a fragment. */
+    url: () => server.url,
   };
 }

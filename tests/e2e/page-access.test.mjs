@@ -2,31 +2,22 @@
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { launch } from "./browser.mjs";
-import { openMock, www } from "./mock-page.mjs";
-import { serve } from "./server.mjs";
+import { mockPages, www } from "./mock-page.mjs";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** The scripts that may load a file: the data beside the page, and what keeps it for offline use. */
 const LOADERS = ["data.js", "sw.js", "hub/protocol.js"];
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve(www)]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { open } = mockPages();
 
 const background = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 
 for (const [name, options] of Object.entries({ light: {}, dark: { colorScheme: "dark" }, phone: PHONE })) {
   test(`axe-core finds nothing serious (${name})`, async () => {
-    const { page, says, close } = await openMock(browser, server, { ...options, scenario: { published: true } });
+    const { page, says, close } = await open({ ...options, scenario: { published: true } });
     await says("Run complete");
     await page.evaluate(() => {
       for (const details of document.querySelectorAll("details")) details.open = true;
@@ -57,7 +48,7 @@ for (const [name, options] of Object.entries({ light: {}, dark: { colorScheme: "
 }
 
 test("the first Tab is the way to the results, and it leaves the address alone", async () => {
-  const { page, midway, close } = await openMock(browser, server, { fragment: "#v=1&seed=3", scenario: { tick: 100 } });
+  const { page, midway, close } = await open({ fragment: "#v=1&seed=3", scenario: { tick: 100 } });
   await midway();
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to results");
@@ -68,7 +59,7 @@ test("the first Tab is the way to the results, and it leaves the address alone",
 });
 
 test("Tab reaches every control in the order of the page, with a visible focus", async () => {
-  const { page, says, close } = await openMock(browser, server);
+  const { page, says, close } = await open();
   await says("Run complete");
   await page.evaluate(() => {
     for (const id of ["#reduce details", "#advanced"]) document.querySelector(id).open = true;
@@ -117,7 +108,7 @@ test("Tab reaches every control in the order of the page, with a visible focus",
 });
 
 test("dark follows the system, and a choice outlives a reload", async () => {
-  const { page, says, close } = await openMock(browser, server, { colorScheme: "dark" });
+  const { page, says, close } = await open({ colorScheme: "dark" });
   const button = page.getByRole("button", { name: "Dark theme" });
   await says("Run complete");
   const dark = await background(page);
@@ -134,7 +125,7 @@ test("dark follows the system, and a choice outlives a reload", async () => {
 });
 
 test("forbidden storage hurts nothing", async () => {
-  const { page, says, problems, close } = await openMock(browser, server, {
+  const { page, says, problems, close } = await open({
     before: (page) =>
       page.addInitScript(() =>
         Object.defineProperty(window, "localStorage", {
@@ -152,7 +143,7 @@ test("forbidden storage hurts nothing", async () => {
 });
 
 test("a phone scrolls down only, keeps Run in view and folds the settings", async () => {
-  const { page, says, close } = await openMock(browser, server, PHONE);
+  const { page, says, close } = await open(PHONE);
   await says("Run complete");
   const wide = () => page.evaluate(() => document.documentElement.scrollWidth);
   assert.equal(await wide(), 390);
@@ -177,7 +168,7 @@ test("a phone scrolls down only, keeps Run in view and folds the settings", asyn
 
 test("with reduced motion nothing moves", async () => {
   // An engine that takes its time shows a bar that breathes.
-  const { page, says, close } = await openMock(browser, server, { scenario: { quiet: true } });
+  const { page, says, close } = await open({ scenario: { quiet: true } });
   const moving = () => page.evaluate(() => document.getAnimations().length);
   await says("The engine is ready");
   assert.ok((await moving()) >= 1);
@@ -187,7 +178,7 @@ test("with reduced motion nothing moves", async () => {
 });
 
 test("while a run is on, the status is told at most once a second", async () => {
-  const { page, says, close } = await openMock(browser, server, {
+  const { page, says, close } = await open({
     scenario: { tick: 100 },
     before: (page) =>
       page.addInitScript(() =>

@@ -42,6 +42,29 @@ test("the page names its engine by its hash, and the licences of what is in it",
   for (const part of [/^wgpu \d/m, /^serde_json \d/m, /Permission is hereby granted/, /Apache License/]) assert.match(notices, part);
 });
 
+test("the menus of the engine: families with sizes, methods beside their controls, what does not fit with its reason", async () => {
+  const { page, problems, close } = await watchedPage(browser);
+  await page.goto(`${server.url}#v=1&m=recall-llama&gen=1`);
+  const models = page.getByRole("radiogroup", { name: "Model" }).getByRole("radio");
+  await models.first().waitFor();
+  const names = await models.evaluateAll((all) => all.map((radio) => radio.labels[0].textContent));
+  for (const family of ["mamba ", "mamba2 ", "llama "])
+    assert.ok(
+      names.some((name) => name.includes(family)),
+      `${family}: ${names}`,
+    );
+  for (const name of names) assert.match(name, /\d (kB|MB)/);
+  const menu = (name) => page.getByRole("combobox", { name }).locator("option");
+  await page.waitForFunction(() => document.querySelector("#reduce-method option:disabled"));
+  for (const option of await menu("Token reduction method").and(page.locator(":disabled")).allTextContents()) assert.match(option, /needs a model of type/);
+  const reductions = (await menu("Token reduction method").allTextContents()).join("\n");
+  for (const method of [/^Off/m, /UTRC/, /EViT/, /PuMer/]) assert.match(reductions, method);
+  const prunings = (await menu("Sparsity method").allTextContents()).join("\n");
+  for (const method of [/^Off/m, /Magnitude/, /Wanda/, /SparseGPT/, /MRP/]) assert.match(prunings, method);
+  assert.deepEqual(problems, []);
+  await close();
+});
+
 test("a link runs, and with both methods off the two sides are the same", { timeout: 240_000 }, async () => {
   const { page, problems, close } = await watchedPage(browser);
   page.setDefaultTimeout(100_000);

@@ -1,23 +1,14 @@
 // An engine that does not start, is of another version, or breaks: the page says what happened and what can be done.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch } from "./browser.mjs";
-import { openMock, www } from "./mock-page.mjs";
-import { serve } from "./server.mjs";
+import { test } from "node:test";
+import { mockPages } from "./mock-page.mjs";
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve(www)]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { open } = mockPages();
 
 const alert = (page, words) => page.getByRole("alert").filter({ hasText: words }).waitFor();
 
 test("while the engine loads, the page says so and nothing can be pressed", async () => {
-  const { page, says, close } = await openMock(browser, server, { scenario: { quiet: true } });
+  const { page, says, close } = await open({ scenario: { quiet: true } });
   await says("The engine is ready; choosing a model.");
   for (const name of ["Run", "Reset", "Share", "Open files…"]) {
     assert.equal(await page.getByRole("button", { name, exact: true }).isDisabled(), true, name);
@@ -26,7 +17,7 @@ test("while the engine loads, the page says so and nothing can be pressed", asyn
 });
 
 test("another protocol version is refused", async () => {
-  const { page, close } = await openMock(browser, server, { scenario: { version: 99 } });
+  const { page, close } = await open({ scenario: { version: 99 } });
   await alert(page, "protocol 2 and 99");
   await page.getByRole("button", { name: "Reload page" }).waitFor();
   assert.equal(page.workers().length, 0);
@@ -34,7 +25,7 @@ test("another protocol version is refused", async () => {
 });
 
 test("a crash is told, its numbers go, and a restart takes up the settings", async () => {
-  const { page, says, heard, state, close } = await openMock(browser, server, { scenario: { crash: true }, fragment: "#v=1&seed=5" });
+  const { page, says, heard, state, close } = await open({ scenario: { crash: true }, fragment: "#v=1&seed=5" });
   await alert(page, "index out of bounds: the len is 3");
   await says("The engine is not running.");
   assert.equal(await page.locator("#sides .words").first().textContent(), "Nothing generated yet.");
@@ -52,7 +43,7 @@ for (const [button, taken] of [
   ["Start over", "#v=1&m=lm-mamba&tr=off&sp=structured"],
 ]) {
   test(`after a crash ${button} takes up ${taken}, where a link was opened meanwhile`, async () => {
-    const { page, says, heard, state, close } = await openMock(browser, server, { scenario: { crash: true }, fragment: "#v=1&seed=5" });
+    const { page, says, heard, state, close } = await open({ scenario: { crash: true }, fragment: "#v=1&seed=5" });
     await says("The engine is not running.");
     await page.evaluate(() => {
       const taken = new Promise((heard) => addEventListener("hashchange", heard, { once: true }));
@@ -74,7 +65,7 @@ for (const [what, answer, words] of [
   ["cut short", { contentType: "text/javascript", body: "const a = [" }, "Unexpected end of input"],
 ]) {
   test(`an engine file that is ${what} is told, with what to do`, async () => {
-    const { page, close } = await openMock(browser, server, { before: (page) => page.route("**/worker.js", (route) => route.fulfill(answer)) });
+    const { page, close } = await open({ before: (page) => page.route("**/worker.js", (route) => route.fulfill(answer)) });
     await page.unroute("**/worker-start.js");
     await page.reload();
     await alert(page, words);
@@ -85,7 +76,7 @@ for (const [what, answer, words] of [
 }
 
 test("a worker script that is missing altogether is told", async () => {
-  const { page, close } = await openMock(browser, server);
+  const { page, close } = await open();
   await page.route("**/worker-start.js", (route) => route.fulfill({ status: 404, body: "" }));
   await page.reload();
   await alert(page, "a file of it is missing or of the wrong type");
@@ -98,7 +89,7 @@ test("what is said before the engine is there reaches it, in order", async () =>
     self.got = [];
     self.onmessage = ({ data }) => self.got.push(data.type);
   }`;
-  const { page, close } = await openMock(browser, server, {
+  const { page, close } = await open({
     before: (page) => page.route("**/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: glue })),
   });
   await page.unroute("**/worker-start.js");
@@ -122,7 +113,7 @@ test("what is said before the engine is there reaches it, in order", async () =>
 
 test("a panic inside a promise of the engine is heard", async () => {
   const glue = "export default async function init() { setTimeout(async () => { throw new Error('unreachable'); }); }";
-  const { page, close } = await openMock(browser, server, {
+  const { page, close } = await open({
     before: (page) => page.route("**/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: glue })),
   });
   await page.unroute("**/worker-start.js");
@@ -136,7 +127,7 @@ for (const [what, scenario] of [
   ["was ended without a word", { ended: true }],
 ]) {
   test(`an engine that ${what} is noticed, and a restart goes on with the same settings`, { timeout: 60_000 }, async () => {
-    const { page, says, heard, state, close } = await openMock(browser, server, { scenario });
+    const { page, says, heard, state, close } = await open({ scenario });
     await alert(page, "The engine has not answered for a while");
     state.scenario = {};
     await page.getByRole("button", { name: "Restart engine" }).click();
@@ -153,7 +144,7 @@ for (const [what, answer] of [
   ["cut short", { contentType: "text/javascript", body: "export const a = [" }],
 ]) {
   test(`a script of the page that is ${what} is told, with what to do`, async () => {
-    const { page, close } = await openMock(browser, server, { before: (page) => page.route("**/ui/share.js", (route) => route.fulfill(answer)) });
+    const { page, close } = await open({ before: (page) => page.route("**/ui/share.js", (route) => route.fulfill(answer)) });
     await alert(page, "Reload it without its cache");
     assert.equal(await page.getByRole("status").first().textContent(), "The page is not running.");
     await close();
@@ -167,7 +158,7 @@ test("the text of a panic and a lack of memory reach the page through the first 
   ]) {
     const glue = `export default async function init() { setTimeout(() => { throw new Error("unreachable executed"); }); }
       export const refused_bytes = () => ${refused};`;
-    const { page, close } = await openMock(browser, server, {
+    const { page, close } = await open({
       before: (page) => page.route("**/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: glue })),
     });
     await page.unroute("**/worker-start.js");
@@ -179,7 +170,7 @@ test("the text of a panic and a lack of memory reach the page through the first 
 
 /** Opens a mock whose run takes seconds, with a clock that jumps and a tab that hides at a word, and every alert written down. */
 async function openDisturbed() {
-  const opened = await openMock(browser, server, {
+  const opened = await open({
     scenario: { tick: 250 },
     before: (page) =>
       page.addInitScript(() => {

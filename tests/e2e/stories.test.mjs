@@ -1,26 +1,11 @@
 // Stories, shortcuts and the embedded page: ways in for who does not know what to move first.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch } from "./browser.mjs";
-import { openMock, www } from "./mock-page.mjs";
-import { serve } from "./server.mjs";
+import { test } from "node:test";
+import { mockPages } from "./mock-page.mjs";
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve(www)]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { withRun } = mockPages();
 
-async function withPage(check, options = {}) {
-  const opened = await openMock(browser, server, options);
-  await opened.says("Run complete");
-  await check(opened);
-  assert.deepEqual(opened.problems, []);
-  await opened.close();
-}
+const withPage = (check, options = {}) => withRun(options, check);
 
 test("without an address the page opens on the first story, and the gallery leads on", () =>
   withPage(async ({ page, heard }) => {

@@ -1,30 +1,12 @@
 // The panels that say why: sureness of each token, loss along the text, items, states, speed at real size, paired differences.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, test } from "node:test";
-import { launch } from "./browser.mjs";
-import { openMock, www } from "./mock-page.mjs";
-import { serve } from "./server.mjs";
+import { test } from "node:test";
+import { mockPages } from "./mock-page.mjs";
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve(www)]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { withRun } = mockPages();
 
 const flat = (text) => text.replace(/\s+/g, " ").trim();
-
-/** Opens the page, waits for the run, runs `check`, and insists that nothing went wrong meanwhile. */
-async function withRun(options, check) {
-  const opened = await openMock(browser, server, options);
-  await opened.says("Run complete");
-  await check(opened);
-  assert.deepEqual(opened.problems, []);
-  await opened.close();
-}
 
 test("each token shows how sure its model was, and the first that differs is told in words", () =>
   withRun({}, async ({ page }) => {

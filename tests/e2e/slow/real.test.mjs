@@ -1,6 +1,7 @@
 // The built page with its real engine for minutes: 200 runs in a row, and how long the main thread is held. Not part of
 // `cargo xtask test`: `node --test tests/e2e/slow`, after `cargo xtask page`, on a machine that does nothing else.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { launch, watchedPage } from "../browser.mjs";
 import { serve } from "../server.mjs";
@@ -12,10 +13,18 @@ const SMALL = "#v=1&m=recall-mamba2&ev=recall:level=easy,n=8,controls=0&seed=1&t
 const LONGEST = 200;
 
 let browser, server;
-before(async () => { [browser, server] = await Promise.all([launch(), serve()]); });
-after(async () => { await browser?.close(); await server?.close(); });
+before(async () => {
+  [browser, server] = await Promise.all([launch(), serve()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
 
-const complete = (page) => page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete" && document.querySelector("#run").textContent === "Run", null, { timeout: 600_000 });
+const complete = (page) =>
+  page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete" && document.querySelector("#run").textContent === "Run", null, {
+    timeout: 600_000,
+  });
 
 /** Keeps the memory of every wasm instance of the worker where a test can see it. */
 const KEEP_MEMORY = `for (const name of ["instantiate", "instantiateStreaming"]) {
@@ -28,7 +37,7 @@ const KEEP_MEMORY = `for (const name of ["instantiate", "instantiateStreaming"])
 }
 `;
 
-test(`${RUNS} runs in a row leave the engine's memory as it was`, LIMIT, async () => {
+test(`${RUNS} runs in a row leave the engine's memory as it was`, LIMIT, async (t) => {
   const { page, problems, close } = await watchedPage(browser);
   await page.route("**/worker-start*.js*", async (route) => {
     const response = await route.fetch();
@@ -36,7 +45,11 @@ test(`${RUNS} runs in a row leave the engine's memory as it was`, LIMIT, async (
   });
   await page.goto(server.url + SMALL);
   await complete(page);
-  const bytes = () => page.workers().at(-1).evaluate(() => self.wasmMemory.buffer.byteLength);
+  const bytes = () =>
+    page
+      .workers()
+      .at(-1)
+      .evaluate(() => self.wasmMemory.buffer.byteLength);
   const runs = async (n) => {
     for (let i = 0; i < n; i += 1) {
       await page.locator("#run").click();
@@ -48,14 +61,14 @@ test(`${RUNS} runs in a row leave the engine's memory as it was`, LIMIT, async (
   const early = await bytes();
   await runs(RUNS - Math.ceil(RUNS / 10));
   const late = await bytes();
-  console.log(`wasm memory: ${early} bytes after ${Math.ceil(RUNS / 10)} runs, ${late} after ${RUNS}`);
+  t.diagnostic(`wasm memory: ${early} bytes after ${Math.ceil(RUNS / 10)} runs, ${late} after ${RUNS}`);
   // Memory of wasm never shrinks and grows by pages of 64 KiB: what leaks shows.
   assert.ok(late - early <= 4 * 65_536, `${late - early} bytes more`);
   assert.deepEqual(problems, []);
   await close();
 });
 
-test(`no task of the main thread takes more than ${LONGEST} ms during a run and a sweep`, LIMIT, async () => {
+test(`no task of the main thread takes more than ${LONGEST} ms during a run and a sweep`, LIMIT, async (t) => {
   const { page, problems, close } = await watchedPage(browser, { viewport: { width: 1440, height: 900 } });
   await page.addInitScript(() => {
     globalThis.longest = 0;
@@ -69,8 +82,21 @@ test(`no task of the main thread takes more than ${LONGEST} ms during a run and 
   await page.getByRole("button", { name: "Pause" }).waitFor();
   await page.getByRole("button", { name: "Pause" }).waitFor({ state: "hidden", timeout: 1_800_000 });
   const longest = await page.evaluate(() => globalThis.longest);
-  console.log(`longest task: ${longest} ms`);
+  t.diagnostic(`longest task: ${longest} ms`);
   assert.ok(longest <= LONGEST, `${longest} ms`);
   assert.deepEqual(problems, []);
   await close();
+});
+
+test("every bundled model runs to its end with both methods on", LIMIT, async () => {
+  const { models } = JSON.parse(readFileSync(new URL("../../../models/index.json", import.meta.url), "utf8"));
+  for (const { id } of models) {
+    const { page, problems, close } = await watchedPage(browser);
+    const evaluation = { lm: "continuation:n=8,controls=0", recall: "recall:n=8,controls=0", copy: "copy:n=8,controls=0" }[id.split("-")[0]];
+    await page.goto(`${server.url}#v=1&m=${id}&ev=${evaluation}&tr=utrc&sp=wanda&gen=4`);
+    await complete(page);
+    assert.equal(await page.getByRole("alert").textContent(), "", id);
+    assert.deepEqual(problems, [], id);
+    await close();
+  }
 });
