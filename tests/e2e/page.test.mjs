@@ -21,7 +21,7 @@ test("without a click a run completes and every panel shows it", () =>
     assert.match(output, /48 tokens · 611 tokens\/s, measured/);
     const short = await panel("In short");
     assert.match(short, /Accuracy\s+measured\s+−2\.1 pt\s+may be no change at all \(−5\.8 to \+1\.7 pt, n=240\)/);
-    assert.match(short, /Prefill\s+measured\s+1\.34×\s+faster \(1\.32× to 1\.36×\)/);
+    assert.match(short, /Prefill\s+measured\s+1\.34×\s+reads faster \(1\.32× to 1\.36×\)/);
     assert.match(short, /Weights read\s+counted\s+0\.74×/);
     await tab("Speed");
     assert.match(await panel("Speed"), /Measured on CPU \(wasm simd128\): the only GPU is SwiftShader/);
@@ -83,8 +83,13 @@ test("knobs follow the method, and what a model cannot run is not offered", () =
     await layers.waitFor();
     await method.selectOption("off");
     await layers.waitFor({ state: "detached" });
+    await page.getByText("Drops tokens of the prompt on the way through the layers: less to read.").waitFor();
     await method.selectOption("utrc");
     await more.click();
+    await layers.waitFor();
+    // The settings of the next method are in view where those of the last were.
+    await method.selectOption("random");
+    await page.getByText("Drops tokens without looking.").waitFor();
     await layers.waitFor();
     await page.getByRole("radio", { name: /^Llama, English prose llama · 1.37M parameters · 2.8 MB$/ }).check();
     await page.waitForFunction(() => [...document.querySelectorAll("#reduce-method option")].some((o) => o.disabled));
@@ -217,7 +222,7 @@ test("while a new run measures, the old figures stand dimmed and say so", () =>
     await page.getByRole("slider", { name: "Sparsity" }).press("ArrowRight");
     await page.waitForFunction(() => document.querySelector(".card-figure.prefill").classList.contains("was"));
     assert.match(await speed.innerText(), /1\.34×/);
-    assert.match(await speed.locator("h3").evaluate((node) => getComputedStyle(node, "::after").content), /being measured again/);
+    assert.match(await speed.locator("h3").evaluate((node) => getComputedStyle(node, "::after").content), /measuring again/);
     await says("Run complete");
     assert.equal(await speed.evaluate((node) => node.classList.contains("was")), false);
   }));

@@ -22,6 +22,24 @@ test("without an address the page opens on the first story, and the gallery lead
     assert.equal((await heard()).at(-1).fragment, "#v=1&m=copy-mamba2&tr=off&sp=magnitude");
   }));
 
+test("a story stays while its own method is moved, and goes with a change that it does not speak of", () =>
+  withPage(async ({ page, says }) => {
+    const story = page.getByRole("region", { name: "Story" });
+    const change = async (menu, value) => {
+      await page.getByRole("combobox", { name: menu }).selectOption(value);
+      await page.getByRole("button", { name: "Cancel" }).waitFor();
+      await says("Run complete");
+    };
+    await story.getByText("Half the channels, twice the speed").waitFor();
+    await page.getByRole("button", { name: "Stories" }).click();
+    await page.getByRole("link", { name: /The same holes/ }).click();
+    await says("Run complete");
+    await change("Sparsity method", "mrp");
+    await story.getByText("The same holes, mended or not").waitFor();
+    await change("Token reduction method", "off");
+    await story.waitFor({ state: "hidden" });
+  }));
+
 test("a question mark lists the shortcuts, and focus goes back", () =>
   withPage(async ({ page, heard }) => {
     const opener = page.getByRole("button", { name: "Keyboard shortcuts" });

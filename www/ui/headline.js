@@ -52,8 +52,8 @@ const draw = {
       el("p", {}, el("strong", { class: said }, words), ` (${changeInterval(c, unit, baseline.value)}, n=${count(c.n)})`),
     );
   },
-  prefill: (found) => pace("Prefill", found),
-  decode: (found) => pace("Decode", found),
+  prefill: (found) => pace("Prefill", "reads", found),
+  decode: (found) => pace("Decode", "writes", found),
   weights(found) {
     if (!found) return waiting("Weights read", "when the run starts", "counted");
     if (found.none) return [...figure("Weights read", ratio(1), "counted"), el("p", {}, "no weight was pruned")];
@@ -74,19 +74,20 @@ const NOISY = 0.3;
 
 const drawn = (...nodes) => nodes.filter((node) => node !== undefined);
 
-function pace(label, found) {
+/** `does` is what the word means to who does not know it. */
+function pace(label, does, found) {
   if (!found) return waiting(label, "measured last", "measured");
   return drawn(
     ...figure(label, ratio(found.value), "measured"),
     whisker(found, 1),
-    el("p", {}, el("strong", {}, paceWords(found)), ` (${writtenInterval(found, ratio)})`),
+    el("p", {}, el("strong", {}, paceWords(does, found)), ` (${writtenInterval(found, ratio)})`),
   );
 }
 
-/** @param {import("../protocol.js").Estimate} ratio */
-function paceWords({ low, high }) {
+/** @param {string} does @param {import("../protocol.js").Estimate} ratio */
+function paceWords(does, { low, high }) {
   if (low === null || high === null) return "too few rounds to tell";
-  if (low > 1) return "faster";
-  if (high < 1) return "slower";
-  return high - low > NOISY ? "not told apart" : "about as fast";
+  if (low > 1) return `${does} faster`;
+  if (high < 1) return `${does} slower`;
+  return high - low > NOISY ? "not told apart" : `${does} about as fast`;
 }

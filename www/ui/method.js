@@ -3,11 +3,15 @@
 import { Control, fill } from "./control.js";
 import { byId, el, part, text } from "./dom.js";
 
-export const OFF = [{ id: "off", label: "Off" }];
+/** What stands before the methods of a kind; its sentence says what all of them do. */
+export const OFF = {
+  reduce: [{ id: "off", label: "Off", summary: "Drops tokens of the prompt on the way through the layers: less to read." }],
+  prune: [{ id: "off", label: "Off", summary: "Sets weights to zero, takes them out, or rounds them." }],
+};
 
 /**
  * `kind` is "reduce", "prune" or "eval"; `title` names the select; `list(view, catalog)` gives the methods, `first` what
- * stands before them: OFF or nothing.
+ * stands before them: one of OFF or nothing.
  */
 export function methodControl(kind, title, first, list, app) {
   const set = (name) => (value) => app.send({ type: "set", name, value });
@@ -29,15 +33,17 @@ export function methodControl(kind, title, first, list, app) {
     return folded(
       drawn.map(({ field }) => field),
       inView(chosen?.knobs ?? []),
+      // Who opened the settings of one method wants to see those of the next.
+      box.querySelector("details")?.open ?? false,
     );
   });
 
   return (view, catalog) => {
     const methods = list(view, catalog);
     const unfit = view.why_not[kind] ?? {};
-    fill(select, [...first, ...methods.map((m) => choice(m.id, m.label, unfit[m.id]))]);
+    fill(select, [...first.map(({ id, label }) => choice(id, label)), ...methods.map((m) => choice(m.id, m.label, unfit[m.id]))]);
     method.show(view.settings[kind]);
-    const chosen = methods.find((m) => m.id === view.settings[kind]);
+    const chosen = [...first, ...methods].find((m) => m.id === view.settings[kind]);
     text(about, chosen?.summary ?? "");
     drawKnobs(chosen);
     for (const { name, options, elements, control } of knobs) {
@@ -53,11 +59,11 @@ export function methodControl(kind, title, first, list, app) {
 }
 
 /** The first knobs are in view, many more would push the next method off the screen. */
-function folded(fields, shown) {
+function folded(fields, shown, open) {
   const rest = fields.filter((_, at) => !shown.includes(at));
   if (rest.length === 0) return fields;
   const words = rest.length === 1 ? "1 more setting" : `${rest.length} more settings`;
-  return [...shown.map((at) => fields[at]), el("details", {}, el("summary", {}, words), ...rest)];
+  return [...shown.map((at) => fields[at]), el("details", { open }, el("summary", {}, words), ...rest)];
 }
 
 /** The main knobs: the first, and the first that is a number, because that is what one sweeps. */
@@ -73,7 +79,7 @@ const inView = (knobs) =>
   ].filter((at) => at < knobs.length);
 
 /** `why` it cannot be chosen, where it cannot. */
-const choice = (id, label, why) => ({ id, label: why ? `${label} (${why})` : label, disabled: why !== undefined });
+const choice = (id, label, why = undefined) => ({ id, label: why ? `${label} (${why})` : label, disabled: why !== undefined });
 
 function drawKnob(kind, knob) {
   const name = `${kind}.${knob.id}`;

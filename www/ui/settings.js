@@ -20,8 +20,8 @@ export function settings(app) {
   byId("temperature").setAttribute("role", "spinbutton");
   const drawWhy = part(byId("backend-why"), (words) => (words ? [reason(words)] : []));
   const methods = [
-    methodControl("reduce", "Token reduction method", OFF, (_, catalog) => catalog.reductions, app),
-    methodControl("prune", "Sparsity method", OFF, (_, catalog) => catalog.prunings, app),
+    methodControl("reduce", "Token reduction method", OFF.reduce, (_, catalog) => catalog.reductions, app),
+    methodControl("prune", "Sparsity method", OFF.prune, (_, catalog) => catalog.prunings, app),
     methodControl("eval", "Evaluation task", [], evaluations, app),
   ];
 

@@ -12,8 +12,8 @@ export function stories(app) {
   let list = [];
   /** @type {Story | undefined} */
   let told;
-  /** The model that the story is on. */
-  let model;
+  /** The settings that the story rests on, and does not ask to move. */
+  let base;
   let loaded = false;
   json("stories.json").then((found) => {
     list = Array.isArray(found) ? found : [];
@@ -69,21 +69,30 @@ export function stories(app) {
 
   function tell(story) {
     told = story;
-    model = undefined;
+    base = undefined;
     if (story) app.send({ type: "link", fragment: story.link });
     app.redraw();
   }
 
   return (view) => {
-    // A story is over when another model or task is on.
+    // A story is over when another model is on, or another method where it moves none: its claim stands above no other figures.
     if (told && view && view.answers >= app.sent()) {
-      model ??= view.settings.model;
-      if (model !== view.settings.model) told = undefined;
+      const now = restsOn(told, view.settings);
+      base ??= now;
+      if (base !== now) told = undefined;
     }
     // Until the stories are loaded the first one's place is kept, so that nothing moves when it comes.
     if (loaded) draw(told);
   };
 }
+
+/** How the stories name the menus of methods. */
+const MENUS = { reduce: "Token reduction method", prune: "Sparsity method" };
+
+const restsOn = ({ move }, settings) => {
+  const fixed = Object.keys(MENUS).filter((kind) => !move.includes(MENUS[kind]));
+  return ["model", ...fixed].map((name) => settings[name]).join(" ");
+};
 
 function act(label, does) {
   const button = el("button", { type: "button", class: "small" }, label);
