@@ -65,6 +65,24 @@ test("the menus of the engine: families with sizes, methods beside their control
   await close();
 });
 
+test("a preset moves both sliders, and a slider that is moved makes it custom", async () => {
+  const { page, problems, close } = await watchedPage(browser);
+  await page.goto(`${server.url}#v=1&m=recall-mamba2&ev=recall:n=8,controls=0&gen=1`);
+  const preset = (label) => page.waitForFunction((label) => document.querySelector("#preset").selectedOptions[0]?.label === label, label);
+  const sliders = () => Promise.all(["#reduce-cut", "#prune-sparsity"].map((id) => page.locator(id).inputValue()));
+  await page.locator("#preset:enabled").selectOption({ label: "Balanced" });
+  await preset("Balanced");
+  const before = await sliders();
+  await page.locator("#preset").selectOption({ label: "Aggressive" });
+  await page.waitForFunction((before) => document.querySelector("#prune-sparsity").value !== before, before[1]);
+  const after = await sliders();
+  for (const at of [0, 1]) assert.notEqual(after[at], before[at]);
+  await page.getByRole("slider", { name: "Sparsity" }).press("ArrowRight");
+  await preset("Custom");
+  assert.deepEqual(problems, []);
+  await close();
+});
+
 test("a link runs, and with both methods off the two sides are the same", { timeout: 240_000 }, async () => {
   const { page, problems, close } = await watchedPage(browser);
   page.setDefaultTimeout(100_000);
