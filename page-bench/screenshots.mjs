@@ -14,13 +14,15 @@ async function sweep(page) {
   await page.getByRole("button", { name: "Pause" }).waitFor();
   await page.getByRole("button", { name: "Pause" }).waitFor({ state: "hidden" });
 }
+/** The last layer that drops: most is gone there. */
+const lastLayer = (page) => page.getByRole("slider", { name: "Layer", exact: true }).press("End");
 /** File, where it opens, how, what is done before, and of what the picture is. */
 const PICTURES = [
   ["screenshot", "", WIDE],
   ["screenshot-dark", BOTH, { ...WIDE, colorScheme: "dark" }],
   ["screenshot-phone", "", PHONE],
   ["screenshot-sweep", "#v=1&m=copy-mamba2&tr=off&sp=mrp", WIDE, sweep, "#tradeoff-section"],
-  ["screenshot-tokens", BOTH, WIDE, undefined, "section[aria-labelledby='tokens-title']"],
+  ["screenshot-tokens", BOTH, WIDE, lastLayer, "section[aria-labelledby='tokens-title']"],
   ["screenshot-layers", BOTH, WIDE, tab("Layers"), "#panel-layers"],
   ["screenshot-along", BOTH, WIDE, tab("Along the text"), "#panel-along"],
   ["screenshot-states", "#v=1&m=lm-mamba2&tr=off&sp=magnitude", WIDE, tab("States"), "#panel-states"],
@@ -36,7 +38,12 @@ for (const [name, fragment, options, prepare, part] of PICTURES) {
   await page.goto(server.url + fragment);
   await page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete");
   await prepare?.(page);
-  await (part ? page.locator(part) : page).screenshot({ path: `docs/${name}.png` });
+  if (!part) await page.screenshot({ path: `docs/${name}.png` });
+  else {
+    // As high as what is in it, not as what stands beside it.
+    await page.locator(part).evaluate((node) => (node.style.alignSelf = "start"));
+    await page.locator(part).screenshot({ path: `docs/${name}.png` });
+  }
   console.log(`docs/${name}.png`);
   await close();
 }
