@@ -89,7 +89,7 @@ test("knobs follow the method, and what a model cannot run is not offered", () =
     await layers.waitFor();
     // The settings of the next method are in view where those of the last were.
     await method.selectOption("random");
-    await page.getByText("Drops tokens without looking.").waitFor();
+    await page.locator("#reduce-about", { hasText: "Drops tokens without looking." }).waitFor();
     await layers.waitFor();
     await page.getByRole("radio", { name: /^Llama, English prose llama · 1.37M parameters · 2.8 MB$/ }).check();
     await page.waitForFunction(() => [...document.querySelectorAll("#reduce-method option")].some((o) => o.disabled));
