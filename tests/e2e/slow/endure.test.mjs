@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { mockPages } from "../mock-page.mjs";
+import { runs } from "./runs.mjs";
 
 // On two cores that did much else, 500 changes took 41 s and 200 runs over 300 s.
 const LIMIT = { timeout: 1_800_000 };
@@ -62,23 +63,9 @@ test("500 changes in a row leave one run and flat memory", LIMIT, async (t) => {
 test("200 runs in a row leave flat memory and one row", LIMIT, async (t) => {
   const { page, says, problems, tab, close } = await open({ scenario: { steps: 12, tick: 4 } });
   await says("Run complete");
-  const runs = (n) =>
-    page.evaluate(async (n) => {
-      const status = document.querySelector("#status");
-      const until = (is) =>
-        new Promise((done) => {
-          const look = () => (is() ? done(undefined) : requestAnimationFrame(look));
-          look();
-        });
-      for (let i = 0; i < n; i += 1) {
-        document.querySelector("#run").click();
-        await until(() => document.querySelector("#run").textContent === "Cancel");
-        await until(() => status.textContent === "Run complete" && document.querySelector("#run").textContent === "Run");
-      }
-    }, n);
-  await runs(40);
+  await runs(page, 40);
   const early = await heap(page);
-  await runs(160);
+  await runs(page, 160);
   const late = await heap(page);
   t.diagnostic(`heap: ${early} bytes after 40 runs, ${late} after 200`);
   assert.ok(late - early < FLAT, `the heap grew by ${late - early} bytes over 160 runs`);

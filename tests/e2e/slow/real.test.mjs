@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { launch, watchedPage } from "../browser.mjs";
 import { serve } from "../server.mjs";
+import { runs } from "./runs.mjs";
 
 const LIMIT = { timeout: 3_600_000 };
 const RUNS = Number(process.env.RUNS ?? 200);
@@ -20,6 +21,13 @@ after(async () => {
   await browser?.close();
   await server?.close();
 });
+
+/** A page that is given time: the machine may be busy. */
+async function patientPage(options) {
+  const opened = await watchedPage(browser, options);
+  opened.page.setDefaultTimeout(600_000);
+  return opened;
+}
 
 const complete = (page) =>
   page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete" && document.querySelector("#run").textContent === "Run", null, {
@@ -38,7 +46,7 @@ const KEEP_MEMORY = `for (const name of ["instantiate", "instantiateStreaming"])
 `;
 
 test(`${RUNS} runs in a row leave the engine's memory as it was`, LIMIT, async (t) => {
-  const { page, problems, close } = await watchedPage(browser);
+  const { page, problems, close } = await patientPage();
   await page.route("**/worker-start*.js*", async (route) => {
     const response = await route.fetch();
     await route.fulfill({ response, body: KEEP_MEMORY + (await response.text()) });
@@ -50,16 +58,9 @@ test(`${RUNS} runs in a row leave the engine's memory as it was`, LIMIT, async (
       .workers()
       .at(-1)
       .evaluate(() => self.wasmMemory.buffer.byteLength);
-  const runs = async (n) => {
-    for (let i = 0; i < n; i += 1) {
-      await page.locator("#run").click();
-      await page.waitForFunction(() => document.querySelector("#run").textContent === "Cancel");
-      await complete(page);
-    }
-  };
-  await runs(Math.ceil(RUNS / 10));
+  await runs(page, Math.ceil(RUNS / 10));
   const early = await bytes();
-  await runs(RUNS - Math.ceil(RUNS / 10));
+  await runs(page, RUNS - Math.ceil(RUNS / 10));
   const late = await bytes();
   t.diagnostic(`wasm memory: ${early} bytes after ${Math.ceil(RUNS / 10)} runs, ${late} after ${RUNS}`);
   // Memory of wasm never shrinks and grows by pages of 64 KiB: what leaks shows.
@@ -69,7 +70,7 @@ test(`${RUNS} runs in a row leave the engine's memory as it was`, LIMIT, async (
 });
 
 test(`no task of the main thread takes more than ${LONGEST} ms during a run and a sweep`, LIMIT, async (t) => {
-  const { page, problems, close } = await watchedPage(browser, { viewport: { width: 1440, height: 900 } });
+  const { page, problems, close } = await patientPage({ viewport: { width: 1440, height: 900 } });
   await page.addInitScript(() => {
     globalThis.longest = 0;
     new PerformanceObserver((list) => {
@@ -91,7 +92,7 @@ test(`no task of the main thread takes more than ${LONGEST} ms during a run and 
 test("every bundled model runs to its end with both methods on", LIMIT, async () => {
   const { models } = JSON.parse(readFileSync(new URL("../../../models/index.json", import.meta.url), "utf8"));
   for (const { id } of models) {
-    const { page, problems, close } = await watchedPage(browser);
+    const { page, problems, close } = await patientPage();
     const evaluation = { lm: "continuation:n=8,controls=0", recall: "recall:n=8,controls=0", copy: "copy:n=8,controls=0" }[id.split("-")[0]];
     await page.goto(`${server.url}#v=1&m=${id}&ev=${evaluation}&tr=utrc&sp=wanda&gen=4`);
     await complete(page);
