@@ -132,6 +132,20 @@ test("typing is not disturbed by views, and Run right after it does not cancel",
     assert.deepEqual((await heard()).slice(1), [{ type: "set", name: "prompt", value: "Once" }]);
   }));
 
+test("of a long prompt the end is in view, where the texts go on", () =>
+  withRun({}, async ({ page }) => {
+    const prompt = page.getByRole("textbox", { name: "Prompt" });
+    await prompt.fill("and then ".repeat(200));
+    await prompt.evaluate((box) => {
+      box.scrollTop = 0;
+      box.blur();
+    });
+    await page.waitForFunction(() => {
+      const { scrollTop, clientHeight, scrollHeight } = document.querySelector("#prompt");
+      return scrollTop > 0 && scrollTop + clientHeight >= scrollHeight - 1;
+    });
+  }));
+
 test("a click on Run right after a change does not cancel the run that the change started", () =>
   withPage({ scenario: { tick: 100 } }, async ({ page, says, heard }) => {
     await says("Run complete");

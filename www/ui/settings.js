@@ -25,8 +25,17 @@ export function settings(app) {
     methodControl("eval", "Evaluation task", [], evaluations, app),
   ];
 
+  const prompt = byId("prompt");
+  let inView;
+  // The texts go on where the prompt ends: unless somebody writes in it, its end is in view.
+  const showEnd = () => {
+    if (prompt.value === inView || document.activeElement === prompt) return;
+    inView = prompt.value;
+    prompt.scrollTop = prompt.scrollHeight;
+  };
+
   return (view, catalog) => {
-    byId("fields").disabled = byId("prompt").disabled = !view;
+    byId("fields").disabled = prompt.disabled = !view;
     if (!view) return;
     drawModels(models(view, catalog));
     model.show(view.settings.model);
@@ -36,6 +45,7 @@ export function settings(app) {
     );
     drawWhy(view.backend_why);
     for (const { name, control } of plain) control.show(view.settings[name]);
+    showEnd();
     for (const draw of methods) draw(view, catalog);
   };
 }
