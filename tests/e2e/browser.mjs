@@ -1,19 +1,15 @@
 // A real headless Chromium with WebGPU, and a page that remembers everything that went wrong.
 import { chromium } from "playwright-core";
 
-const ARGUMENTS = [
-  "--no-sandbox",
-  "--enable-unsafe-webgpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
+const ARGUMENTS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-export function launch() {
-  return chromium.launch({ executablePath: "/usr/bin/chromium", args: ARGUMENTS });
-}
+const start = (...more) => chromium.launch({ executablePath: "/usr/bin/chromium", args: [...ARGUMENTS, ...more] });
+
+/** With WebGPU on a software adapter. */
+export const launch = () => start("--enable-unsafe-webgpu");
+
+/** As on most computers without a graphics card: WebGPU is there and has no adapter. */
+export const launchWithoutGpu = () => start();
 
 /** A fresh page without a service worker (tests stand in the place of files, which one would answer from its own), its context made with `options`, and its `problems`: console errors (policy violations among
  *  them), uncaught errors, requests that failed or were answered with an error. */

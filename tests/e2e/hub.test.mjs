@@ -4,6 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import { wanted, named } from "../../www/hub/protocol.js";
 import { Sha256 } from "../../www/hub/sha256.js";
+import { kept, place } from "../../www/hub/store.js";
 import { launch } from "./browser.mjs";
 import { COMMIT, MODEL, startHub } from "./hub-server.mjs";
 import { openMock, www } from "./mock-page.mjs";
@@ -203,6 +204,14 @@ test("what does not fit is refused with both sizes before anything is fetched", 
     assert.equal(await page.getByRole("button", { name: "Download and open" }).count(), 0);
     assert.equal(hub.requests.length, 1);
   }));
+
+test("a browser that keeps no files for a page is told as such, and has nothing kept", async (t) => {
+  const had = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  Object.defineProperty(globalThis, "navigator", { value: { storage: {} }, configurable: true });
+  t.after(() => (had ? Object.defineProperty(globalThis, "navigator", had) : delete globalThis.navigator));
+  await assert.rejects(place(true), /this browser has no place for the files of a page/);
+  assert.deepEqual(await kept(), []);
+});
 
 test("a hash of pieces is the hash of the whole", () => {
   for (const length of [0, 1, 55, 56, 63, 64, 65, 119, 120, 128, 1000, 70_001]) {

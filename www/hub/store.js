@@ -8,8 +8,11 @@ export const ABOUT = "about.json";
 
 export const folderName = ({ model, commit }) => `${model.replace("/", "--")}--${commit}`;
 
-/** @returns {Promise<FileSystemDirectoryHandle>} */
-export const place = async (create = false) => (await navigator.storage.getDirectory()).getDirectoryHandle("hub", { create });
+/** @returns {Promise<FileSystemDirectoryHandle>} Rejects where there is no such folder, and where the browser keeps no files (WebKitGTK). */
+export async function place(create = false) {
+  if (!navigator.storage?.getDirectory) throw new Error("this browser has no place for the files of a page");
+  return (await navigator.storage.getDirectory()).getDirectoryHandle("hub", { create });
+}
 
 /** All that is kept, whole or not; nothing where the browser keeps no files. @returns {Promise<Kept[]>} */
 export async function kept() {

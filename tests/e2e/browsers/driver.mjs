@@ -35,16 +35,20 @@ export async function until(look, ms, why = () => "") {
 }
 
 /** Starts `program`; `stop` ends it and waits for its end. */
-function start(program, args, env = process.env) {
-  const child = spawn(program, args, { env, stdio: "ignore", detached: true });
-  const over = new Promise((done) => {
-    child.once("exit", done);
-    child.once("error", done);
+async function start(program, args) {
+  const child = spawn(program, args, { stdio: "ignore", detached: true });
+  await new Promise((started, failed) => {
+    child.once("spawn", started);
+    child.once("error", ({ message }) => failed(new Error(`${program} cannot be started (${message}): apt install firefox-esr webkit2gtk-driver xvfb`)));
   });
+  const over = new Promise((done) => child.once("exit", done));
+  // The group: a browser is many processes.
+  const end = () => child.exitCode === null && process.kill(-child.pid, "SIGTERM");
+  process.once("exit", end);
   return {
     stop: async () => {
-      // The group: a browser is many processes.
-      if (child.pid && child.exitCode === null) process.kill(-child.pid, "SIGTERM");
+      process.removeListener("exit", end);
+      end();
       await over;
     },
   };
@@ -95,7 +99,7 @@ async function firefox() {
   const profile = await mkdtemp(join(tmpdir(), "whittle-firefox-"));
   const port = await freePort();
   await writeFile(join(profile, "user.js"), `user_pref("marionette.port", ${port});\nuser_pref("app.update.enabled", false);\n`);
-  const browser = start("firefox-esr", ["--headless", "--marionette", "--no-remote", "--profile", profile]);
+  const browser = await start("firefox-esr", ["--headless", "--marionette", "--no-remote", "--profile", profile]);
   const { send, close } = await marionette(port);
   const session = await send("WebDriver:NewSession", {});
   return {
@@ -112,7 +116,7 @@ async function firefox() {
 async function webkit() {
   const port = await freePort();
   // WebKitGTK has no headless form: xvfb-run gives it a screen that nobody sees.
-  const driver = start("xvfb-run", ["-a", "WebKitWebDriver", `--port=${port}`]);
+  const driver = await start("xvfb-run", ["-a", "WebKitWebDriver", `--port=${port}`]);
   const root = `http://127.0.0.1:${port}`;
   const ask = async (method, path, given) => {
     const answer = await fetch(root + path, { method, body: given && JSON.stringify(given) });
