@@ -76,6 +76,15 @@ pub struct Args {
     beside: Vec<String>,
 }
 
+/// What `--json` prints: the fields of the page's view, and what was measured beside where something was.
+#[derive(serde::Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    view: &'a RunView,
+    #[serde(skip_serializing_if = "<[Point]>::is_empty")]
+    beside: &'a [Point],
+}
+
 pub async fn main(args: Args) -> Result<()> {
     crate::threads::set(args.threads)?;
     let mut engine = load::engine();
@@ -136,11 +145,8 @@ pub async fn main(args: Args) -> Result<()> {
     }
     let beside = beside(&mut engine, &spec, &args.beside).await?;
     if args.json {
-        let mut whole = serde_json::to_value(&view).expect("numbers and strings serialise");
-        if !beside.is_empty() {
-            whole["beside"] = serde_json::to_value(&beside).expect("numbers and strings serialise");
-        }
-        println!("{whole}");
+        let printed = Printed { view: &view, beside: &beside };
+        println!("{}", serde_json::to_string(&printed).expect("numbers and strings serialise"));
     } else if args.markdown {
         let own = spec.evaluation.to_string();
         let points = beside.iter().map(|p| (&*p.evaluation, &p.quality[..]));
