@@ -11,6 +11,7 @@ use super::task::Task;
 use crate::method::Setting;
 use crate::pace::Pace;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// What was measured of one arm on the items of a task so far.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,11 @@ impl Sheet {
     /// Of item `i`; `None` until it is scored.
     pub fn score(&self, i: usize) -> Option<&Score> {
         self.scores.get(i)?.as_ref()
+    }
+
+    /// Whether every item is scored.
+    pub fn is_complete(&self) -> bool {
+        self.scores.iter().all(Option::is_some)
     }
 
     /// A sheet for another arm of the same model: what it says of items without their contexts stays.
@@ -101,6 +107,18 @@ impl Sheet {
     }
 }
 
+/// What was measured of one item somewhere else, by another program on the same models. Absent is what it was not asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Scored {
+    /// Its place in the order of the data, from 0.
+    pub item: usize,
+    /// What each of the models says without the context: baseline, compressed.
+    pub priors: [Option<Prior>; 2],
+    /// What each of the arms scored.
+    pub scores: [Option<Score>; 2],
+}
+
 /// Names of the two sides, for messages.
 const SIDES: [&str; 2] = ["baseline", "compressed"];
 
@@ -130,33 +148,74 @@ impl<'a> Comparison<'a> {
         Comparison { task, arms, sheets }
     }
 
-    /// Scores the items in this order, both arms of one before the next. `hear` is told how many are done.
+    /// Scores the items that are not on the sheets yet, in this order, both arms of one before the next. `hear` is told
+    /// which item is done.
     ///
-    /// Errors: cancelled, the GPU failed, or a figure that is no number.
+    /// Errors: as [`Comparison::share`].
     pub async fn run(
         &mut self,
         order: &[usize],
         pace: &Pace,
         hear: &mut dyn FnMut(&Comparison<'a>, usize),
     ) -> Result<()> {
+        self.share(order, &[0, 1], pace, &mut Vec::new, hear).await
+    }
+
+    /// Scores those of the items that are not on the sheets yet, in this order: `sides` (0 is the baseline, 1 the
+    /// compressed arm) of one before the next. `help` gives what others have scored meanwhile, and `hear` is told which
+    /// item is done.
+    ///
+    /// Errors: cancelled, the GPU failed, or a figure that is no number.
+    pub async fn share(
+        &mut self,
+        order: &[usize],
+        sides: &[usize],
+        pace: &Pace,
+        help: &mut dyn FnMut() -> Vec<Scored>,
+        hear: &mut dyn FnMut(&Comparison<'a>, usize),
+    ) -> Result<()> {
         let none = [no_context(self.arms[0])?, no_context(self.arms[1])?];
         let shares_model = std::ptr::eq(self.arms[0].model, self.arms[1].model);
         let are_equal = shares_model && self.arms.iter().all(|arm| arm.reduction.is_none());
-        for (done, &i) in order.iter().enumerate() {
-            for side in [0, 1] {
-                if side == 1 && shares_model {
+        for &i in order {
+            help().into_iter().for_each(|scored| self.take(scored));
+            for &side in sides {
+                if side == 1 && shares_model && self.sheets[1].priors[i].is_none() {
                     self.sheets[1].priors[i] = self.sheets[0].priors[i].clone();
                 }
-                if side == 1 && are_equal {
+                if side == 1 && are_equal && self.sheets[1].scores[i].is_none() {
                     self.sheets[1].scores[i] = self.sheets[0].scores[i].clone();
                 }
                 let filled = self.sheets[side].fill(self.task, self.arms[side], &none[side], i);
                 filled.await.map_err(|e| place(e, SIDES[side]))?;
                 pace.breathe().await?;
             }
-            hear(self, done + 1);
+            hear(self, i);
         }
         Ok(())
+    }
+
+    /// What is on the sheets of one item, for a comparison of the same arms elsewhere.
+    pub fn told(&self, item: usize) -> Scored {
+        let [a, b] = &self.sheets;
+        let (priors, scores) = ([a, b].map(|s| s.priors[item].clone()), [a, b]);
+        Scored { item, priors, scores: scores.map(|s| s.scores[item].clone()) }
+    }
+
+    /// Puts on the sheets what another program has scored of an item, where nothing stands yet. What cannot be a score
+    /// is left out, and the item is scored here.
+    pub fn take(&mut self, scored: Scored) {
+        if scored.item >= self.task.len() {
+            return;
+        }
+        for (sheet, prior) in self.sheets.iter_mut().zip(scored.priors) {
+            let here = &mut sheet.priors[scored.item];
+            *here = here.take().or(prior.filter(|p| p.iter().all(|x| x.is_finite())));
+        }
+        for (sheet, score) in self.sheets.iter_mut().zip(scored.scores) {
+            let here = &mut sheet.scores[scored.item];
+            *here = here.take().or(score.filter(Score::is_sound));
+        }
     }
 
     /// Places of the items that both arms have scored.

@@ -149,7 +149,12 @@ impl Shared {
         let mut comparison = Comparison::new(task, arms, known);
         let all = task.len();
         let order = shuffled(all, all, cell.seed);
-        comparison.run(&order, pace, &mut |_, done| hear(done, all)).await?;
+        let mut done = 0;
+        let mut each = |_: &Comparison<'_>, _: usize| {
+            done += 1;
+            hear(done, all);
+        };
+        comparison.run(&order, pace, &mut each).await?;
         let speed = match &ground.timed {
             None => None,
             Some((text, tokens)) => {
