@@ -7,7 +7,7 @@
 
 use crate::pace::Pace;
 use crate::session::protocol::{Event, Numbered, Request};
-use crate::session::{Desk, Library, Next, Session, compare};
+use crate::session::{Desk, Help, Helper, Library, Next, Session, compare};
 use crate::weights::Bytes;
 use serde::Serialize;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -27,6 +27,7 @@ struct Inbox {
     /// Shared with the session.
     library: Option<Library>,
     desk: Rc<RefCell<Option<Desk>>>,
+    help: Help,
 }
 
 /// Listens to the page. Returns at once; the rest happens in callbacks.
@@ -52,6 +53,9 @@ pub fn start() {
                 let problem = found.as_ref().err().map(|e| e.to_string());
                 let quality = found.unwrap_or_default();
                 post(Event::Compared { answers, quality, problem });
+            }
+            Ok((_, Request::Scored { run, scored })) => {
+                receiver.borrow().help.put(run, *scored);
             }
             Ok((id, request)) => receiver.borrow_mut().put(id, request),
             Err(e) => post_failure(&format!("A message of the page was not understood: {e}")),
@@ -112,6 +116,7 @@ impl Inbox {
 
 async fn drive(inbox: Rc<RefCell<Inbox>>) {
     let mut session: Option<Session> = None;
+    let mut helper: Option<Helper> = None;
     let mut interrupted = false;
     loop {
         let request = inbox.borrow_mut().requests.pop_front();
@@ -140,11 +145,22 @@ async fn drive(inbox: Rc<RefCell<Inbox>>) {
             let _ = woken.await;
             continue;
         };
+        if let Request::Assist(ask) = &request {
+            let library = Library::new(ask.base.clone());
+            // Not in the inbox: what it fetches for this run it needs for the next one too, so a cancel ends no transfer.
+            let helper = helper.get_or_insert_with(|| Helper::new(library, Rc::new(post)));
+            let pace = Pace::default();
+            inbox.borrow_mut().pace = pace.clone();
+            // The run meets the same and says it; nobody else needs to hear of it.
+            let _ = helper.work(ask, &pace).await;
+            continue;
+        }
         if let Request::Hello { base, .. } = &request {
             let library = Library::new(base.clone());
             inbox.borrow_mut().library = Some(library.clone());
             let new = Session::new(library, post);
             inbox.borrow_mut().desk = new.desk();
+            inbox.borrow_mut().help = new.help();
             session = Some(new);
         }
         let Some(session) = session.as_mut() else { continue };

@@ -2,6 +2,8 @@
 
 /** @import { Ask, Engine, Event, Failure, Hearer } from "./state.js" */
 
+import { startHelpers } from "./helpers.js";
+
 /** What this page speaks; src/session/protocol.rs holds the same number. */
 const PROTOCOL = 2;
 
@@ -11,6 +13,8 @@ const SILENT_MS = 12_000;
 /** How often the page looks. Where it could not for long, the computer slept or the browser held the page back. */
 const LOOK_MS = 1_000;
 const ASLEEP_MS = 4 * LOOK_MS;
+
+const open = () => new Worker(new URL("worker-start.js", document.baseURI), { type: "module" });
 
 /**
  * Starts a worker. `hear.failed` is called at most once, and then nothing else is.
@@ -23,6 +27,7 @@ export function startEngine(hear) {
   let over = false;
   let heardAt = performance.now();
   let isSilent = false;
+  const helpers = startHelpers(open, (ask) => worker?.postMessage(ask));
 
   /** @param {Failure["action"]} action */
   const fail = (text, action = "restart") => {
@@ -34,6 +39,7 @@ export function startEngine(hear) {
     over = true;
     clearInterval(watch);
     worker?.terminate();
+    helpers.stop();
   };
   const broke = (detail) =>
     fail(
@@ -66,6 +72,10 @@ export function startEngine(hear) {
         return hear.cost(event.answers, event.cost);
       case "real_size":
         return hear.realSize(event.found);
+      case "assist":
+        return helpers.assist(event);
+      case "dismiss":
+        return helpers.dismiss();
       case "compared":
         return hear.compared(event.answers, event.quality, event.problem);
       case "point":
@@ -73,6 +83,7 @@ export function startEngine(hear) {
       case "catalog":
         break;
       case "pong":
+      case "scored":
       default:
         return;
     }
@@ -88,7 +99,7 @@ export function startEngine(hear) {
   };
 
   try {
-    worker = new Worker(new URL("worker-start.js", document.baseURI), { type: "module" });
+    worker = open();
   } catch (error) {
     // Reported later, so that the caller has the engine in hand before it hears of its end.
     queueMicrotask(() => broke(error.message));

@@ -75,7 +75,61 @@ first: Array<Score>,
 /**
  * The same of the second run, in the same order.
  */
-second: Array<Score>, } | { "type": "ping" };
+second: Array<Score>, } | { "type": "assist" } & Assist | { "type": "scored", 
+/**
+ * The run's number.
+ */
+run: number, 
+/**
+ * One item.
+ */
+scored: Scored, } | { "type": "ping" };
+
+/**
+ * A part of the items of another engine's run.
+ */
+export type Assist = { 
+/**
+ * The number of that one's run.
+ */
+run: number, 
+/**
+ * Its settings as a link.
+ */
+fragment: string, 
+/**
+ * Whether the baseline has to be scored too.
+ */
+baseline: boolean, 
+/**
+ * document.baseURI, below which the files of models and evaluations lie.
+ */
+base: string, 
+/**
+ * Which of the helpers this is, from 0.
+ */
+part: number, 
+/**
+ * How many helpers there are.
+ */
+of: number, };
+
+/**
+ * What was measured of one item somewhere else, by another program on the same models. Absent is what it was not asked for.
+ */
+export type Scored = { 
+/**
+ * Its place in the order of the data, from 0.
+ */
+item: number, 
+/**
+ * What each of the models says without the context: baseline, compressed.
+ */
+priors: [Array<number> | null, Array<number> | null], 
+/**
+ * What each of the arms scored.
+ */
+scores: [Score | null, Score | null], };
 
 /**
  * A file that the user opened.
@@ -137,7 +191,31 @@ quality: Array<Quality>,
 /**
  * Why they do not, for people.
  */
-problem: string | null, } | { "type": "pong" } | { "type": "failed", 
+problem: string | null, } | { "type": "assist", 
+/**
+ * The run's number.
+ */
+run: number, 
+/**
+ * Its settings as a link.
+ */
+fragment: string, 
+/**
+ * Whether the baseline has to be scored too.
+ */
+baseline: boolean, } | { "type": "dismiss", 
+/**
+ * The run's number.
+ */
+run: number, } | { "type": "scored", 
+/**
+ * The number of that one's run.
+ */
+run: number, 
+/**
+ * What it scored.
+ */
+scored: Scored, } | { "type": "pong" } | { "type": "failed", 
 /**
  * A sentence for people.
  */

@@ -2,7 +2,8 @@
 
 use super::protocol::*;
 use crate::eval::{
-    Estimate, Point, PointCost, PointSpeed, Quality, Score, Speed, SpeedSide, StateUse, Verdict,
+    Estimate, Point, PointCost, PointSpeed, Quality, Score, Scored, Speed, SpeedSide, StateUse,
+    Verdict,
 };
 use crate::method::{About, Knob, KnobKind};
 use crate::prune::MatrixReport;
@@ -31,6 +32,8 @@ fn declarations() -> String {
     declare!(
         Numbered,
         Request,
+        Assist,
+        Scored,
         File,
         Event,
         Catalog,

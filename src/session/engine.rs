@@ -1,6 +1,7 @@
 //! Devices and the loaded model. Loading a model never loses the one that is there until the new one works.
 
 use super::bundle::{Entry, INDEX, sha256_hex};
+use super::help::Help;
 use super::known::Known;
 use super::library::Library;
 use super::open::{CalibrationText, Loaded, open};
@@ -29,6 +30,8 @@ pub struct Engine {
     read: RefCell<HashMap<String, Rc<Vec<u8>>>>,
     /// Models on a device, made from `loaded`.
     pub(super) cache: Cache,
+    /// Others who score a part of a run's items.
+    pub(super) help: Help,
 }
 
 /// Whether a GPU was looked for.
@@ -70,6 +73,7 @@ impl Engine {
             probed: None,
             read,
             cache,
+            help: Help::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod engine;
 mod file;
 mod fits;
 mod forecast;
+mod help;
 mod insight;
 mod item_views;
 mod known;
@@ -34,6 +35,7 @@ pub use crate::bundle;
 pub use compare::compare;
 pub use desk::Desk;
 pub use engine::Engine;
+pub use help::{Emit, Help, Helper};
 pub use library::Library;
 pub use open::{COMPANIONS, CalibrationText, Loaded, OWN_CALIBRATION, open};
 pub use run::{Details, Show, run, run_with_items};
@@ -72,7 +74,7 @@ pub struct Session {
     real_size: Option<String>,
     /// For what is asked while a run holds the session.
     desk: Rc<RefCell<Option<Desk>>>,
-    emit: Box<dyn Fn(Event)>,
+    emit: Emit,
 }
 
 /// The name of the points that are runs.
@@ -91,8 +93,9 @@ impl Session {
     /// A session with the first settings and nothing loaded; `emit` hears every event, in order.
     pub fn new(library: Library, emit: impl Fn(Event) + 'static) -> Session {
         let view = View::default();
-        let engine = Engine::new(library);
-        let (spec, emit) = (RunSpec::first(), Box::new(emit));
+        let (spec, emit) = (RunSpec::first(), Rc::new(emit) as Emit);
+        let mut engine = Engine::new(library);
+        engine.help = Help::new(emit.clone());
         let sweeper = Sweeper::new(spec.backend, Timing::InTurns);
         let (awaited, sweep, real_size, desk) = (None, None, None, Rc::default());
         Session { engine, spec, view, runs: 0, awaited, sweep, sweeper, real_size, desk, emit }
@@ -101,6 +104,11 @@ impl Session {
     /// Where the cost on paper can be asked for at any time; empty before there is a model.
     pub fn desk(&self) -> Rc<RefCell<Option<Desk>>> {
         self.desk.clone()
+    }
+
+    /// Where what other workers have scored is put at any time.
+    pub fn help(&self) -> Help {
+        self.engine.help.clone()
     }
 
     /// Takes a request in and answers it with a view; a run that it asks for is started by [`Session::run`].
@@ -137,7 +145,12 @@ impl Session {
                 self.real_size = Some(shape);
                 Next::Nothing
             }
-            Request::Ping | Request::Preview { .. } | Request::Compare { .. } => Next::Nothing,
+            // Answered while a run is on, or not by a session.
+            Request::Ping
+            | Request::Preview { .. }
+            | Request::Compare { .. }
+            | Request::Scored { .. }
+            | Request::Assist(_) => Next::Nothing,
             Request::Cancel => {
                 self.view.run = None;
                 self.sweep = None;

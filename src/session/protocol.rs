@@ -15,7 +15,7 @@ mod run;
 pub use super::file::File;
 pub use super::insight::{ItemView, PromptToken, RealSize, StateView, WordsView, WrittenToken};
 pub use crate::eval::{Cost, Decode};
-use crate::eval::{Point, Quality, Score};
+use crate::eval::{Point, Quality, Score, Scored};
 use crate::method::About;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -108,8 +108,36 @@ pub enum Request {
         /// The same of the second run, in the same order.
         second: Vec<Score>,
     },
+    /// To an engine that helps another one: score a part of that one's items from the last to the first, each told by
+    /// [`Event::Scored`], until it is done or cancelled.
+    Assist(Assist),
+    /// What another engine has scored for the run that is on; of another run it is not used.
+    Scored {
+        /// The run's number.
+        run: u64,
+        /// One item.
+        scored: Box<Scored>,
+    },
     /// Is anybody there? Answered by [`Event::Pong`], not by a view.
     Ping,
+}
+
+/// A part of the items of another engine's run.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Assist {
+    /// The number of that one's run.
+    pub run: u64,
+    /// Its settings as a link.
+    pub fragment: String,
+    /// Whether the baseline has to be scored too.
+    pub baseline: bool,
+    /// document.baseURI, below which the files of models and evaluations lie.
+    pub base: String,
+    /// Which of the helpers this is, from 0.
+    pub part: usize,
+    /// How many helpers there are.
+    pub of: usize,
 }
 
 /// What the engine says.
@@ -160,6 +188,27 @@ pub enum Event {
         quality: Vec<Quality>,
         /// Why they do not, for people.
         problem: Option<String>,
+    },
+    /// A run that other engines could help with: they can be sent [`Request::Assist`].
+    Assist {
+        /// The run's number.
+        run: u64,
+        /// Its settings as a link.
+        fragment: String,
+        /// Whether the baseline has to be scored too.
+        baseline: bool,
+    },
+    /// The run needs no help any more, and its speed is about to be measured: other engines should rest.
+    Dismiss {
+        /// The run's number.
+        run: u64,
+    },
+    /// One item that was scored for another engine.
+    Scored {
+        /// The number of that one's run.
+        run: u64,
+        /// What it scored.
+        scored: Box<Scored>,
     },
     /// Answers [`Request::Ping`].
     Pong,

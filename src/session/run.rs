@@ -1,6 +1,7 @@
 //! One run: baseline and compressed on the same text and items, each figure shown as it comes.
 
 use super::engine::{Engine, short_hash};
+use super::help::Asked;
 use super::insight::ItemView;
 use super::item_views::item_views;
 use super::open::{CalibrationText, Loaded};
@@ -71,7 +72,8 @@ pub async fn run_with_items(
     pace: &Pace,
     show: &mut Show<'_>,
 ) -> Result<(RunView, Details)> {
-    let mut run = Running { view: RunView { number, ..RunView::default() }, show, last: 0.0 };
+    let mut run = Running::new(show);
+    run.view.number = number;
     let start = now_ms();
     run.say("Loading model", None);
     let loaded = engine.model(&spec.model).await?;
@@ -90,6 +92,8 @@ pub async fn run_with_items(
     let (dense, weights) = engine.baseline(&device, &loaded)?;
     let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense).at(pace);
     let baseline = placed.arm(None);
+    let known = engine.cache.known.sheet(spec);
+    let asked = engine.help.ask(spec, number, &loaded, &device, known.as_ref());
     let prompt = prompt_ids(spec, &loaded)?;
 
     let first = match engine.cache.known.text(spec) {
@@ -116,9 +120,10 @@ pub async fn run_with_items(
     run.say("Writing compressed text", None);
     let second = write(&mut run, &compressed, &prompt, spec, &loaded, pace, true).await?;
 
-    let known = engine.cache.known.sheet(spec);
     let mut comparison = Comparison::new(&task, [&baseline, &compressed], known);
-    let scored = score(&mut run, &mut comparison, spec.seed, pace).await;
+    let scored = score(&mut run, &mut comparison, spec.seed, &asked, pace).await;
+    // Nobody else computes while speed is measured.
+    drop(asked);
     // What a run that was broken off has scored of the baseline is known to the next one.
     engine.cache.known.keep_sheet(spec, &comparison.sheets[0]);
     scored?;
@@ -165,13 +170,18 @@ fn longest(task: &Task, text: usize) -> usize {
 }
 
 /// A run that is on, and the one who hears of it.
-struct Running<'a, 'b> {
+pub(super) struct Running<'a, 'b> {
     view: RunView,
     show: &'a mut Show<'b>,
     last: f64,
 }
 
-impl Running<'_, '_> {
+impl<'a, 'b> Running<'a, 'b> {
+    /// One that begins.
+    pub fn new(show: &'a mut Show<'b>) -> Running<'a, 'b> {
+        Running { view: RunView::default(), show, last: 0.0 }
+    }
+
     fn say(&mut self, text: &str, progress: Option<f64>) {
         self.last = now_ms();
         let running = !self.view.finished;
@@ -250,7 +260,7 @@ fn get<'a>(run: &'a Running<'_, '_>, is_compressed: bool) -> &'a Side {
 fn put(run: &mut Running<'_, '_>, side: Side, is_compressed: bool) {
     if is_compressed {
         run.view.compressed = side;
-        let at = first_difference(&run.view.baseline, &run.view.compressed);
+        let at = words::first_difference(&run.view.baseline, &run.view.compressed);
         run.view.compressed.differs_at = at;
         run.view.baseline.differs_at = at;
     } else {
@@ -258,24 +268,8 @@ fn put(run: &mut Running<'_, '_>, side: Side, is_compressed: bool) {
     }
 }
 
-/// Characters that agree, where the texts part within what the shorter one says so far.
-fn first_difference(a: &Side, b: &Side) -> Option<usize> {
-    let (mut x, mut y) = (a.text.chars(), b.text.chars());
-    let mut count = 0;
-    loop {
-        match (x.next(), y.next()) {
-            (Some(p), Some(q)) if p == q => count += 1,
-            (Some(_), Some(_)) => return Some(count),
-            // One is a beginning of the other: they part only if the shorter one has ended.
-            (Some(_), None) if b.done => return Some(count),
-            (None, Some(_)) if a.done => return Some(count),
-            _ => return None,
-        }
-    }
-}
-
 /// The pruned model that the spec asks for, from the run before where nothing of it has changed.
-async fn pruned_model(
+pub(super) async fn pruned_model(
     engine: &mut Engine,
     spec: &RunSpec,
     loaded: &Loaded,
@@ -307,18 +301,23 @@ async fn score<'a>(
     run: &mut Running<'_, '_>,
     comparison: &mut Comparison<'a>,
     seed: u64,
+    asked: &Asked,
     pace: &Pace,
 ) -> Result<()> {
     let all = comparison.task.len();
-    let mut hear = |comparison: &Comparison<'a>, done: usize| {
+    let mut said = 0;
+    let mut hear = |comparison: &Comparison<'a>, _: usize| {
+        let done = comparison.scored().len();
         let due = now_ms() - run.last >= SHOW_MS * 4.0;
-        if due || done == all {
+        if due || (done == all && said < all) {
+            said = done;
             run.view.quality = comparison.figures();
             let share = done as f64 / all as f64;
             run.say(&format!("Scored {done} of {all} items"), Some(share));
         }
     };
-    comparison.run(&shuffled(all, all, seed), pace, &mut hear).await
+    let order = shuffled(all, all, seed);
+    comparison.share(&order, &[0, 1], pace, &mut || asked.take(), &mut hear).await
 }
 
 /// Scores every control on some of the items; it is told of when it is complete.

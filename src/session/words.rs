@@ -1,6 +1,7 @@
 //! Token by token: what the two models think of the prompt and of what each of them wrote.
 
 use super::insight::{PromptToken, WordsView, WrittenToken};
+use super::protocol::Side;
 use crate::Result;
 use crate::eval::Arm;
 use crate::pace::Pace;
@@ -83,6 +84,22 @@ fn went_after(layers: &[LayerTrace], position: u32) -> Option<usize> {
         l.pruned.contains(&position) || l.merged.iter().any(|m| m.source == position)
     };
     layers.iter().find(goes).map(|l| l.layer)
+}
+
+/// Characters that agree, where the texts part within what the shorter one says so far.
+pub(super) fn first_difference(a: &Side, b: &Side) -> Option<usize> {
+    let (mut x, mut y) = (a.text.chars(), b.text.chars());
+    let mut count = 0;
+    loop {
+        match (x.next(), y.next()) {
+            (Some(p), Some(q)) if p == q => count += 1,
+            (Some(_), Some(_)) => return Some(count),
+            // One is a beginning of the other: they part only if the shorter one has ended.
+            (Some(_), None) if b.done => return Some(count),
+            (None, Some(_)) if a.done => return Some(count),
+            _ => return None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -40,3 +40,8 @@ export async function watchedPage(browser, options = {}) {
 function isIconMissed(url, why) {
   return url.endsWith("/favicon.svg") && /ERR_INTERNET_DISCONNECTED|ERR_ABORTED/.test(`${why}`);
 }
+
+/** Lets the page, which is not open yet, believe that the machine has so many cores. */
+export function withCores(page, cores) {
+  return page.addInitScript((n) => Object.defineProperty(Navigator.prototype, "hardwareConcurrency", { get: () => n }), cores);
+}

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { launch, watchedPage } from "./browser.mjs";
+import { launch, watchedPage, withCores } from "./browser.mjs";
 import { serve } from "./server.mjs";
 
 let browser, server;
@@ -17,8 +17,9 @@ after(async () => {
   await server?.close();
 });
 
-test("under a sub-path one worker loads one wasm module, without errors, violations or missing files", async () => {
+test("under a sub-path one worker on one core loads one wasm module, without errors, violations or missing files", async () => {
   const { page, problems, close } = await watchedPage(browser);
+  await withCores(page, 1);
   await page.goto(server.url);
   const module = await page.waitForResponse((response) => response.url().endsWith(".wasm"));
   assert.equal(module.headers()["content-type"], "application/wasm");
