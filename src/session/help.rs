@@ -3,17 +3,11 @@
 //! Every worker has an engine of its own and the same models, so that a score is the same wherever it was made. The run
 //! needs no other: what is not there when its turn comes, it scores itself.
 
-use super::engine::Engine;
-use super::library::Library;
-use super::link::Link;
 use super::open::Loaded;
-use super::protocol::{Assist, Event, RunView, Status};
-use super::run::{Running, build_task, pruned_model};
+use super::protocol::Event;
 use super::spec::{OWN, RunSpec};
 use crate::backend::Device;
-use crate::eval::{Comparison, Placed, Scored, Sheet, shuffled};
-use crate::pace::Pace;
-use crate::{Error, Result};
+use crate::eval::{Scored, Sheet};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -87,67 +81,9 @@ impl Drop for Asked {
     }
 }
 
-/// A worker that scores for another one's run.
-pub struct Helper {
-    engine: Engine,
-    emit: Emit,
-}
-
-impl Helper {
-    /// Without a model; the first run that it is asked for loads one.
-    pub fn new(library: Library, emit: Emit) -> Helper {
-        Helper { engine: Engine::new(library), emit }
-    }
-
-    /// Scores its part of the items from the last to the first, telling each.
-    ///
-    /// Errors: cancelled, or what the run itself will meet and report.
-    pub async fn work(&mut self, ask: &Assist, pace: &Pace) -> Result<()> {
-        let Some(Link { spec, .. }) = Link::parse(&ask.fragment)? else {
-            return Err(Error::input("link of a run", "nothing", "settings"));
-        };
-        let engine = &mut self.engine;
-        let loaded = engine.model(&spec.model).await?;
-        let task = build_task(engine, &spec, &loaded).await?;
-        let device = Device::Cpu;
-        let (dense, weights) = engine.baseline(&device, &loaded)?;
-        let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense);
-        let mut unheard = |_: &RunView, _: Status| {};
-        let mut running = Running::new(&mut unheard);
-        let pruned = pruned_model(engine, &spec, &loaded, &placed, pace, &mut running).await?;
-        let arms = [&placed.arm(None), &placed.compressed(&pruned, spec.reduction.as_ref())];
-        let known = engine.cache.known.sheet(&spec);
-        let mut comparison = Comparison::new(&task, arms, known);
-        let order = part(shuffled(task.len(), task.len(), spec.seed), ask.part, ask.of);
-        let sides: &[usize] = if ask.baseline { &[0, 1] } else { &[1] };
-        let mut tell = |comparison: &Comparison<'_>, item: usize| {
-            let scored = comparison.told(item);
-            (self.emit)(Event::Scored { run: ask.run, scored: Box::new(scored) });
-        };
-        let ended = comparison.share(&order, sides, pace, &mut Vec::new, &mut tell).await;
-        engine.cache.known.keep_sheet(&spec, &comparison.sheets[0]);
-        ended
-    }
-}
-
-/// Every `of`-th place of an order from its end, beginning with the `part`-th.
-fn part(mut order: Vec<usize>, part: usize, of: usize) -> Vec<usize> {
-    order.reverse();
-    order.into_iter().skip(part).step_by(of.max(1)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_parts_of_several_helpers_are_the_whole_from_its_end() {
-        let order = vec![3, 1, 4, 0, 2];
-        assert_eq!(part(order.clone(), 0, 1), [2, 0, 4, 1, 3]);
-        assert_eq!(part(order.clone(), 0, 2), [2, 4, 3]);
-        assert_eq!(part(order.clone(), 1, 2), [0, 1]);
-        assert_eq!(part(order, 0, 0).len(), 5, "a message without a number is one helper");
-    }
 
     #[test]
     fn what_belongs_to_another_run_is_not_taken() {
@@ -162,77 +98,5 @@ mod tests {
         drop(asked);
         help.put(3, scored(6));
         assert!(help.found.borrow().scored.is_empty(), "the run is over");
-    }
-
-    const LINK: &str =
-        "#v=1&m=recall-mamba2&ev=recall:n=40,controls=0&tr=stride:cut=0.2&gen=1&b=cpu";
-
-    fn engine() -> Engine {
-        Engine::new(Library::new(env!("CARGO_MANIFEST_DIR")))
-    }
-
-    /// What helpers say of the run's items when they are asked for it.
-    fn scored_by_helpers(of: usize) -> Vec<Scored> {
-        let all = Rc::new(RefCell::new(Vec::new()));
-        for part in 0..of {
-            let kept = all.clone();
-            let emit = move |event| match event {
-                Event::Scored { run: 7, scored } => kept.borrow_mut().push(*scored),
-                other => panic!("{other:?}"),
-            };
-            let mut helper = Helper::new(Library::new(env!("CARGO_MANIFEST_DIR")), Rc::new(emit));
-            let (fragment, base) = (LINK.to_string(), String::new());
-            let ask = Assist { run: 7, fragment, baseline: true, base, part, of };
-            pollster::block_on(helper.work(&ask, &Pace::default())).unwrap();
-        }
-        all.take()
-    }
-
-    /// A run whose call for help is answered at once with these scores.
-    fn run_with(scored: Vec<Scored>) -> Vec<crate::eval::items::ItemResult> {
-        let mut engine = engine();
-        let found = engine.help.found.clone();
-        let asked = Rc::new(RefCell::new(Vec::new()));
-        let heard = asked.clone();
-        let emit = move |event| match event {
-            Event::Assist { run: 7, baseline: true, .. } => {
-                found.borrow_mut().scored.extend(scored.iter().cloned());
-                heard.borrow_mut().push("assist");
-            }
-            Event::Dismiss { run: 7 } => heard.borrow_mut().push("dismiss"),
-            other => panic!("{other:?}"),
-        };
-        engine.help.emit = Some(Rc::new(emit));
-        let spec = Link::parse(LINK).unwrap().unwrap().spec;
-        let pace = Pace::default();
-        let mut show = |_: &RunView, _: Status| {};
-        let run = super::super::run_with_items(&mut engine, &spec, 7, &pace, &mut show);
-        let (_, details) = pollster::block_on(run).unwrap();
-        assert_eq!(*asked.borrow(), ["assist", "dismiss"]);
-        details.items
-    }
-
-    #[test]
-    fn a_run_with_helpers_finds_what_it_finds_alone_and_uses_what_they_say() {
-        let alone = format!("{:?}", run_with(Vec::new()));
-        let mut theirs = scored_by_helpers(3);
-        assert_eq!(theirs.len(), 40);
-        assert_eq!(format!("{:?}", run_with(theirs.clone())), alone);
-        theirs.truncate(15);
-        assert_eq!(format!("{:?}", run_with(theirs.clone())), alone, "a part of them");
-        // What was said is believed and not scored again; what cannot be a score is scored here.
-        for scored in &mut theirs {
-            if let Some(crate::eval::Score::Answer { nats, .. }) = &mut scored.scores[1] {
-                *nats += 1.0;
-            }
-        }
-        assert_ne!(format!("{:?}", run_with(theirs.clone())), alone);
-        for scored in &mut theirs {
-            if let Some(crate::eval::Score::Answer { nats, .. }) = &mut scored.scores[1] {
-                *nats = f64::NAN;
-            }
-        }
-        theirs.push(Scored { item: 40, ..theirs[0].clone() });
-        assert_eq!(format!("{:?}", run_with(theirs)), alone);
     }
 }
