@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { launch, watchedPage } from "../browser.mjs";
 import { serve } from "../server.mjs";
-import { runs } from "./runs.mjs";
+import { countRuns, runs } from "./runs.mjs";
 
 const LIMIT = { timeout: 3_600_000 };
 const RUNS = Number(process.env.RUNS ?? 200);
@@ -51,6 +51,7 @@ test(`${RUNS} runs in a row leave the engine's memory as it was`, LIMIT, async (
     const response = await route.fetch();
     await route.fulfill({ response, body: KEEP_MEMORY + (await response.text()) });
   });
+  await countRuns(page);
   await page.goto(server.url + SMALL);
   await complete(page);
   // The engine's own; those of helpers come after it.
