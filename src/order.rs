@@ -90,6 +90,13 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_sorts_by_its_first_number_and_then_by_its_second() {
+        let sorted = [(0, 0), (0, 1), (0, u32::MAX), (1, 0), (1, 3), (2, 2), (u32::MAX, 0)];
+        let keys: Vec<u64> = sorted.iter().map(|(major, minor)| pair(*major, *minor)).collect();
+        assert!(keys.windows(2).all(|two| two[0] < two[1]), "{keys:?}");
+    }
+
+    #[test]
     fn numbers_are_sorted_as_total_cmp_sorts_them() {
         let mut values =
             vec![2.5, -0.0, 0.0, f64::NEG_INFINITY, -3.0, 1e-320, f64::INFINITY, -1e-320];

@@ -136,11 +136,36 @@ impl Pattern {
 mod tests {
     use super::*;
     use crate::Rng;
+    use crate::method::{About, Setting};
 
     fn marked(pattern: Pattern, scores: &[f64]) -> Vec<bool> {
         let mut mask = vec![false; scores.len()];
         pattern.mark(0, scores.len(), scores, &mut mask);
         mask
+    }
+
+    #[test]
+    fn the_knobs_give_the_pattern_and_its_share() {
+        static METHOD: About = About {
+            id: "m",
+            label: "M",
+            summary: "",
+            source: "",
+            knobs: &[SPARSITY, PATTERN, THRESHOLD],
+            families: &[],
+        };
+        let groups = |zeros, group| Pattern::NofM { zeros, group };
+        for (spec, pattern, share, is_by_row) in [
+            ("m:sparsity=0.3", Pattern::Row(0.3), 0.3, true),
+            ("m:sparsity=0.3,threshold=layer", Pattern::Shared(0.3), 0.3, false),
+            ("m:sparsity=0.3,pattern=2:4", groups(2, 4), 0.5, true),
+            ("m:pattern=4:8", groups(4, 8), 0.5, true),
+            ("m:pattern=1:4", groups(3, 4), 0.75, true),
+        ] {
+            let setting = Setting::parse(spec, &[&METHOD]).unwrap().unwrap();
+            let found = Pattern::of(&setting);
+            assert_eq!((found, found.share(), found.is_by_row()), (pattern, share, is_by_row));
+        }
     }
 
     #[test]

@@ -290,5 +290,6 @@ fn no_mutation_of_a_file_panics() {
             Err(_) => panic!("try {number} panics: {bytes:?}"),
         }
     }
+    println!("{sound} sound, {refused} refused");
     assert!(sound > 0 && refused > 0, "{sound} sound, {refused} refused");
 }
