@@ -3,6 +3,9 @@
 //! A change of the whole crate takes minutes to build. What stands left of `backend` in the layers needs nothing of what
 //! stands right of it, and so do the files of figures; they are copied into a crate of their own under target/mutants,
 //! which builds in seconds. Their unit tests and tests/load go with them.
+//!
+//! `reduce` and `prune` are not among them, but for `prune/pattern`: they compute with kernels and the backend, and their
+//! tests with whole models, so that each change of them would be minutes of building. Fixtures of public code hold them.
 
 use std::fs;
 use std::os::unix::fs::symlink;

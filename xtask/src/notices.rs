@@ -41,14 +41,16 @@ fn registries() -> Result<Vec<PathBuf>> {
 fn list(tree: &str, registries: &[PathBuf]) -> Result<String> {
     let mut crates = Vec::new();
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut lines: Vec<&str> = tree.lines().filter(|line| !line.starts_with("whittle ")).collect();
+    // A crate that stood before has a mark at the end of its line.
+    let lines = tree.lines().map(|line| line.trim_end_matches(" (*)"));
+    let mut lines: Vec<&str> = lines.filter(|line| !line.starts_with("whittle ")).collect();
     lines.sort_unstable();
     lines.dedup();
     for line in lines {
         let mut parts = line.split('|');
         let package = parts.next().unwrap_or_default();
         let (licence, place) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        // What follows the version says "(proc-macro)" or "(*)".
+        // What follows the version says "(proc-macro)".
         let mut words = package.split(' ');
         let (name, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let version = version.trim_start_matches('v');
@@ -101,7 +103,7 @@ mod tests {
             fs::write(folder.join(package).join("LICENSE-MIT"), "MIT text\r\n").expect("room");
         }
         fs::write(folder.join("b-2.0.0/COPYING"), "Other text").expect("room");
-        let tree = "whittle v0.1.0 (/x)|MIT|\nb v2.0.0|MIT|https://b\na v1.0.0 (proc-macro)|MIT|\na v1.0.0 (*)|MIT|\nc v3.0.0|ISC|\n";
+        let tree = "whittle v0.1.0 (/x)|MIT|\nb v2.0.0|MIT|https://b\na v1.0.0 (proc-macro)|MIT|\nb v2.0.0|MIT|https://b (*)\nc v3.0.0|ISC|\n";
         let found = list(tree, std::slice::from_ref(&folder)).expect("a list");
         fs::remove_dir_all(&folder).expect("this test's own");
         for (part, times) in [
