@@ -18,5 +18,7 @@ mod hub;
 mod hub_server;
 #[path = "files/pickle.rs"]
 mod pickle;
+#[path = "files/rows.rs"]
+mod rows;
 #[path = "files/tiny.rs"]
 mod tiny;

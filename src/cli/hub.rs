@@ -8,6 +8,7 @@ mod failure;
 mod listing;
 mod place;
 mod progress;
+mod rows;
 mod store;
 mod transfer;
 
@@ -16,6 +17,7 @@ use crate::session::spec::origin as origin_of;
 use crate::{Error, Result};
 use listing::Listing;
 use place::{Name, megabytes};
+pub use rows::file as rows;
 use std::path::PathBuf;
 use store::Store;
 use transfer::Client;
@@ -51,7 +53,7 @@ pub fn origin(name: &str) -> Result<String> {
     };
     let commit = folder.file_name().unwrap_or_default().to_string_lossy();
     // A cache made by hand may have other names, which no link can carry.
-    Ok(origin_of(&format!("{}@{commit}", parsed.model())).unwrap_or_default())
+    Ok(origin_of(&format!("{}@{commit}", parsed.short_name())).unwrap_or_default())
 }
 
 /// Asks the hub what there is, and fetches what the cache lacks.
@@ -88,7 +90,7 @@ fn absent(name: &Name, store: &Store) -> Error {
     let expected = format!(
         "a model in the cache {}, since HF_HUB_OFFLINE is set; unset it, fetch the model with `hf download {}{at}`, or name a folder",
         store.cache().display(),
-        name.model()
+        name.short_name()
     );
     Error::input("--model", name.full(), expected)
 }

@@ -133,9 +133,17 @@ pub async fn with_calibration(
 
 /// The data of an evaluation, with the labels of another file put into its rows where there is one.
 ///
-/// Errors: unreadable, not a regular file, or too large.
+/// `org/name:config:split` are rows of a data set of the hub, from the cache or fetched.
+///
+/// Errors: unreadable, not a regular file, too large, or rows that cannot be had.
 pub fn data(file: &str, labels: Option<&str>) -> Result<Vec<u8>> {
-    let read = |file: &str| regular(Path::new(file), MOST_BYTES);
+    let read = |file: &str| match Path::new(file).exists() {
+        true => regular(Path::new(file), MOST_BYTES),
+        false => match hub::rows(file)? {
+            Some(place) => regular(&place, MOST_BYTES),
+            None => regular(Path::new(file), MOST_BYTES),
+        },
+    };
     match labels {
         None => read(file),
         Some(labels) => with_labels(&read(file)?, &read(labels)?),

@@ -36,7 +36,8 @@ pub struct Args {
     /// Evaluation SPEC; the default belongs to the model.
     #[arg(long)]
     eval: Option<String>,
-    /// The data of an evaluation that runs on a file of your own: JSON lines, or a text.
+    /// The data of an evaluation that runs on a file of your own: JSON lines, or a text; or org/name:config:split, rows of
+    /// a data set of the hub.
     #[arg(long)]
     data: Option<String>,
     /// The labels of that data, a number a line, where they stand in a file of their own (PIQA's original files).

@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// The model, where it is not a bundled one: a folder or a name as in `whittle run`.
     #[arg(long)]
     model: Option<String>,
-    /// The data of an evaluation that ran on a file of one's own.
+    /// The data of an evaluation that ran on a file of one's own, or org/name:config:split of the hub.
     #[arg(long)]
     data: Option<String>,
     /// Run here and not where the link says.

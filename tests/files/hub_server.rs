@@ -184,9 +184,15 @@ impl Hub {
         std::fs::create_dir_all(&self.home).expect("a folder below target");
         let text = self.home.join("text");
         std::fs::write(&text, TEXT).expect("room");
+        let text = text.to_string_lossy();
+        let args = ["score", "--backend", "cpu", "--json", "--model", model, "--text", &text];
+        self.program(&args, set)
+    }
+
+    /// The program beside this hub, with only what a test sets in its environment.
+    pub fn program(&self, args: &[&str], set: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_whittle"));
-        command.args(["score", "--backend", "cpu", "--json", "--model", model, "--text"]);
-        command.arg(&text).env_clear().env("HF_HOME", &self.home);
+        command.args(args).env_clear().env("HF_HOME", &self.home);
         command.env("HF_ENDPOINT", format!("http://127.0.0.1:{}", self.site.port));
         command.env("HF_HUB_DOWNLOAD_TIMEOUT", "60").envs(set.iter().copied());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -14,21 +14,24 @@ pub fn status(
     has_token: bool,
 ) -> Error {
     let header = |key: &str| headers.get(key).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let (full, model, revision) = (name.full(), name.model(), &name.revision);
+    let (full, short, revision) = (name.full(), name.short_name(), &name.revision);
+    let word = name.kind.word();
     let text = match code.as_u16() {
         401 if has_token => format!(
             "{full}: the hub does not accept the token (401). Make a new one in the hub's settings and put it into HF_TOKEN."
         ),
         401 => format!(
-            "{full}: the hub wants to know who asks (401): the model is private, has conditions, or does not exist. Check the name, or set HF_TOKEN."
+            "{full}: the hub wants to know who asks (401): the {word} is private, has conditions, or does not exist. Check the name, or set HF_TOKEN."
         ),
         403 => format!(
-            "{full}: this account may not have the model (403). Accept its conditions on its page at the hub, or use a token that may read it."
+            "{full}: this account may not have the {word} (403). Accept its conditions on its page at the hub, or use a token that may read it."
         ),
         404 if header("x-error-code") == "RevisionNotFound" => {
-            format!("{full}: the model has no branch, tag or commit {revision} (404).")
+            format!("{full}: the {word} has no branch, tag or commit {revision} (404).")
         }
-        404 => format!("{model}: the hub has no such model or file, {what} (404). Check the name."),
+        404 => {
+            format!("{short}: the hub has no such {word} or file, {what} (404). Check the name.")
+        }
         429 => match header("retry-after") {
             "" => format!(
                 "{full}: too many requests (429). Wait some minutes and try again, or set HF_TOKEN."

@@ -4,8 +4,34 @@ use crate::{Error, Result};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What the hub keeps under a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Model,
+    Dataset,
+}
+
+impl Kind {
+    /// For people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Model => "model",
+            Kind::Dataset => "data set",
+        }
+    }
+
+    /// In the hub's addresses, and in the cache's folders.
+    pub fn path(self) -> &'static str {
+        match self {
+            Kind::Model => "models",
+            Kind::Dataset => "datasets",
+        }
+    }
+}
+
 /// `owner/short@revision`, checked: no part of it leads out of the cache's folder or of the hub's address.
 pub struct Name {
+    pub kind: Kind,
     pub owner: String,
     pub short: String,
     pub revision: String,
@@ -23,18 +49,20 @@ impl Name {
             return Err(Error::input("revision", revision, "a branch, a tag or a commit"));
         }
         let (owner, short) = (owner.to_string(), short.to_string());
-        Ok(Some(Name { owner, short, revision: revision.to_string() }))
+        let (kind, revision) = (Kind::Model, revision.to_string());
+        Ok(Some(Name { kind, owner, short, revision }))
     }
 
-    pub fn model(&self) -> String {
+    /// Without the revision.
+    pub fn short_name(&self) -> String {
         format!("{}/{}", self.owner, self.short)
     }
 
     /// As a person would write it.
     pub fn full(&self) -> String {
         match self.revision.as_str() {
-            "main" => self.model(),
-            revision => format!("{}@{revision}", self.model()),
+            "main" => self.short_name(),
+            revision => format!("{}@{revision}", self.short_name()),
         }
     }
 }
@@ -82,6 +110,12 @@ pub fn endpoint() -> Result<String> {
         ));
     }
     Ok(found.trim_end_matches('/').to_string())
+}
+
+/// Where the hub serves the rows of data sets: the host of that name beside the hub's own, as the `datasets` package has
+/// it. An address without encryption serves both itself. Errors: as [`endpoint`].
+pub fn rows_endpoint() -> Result<String> {
+    Ok(endpoint()?.replacen("https://", "https://datasets-server.", 1))
 }
 
 /// The person's token: HF_TOKEN, or the file that `hf auth login` wrote. Errors: it holds what no token has.

@@ -1,4 +1,4 @@
-//! The cache folder: `models--owner--name` with `blobs` (named by hash), `snapshots/COMMIT` (links to them) and `refs`.
+//! The cache folder: `models--owner--name` or `datasets--owner--name` with `blobs` (named by hash), `snapshots/COMMIT` (links to them) and `refs`.
 
 use super::failure;
 use super::listing::{Listed, Listing};
@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// One model's part of the cache.
+/// The part of the cache that belongs to one model or data set.
 pub struct Store {
     cache: PathBuf,
     folder: String,
@@ -21,7 +21,7 @@ pub struct Store {
 
 impl Store {
     pub fn of(name: &Name) -> Store {
-        let folder = format!("models--{}--{}", name.owner, name.short);
+        let folder = format!("{}--{}--{}", name.kind.path(), name.owner, name.short);
         Store { cache: place::cache(), folder }
     }
 
@@ -29,7 +29,7 @@ impl Store {
         &self.cache
     }
 
-    fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.cache.join(&self.folder)
     }
 
@@ -67,7 +67,7 @@ impl Store {
         listing: &Listing,
         file: &Listed,
     ) -> Result<()> {
-        let _lock = self.lock(file)?;
+        let _lock = self.lock(&file.blob, &file.name)?;
         let blob = self.root().join("blobs").join(&file.blob);
         if !blob.exists() {
             let partial = blob.with_file_name(format!("{}.incomplete", file.blob));
@@ -75,20 +75,26 @@ impl Store {
             client.download(name, &listing.commit, file, &partial)?;
             fs::rename(&partial, &blob).map_err(|e| failure::disk(&blob, &e))?;
         }
-        let place = self.place_of(listing, file);
-        make_folder_of(&place)?;
-        // A link that leads nowhere would be in the way.
-        let _ = fs::remove_file(&place);
-        link(&blob, &file.blob, &place).map_err(|e| failure::disk(&place, &e))
+        self.show(&file.blob, &self.place_of(listing, file))
     }
 
-    fn lock(&self, file: &Listed) -> Result<File> {
-        let path = self.cache.join(".locks").join(&self.folder).join(format!("{}.lock", file.blob));
+    /// Links a blob into a snapshot.
+    pub(super) fn show(&self, hash: &str, place: &Path) -> Result<()> {
+        make_folder_of(place)?;
+        // A link that leads nowhere would be in the way.
+        let _ = fs::remove_file(place);
+        let blob = self.root().join("blobs").join(hash);
+        link(&blob, hash, place).map_err(|e| failure::disk(place, &e))
+    }
+
+    /// Held while something is fetched; `what` is for the one who waits.
+    pub(super) fn lock(&self, key: &str, what: &str) -> Result<File> {
+        let path = self.cache.join(".locks").join(&self.folder).join(format!("{key}.lock"));
         make_folder_of(&path)?;
         let failed = |e: io::Error| failure::disk(&path, &e);
         let lock = File::create(&path).map_err(failed)?;
         if lock.try_lock().is_err() {
-            note(&format!("{}: another program is fetching it; waiting for that.", file.name));
+            note(&format!("{what}: another program is fetching it; waiting for that."));
             lock.lock().map_err(failed)?;
         }
         Ok(lock)
@@ -128,7 +134,7 @@ pub fn has_model(folder: &Path) -> bool {
         && needed.iter().all(|name| folder.join(name).exists())
 }
 
-fn make_folder_of(path: &Path) -> Result<()> {
+pub(super) fn make_folder_of(path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder).map_err(|e| failure::disk(folder, &e))
 }

@@ -17,7 +17,7 @@ use ureq::config::RedirectAuthHeaders;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
 
-/// Largest answer about a model; one with ten thousand files has about 3 MB.
+/// Largest answer about a model, or with rows of a data set; a model with ten thousand files has about 3 MB.
 const MOST_LISTING: u64 = 32 << 20;
 /// How often a transfer that broke off is taken up again by itself, each time only if something came.
 const MOST_TRIES: usize = 5;
@@ -72,17 +72,28 @@ impl Client {
 
     /// The commit and the files of a model. Errors: see `failure`.
     pub fn listing(&self, name: &Name) -> Result<Listing> {
+        Listing::parse(name, &self.about(name, "?blobs=true")?)
+    }
+
+    /// What the hub says of a model or data set at a revision. Errors: see `failure`.
+    pub fn about(&self, name: &Name, query: &str) -> Result<Vec<u8>> {
         let revision = name.revision.replace('/', "%2F");
-        let path = format!("api/models/{}/revision/{revision}", name.model());
-        let url = format!("{}/{path}?blobs=true", self.endpoint);
-        let failed = |error| failure::network(name, self.host(), error);
-        let mut response = self.get(&url, 0).map_err(failed)?;
+        let path = format!("api/{}/{}/revision/{revision}", name.kind.path(), name.short_name());
+        let url = format!("{}/{path}{query}", self.endpoint);
+        self.answer(name, &url, &path).map(|(body, _)| body)
+    }
+
+    /// An answer of bounded size, with its headers. Errors: see `failure`.
+    pub fn answer(&self, name: &Name, url: &str, what: &str) -> Result<(Vec<u8>, HeaderMap)> {
+        let host = url.split("://").nth(1).and_then(|rest| rest.split('/').next());
+        let failed = |error| failure::network(name, host.unwrap_or(url), error);
+        let mut response = self.get(url, 0).map_err(failed)?;
         let (code, headers) = (response.status(), response.headers().clone());
         if !code.is_success() {
-            return Err(failure::status(name, &path, code, &headers, self.token.is_some()));
+            return Err(failure::status(name, what, code, &headers, self.token.is_some()));
         }
         let body = response.body_mut().with_config().limit(MOST_LISTING).read_to_vec();
-        Listing::parse(name, &body.map_err(failed)?)
+        Ok((body.map_err(failed)?, headers))
     }
 
     /// Fetches a file into `partial`, going on behind what is there already, and checks it.
@@ -126,7 +137,7 @@ impl Client {
         out: &mut File,
         progress: &mut Progress<'_>,
     ) -> std::result::Result<(), Ended> {
-        let url = format!("{}/{}/resolve/{commit}/{}", self.endpoint, name.model(), file.name);
+        let url = format!("{}/{}/resolve/{commit}/{}", self.endpoint, name.short_name(), file.name);
         let disk = |e: std::io::Error| Ended::For(failure::disk(Path::new(&file.name), &e));
         let have = out.metadata().map_err(disk)?.len();
         let mut response = self.get(&url, have).map_err(Ended::Broken)?;

@@ -58,11 +58,15 @@ fn one() -> Vec<u32> {
 
 /// Reads a grid; `models` take the place of its own where there are any.
 ///
-/// Errors: no TOML, an unknown name, a SPEC that is none, data that cannot be read, or an empty list.
+/// Errors: no TOML, an unknown name, a SPEC that is none, data that cannot be read or fetched, or an empty list.
 pub fn read(path: &Path, models: &[String]) -> Result<File> {
     let name = path.display().to_string();
     let text = load::text(&name)?;
-    parse(&text, models).map_err(|e| Error::file(name, e.to_string()))
+    parse(&text, models).map_err(|e| match e {
+        // Names what it is about, and is no fault of the grid.
+        Error::Hub(_) => e,
+        other => Error::file(name, other.to_string()),
+    })
 }
 
 /// Reads the text of a grid. Errors: as [`read`].
