@@ -239,3 +239,88 @@ fn a_link_of_ones_own_model_waits_for_its_files_and_says_where_they_differ() {
     assert!(notices.contains("does not judge this model"), "{notices}");
     assert_eq!(view["settings"]["eval"], "recall");
 }
+
+fn last_view(events: &Told) -> Value {
+    of_type(events, "view").pop().expect("a view")
+}
+
+fn open_data(session: &mut Session, id: u64, name: &str, text: &str) -> Next {
+    let bytes = text.as_bytes().to_vec();
+    session.handle(id, Request::OpenData { name: name.into(), bytes })
+}
+
+fn said(view: &Value) -> String {
+    let notices = view["notices"].as_array().expect("a list").iter();
+    notices.filter_map(|notice| notice["text"].as_str()).collect::<Vec<_>>().join("\n")
+}
+
+const QUESTIONS: &str = r#"{"context": "The sky is", "choices": ["blue", "a shoe"], "answer": 0}
+{"context": "The sky is", "choices": ["blue", "a shoe"]}
+{"context": "It was a fine", "target": "evening"}
+"#;
+
+#[test]
+fn data_of_the_users_own_is_read_by_what_fits_it_and_named_in_the_link() {
+    let (mut session, events) = listening();
+    let start = [("model", "lm-mamba2"), ("backend", "cpu"), ("tokens", "1"), ("reduce", "off")];
+    set(&mut session, &events, &start);
+    let before = last_view(&events);
+    assert_eq!(before["data"], Value::Null);
+    assert!(before["why_not"]["eval"]["questions"].as_str().expect("why").contains("open a file"));
+
+    assert_eq!(open_data(&mut session, 9, "mine.jsonl", QUESTIONS), Next::Run);
+    let view = finished(&mut session, &events);
+    assert_eq!(view["settings"]["eval"], "questions");
+    assert_eq!(view["run"]["quality"][0]["items"], 2);
+    assert!(said(&view).contains("line 2") && said(&view).contains("answer"), "{}", said(&view));
+    let hash = whittle::bundle::sha256_hex(QUESTIONS.as_bytes());
+    let opened =
+        serde_json::json!({"name": "mine.jsonl", "bytes": QUESTIONS.len(), "sha256": hash});
+    assert_eq!(view["data"], opened);
+    let link = view["fragment"].as_str().expect("a link").to_string();
+    assert!(link.contains(&format!("&ev=questions&d={}&", &hash[..16])), "{link}");
+
+    // Other items under the same setting are scored anew.
+    let one = QUESTIONS.lines().last().expect("a line");
+    assert_eq!(open_data(&mut session, 10, "one.jsonl", one), Next::Run);
+    let other = finished(&mut session, &events);
+    assert_eq!(other["run"]["quality"][0]["items"], 1);
+    assert_eq!(other["notices"].as_array().map(Vec::len), Some(0), "{}", other["notices"]);
+    // A link of the first file says so, and does not claim that file for what is measured now.
+    session.handle(11, Request::Link { fragment: link.clone() });
+    let view = last_view(&events);
+    assert!(said(&view).contains("made with other data"), "{}", said(&view));
+    assert!(!view["fragment"].as_str().expect("a link").contains(&hash[..16]));
+    // Another model keeps the task.
+    session.handle(12, Request::Set { name: "model".into(), value: "lm-llama".into() });
+    assert_eq!(last_view(&events)["settings"]["eval"], "questions");
+
+    // What no evaluation reads leaves everything as it was.
+    let before = last_view(&events);
+    assert_eq!(open_data(&mut session, 13, "odd.jsonl", "{\"a\": 1}"), Next::Nothing);
+    let after = last_view(&events);
+    assert!(
+        said(&after).contains("odd.jsonl") && said(&after).contains("choices"),
+        "{}",
+        said(&after)
+    );
+    assert_eq!([&after["data"], &after["settings"]], [&before["data"], &before["settings"]]);
+    // A text takes an evaluation of texts.
+    open_data(&mut session, 14, "a.txt", "It was a fine evening.");
+    let view = last_view(&events);
+    assert_eq!(view["settings"]["eval"], "rolling");
+    assert!(view["why_not"]["eval"]["questions"].as_str().expect("why").contains("no such rows"));
+
+    // A link whose data is not open waits for it, and says where it is another.
+    let (mut waiting, events) = listening();
+    let hello = Request::Hello { fragment: link, base: String::new() };
+    assert_eq!(waiting.handle(1, hello), Next::Nothing);
+    assert!(
+        said(&last_view(&events)).contains("Open the same file"),
+        "{}",
+        said(&last_view(&events))
+    );
+    assert_eq!(open_data(&mut waiting, 2, "one.jsonl", one), Next::Run);
+    assert!(said(&last_view(&events)).contains("made with other data"));
+    assert_eq!(last_view(&events)["settings"]["eval"], "questions");
+}

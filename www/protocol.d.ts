@@ -43,7 +43,15 @@ files: Array<File>,
 /**
  * `org/name@commit` where they came from the hub; else empty.
  */
-origin: string, } | { "type": "preview", 
+origin: string, } | { "type": "open_data", 
+/**
+ * Of the file, for people.
+ */
+name: string, 
+/**
+ * All of its content.
+ */
+bytes: Uint8Array, } | { "type": "preview", 
 /**
  * As in [`Request::Set`].
  */
@@ -242,7 +250,7 @@ reductions: Array<About>,
  */
 prunings: Array<About>, 
 /**
- * Values of the control `eval`.
+ * Values of the control `eval`; those on the user's own data last.
  */
 evaluations: Array<About>, 
 /**
@@ -403,6 +411,10 @@ backend_why: string,
  */
 model: ModelView | null, 
 /**
+ * The user's own data; absent until some is opened.
+ */
+data: DataView | null, 
+/**
  * How far the engine is.
  */
 status: Status, 
@@ -418,6 +430,23 @@ run: number | null,
  * Absent unless a sweep is on or halted.
  */
 sweep: SweepView | null, };
+
+/**
+ * Data of the user's own.
+ */
+export type DataView = { 
+/**
+ * Of the file, for people.
+ */
+name: string, 
+/**
+ * Its size.
+ */
+bytes: number, 
+/**
+ * Lower-case hex; its first 16 digits name the data in links.
+ */
+sha256: string, };
 
 /**
  * A sweep that is on.

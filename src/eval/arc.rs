@@ -29,6 +29,10 @@ impl Evaluation for ArcEasy {
         vec![DATA.into()]
     }
 
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(&["question", "answerKey"])
+    }
+
     fn items(&self, source: &Source<'_>) -> Result<Vec<Box<dyn Item>>> {
         items(source, item)
     }
@@ -56,6 +60,10 @@ impl Evaluation for ArcChallenge {
 
     fn files(&self, _: &Setting) -> Vec<String> {
         vec![DATA.into()]
+    }
+
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(&["question", "answerKey"])
     }
 
     fn items(&self, source: &Source<'_>) -> Result<Vec<Box<dyn Item>>> {

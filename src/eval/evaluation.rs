@@ -17,6 +17,12 @@ pub trait Evaluation: Sync {
     /// Files (below models/eval) that it reads.
     fn files(&self, setting: &Setting) -> Vec<String>;
 
+    /// Fields by which a row of the user's own data is known as one of this evaluation's; none for a plain text. Absent
+    /// where the data is bundled.
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        None
+    }
+
     /// The items of a setting, from the files that [`Evaluation::files`] names, in that order.
     ///
     /// Errors: a file that is not what it should be.

@@ -29,6 +29,10 @@ impl Evaluation for HellaSwag {
         vec![DATA.into()]
     }
 
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(&["activity_label", "ctx_a", "endings"])
+    }
+
     fn items(&self, source: &Source<'_>) -> Result<Vec<Box<dyn Item>>> {
         items(source, item)
     }

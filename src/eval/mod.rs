@@ -62,6 +62,7 @@ pub use point::{Point, PointCost, PointSpeed};
 pub use quality::{Quality, Verdict};
 pub use registry::{
     EVALUATIONS, OF_OWN_DATA, abouts, evaluation_of, files, is_of_own_data, own_abouts, parse,
+    readers,
 };
 pub use requests::{Requests, Stop};
 pub use score::{Score, Sums};

@@ -30,6 +30,10 @@ impl Evaluation for Questions {
         vec![DATA.into()]
     }
 
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(&["context"])
+    }
+
     fn items(&self, source: &Source<'_>) -> Result<Vec<Box<dyn Item>>> {
         items(source, item)
     }

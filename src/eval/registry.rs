@@ -45,6 +45,23 @@ pub fn is_of_own_data(setting: &Setting) -> bool {
     OF_OWN_DATA.iter().any(|e| e.about().id == setting.about.id)
 }
 
+/// Lines of a file that are looked at for a row.
+const LOOKED_AT: usize = 100;
+
+/// The evaluations that can read a file of the user's own, the likeliest first: those whose fields are in its first row of
+/// JSON, or, where there is no such row, those of a plain text. None where the file is no text or has other rows.
+pub fn readers(bytes: &[u8]) -> Vec<&'static About> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Vec::new() };
+    let row = |line| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line).ok();
+    let row = text.lines().take(LOOKED_AT).find_map(row);
+    let fits = |fields: &[&str]| match &row {
+        Some(row) => !fields.is_empty() && fields.iter().all(|field| row.contains_key(*field)),
+        None => fields.is_empty(),
+    };
+    let all = OF_OWN_DATA.iter().filter(|e| e.fields().is_some_and(fits));
+    all.map(|evaluation| evaluation.about()).collect()
+}
+
 /// The evaluation of a setting.
 pub fn evaluation_of(setting: &Setting) -> &'static dyn Evaluation {
     let found = EVALUATIONS.iter().chain(OF_OWN_DATA).find(|e| e.about().id == setting.about.id);
@@ -63,4 +80,32 @@ pub fn parse(spec: &str) -> Result<Setting> {
 /// Files (below models/eval) that a setting reads.
 pub fn files(setting: &Setting) -> Vec<String> {
     evaluation_of(setting).files(setting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_by_its_first_row() {
+        let path =
+            |name: &str| format!("{}/tests/fixtures/harness/{name}", env!("CARGO_MANIFEST_DIR"));
+        let of = |bytes: &[u8]| -> Vec<&str> { readers(bytes).iter().map(|a| a.id).collect() };
+        for (name, expected) in [
+            ("hellaswag", &["hellaswag"][..]),
+            ("piqa", &["piqa"]),
+            ("arc-easy", &["arc-easy", "arc-challenge"]),
+            ("winogrande", &["winogrande"]),
+            ("lambada", &["lambada"]),
+            ("wikitext", &["wikitext"]),
+        ] {
+            assert_eq!(of(&std::fs::read(path(&format!("{name}.jsonl"))).unwrap()), expected);
+        }
+        // A line that is none does not hide the next.
+        assert_eq!(of(b"{\"context\n\n{\"context\": \"a\", \"target\": \"b\"}"), ["questions"]);
+        assert_eq!(of(b"It was a fine evening."), ["rolling", "wikitext2-2048"]);
+        assert!(of(b"{\"a\": 1}").is_empty() && of(&[0xff, 0xfe]).is_empty());
+        assert!(OF_OWN_DATA.iter().all(|e| e.fields().is_some()));
+        assert!(EVALUATIONS.iter().all(|e| e.fields().is_none()));
+    }
 }

@@ -56,6 +56,10 @@ impl Evaluation for Rolling {
         vec![DATA.into()]
     }
 
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(&[])
+    }
+
     fn items(&self, source: &Source<'_>) -> Result<Vec<Box<dyn Item>>> {
         let [window, stride] =
             ["window", "stride"].map(|knob| source.setting.number(knob) as usize);
@@ -80,6 +84,10 @@ impl Evaluation for WikiText2 {
 
     fn files(&self, _: &Setting) -> Vec<String> {
         vec![DATA.into()]
+    }
+
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(&[])
     }
 
     fn items(&self, source: &Source<'_>) -> Result<Vec<Box<dyn Item>>> {

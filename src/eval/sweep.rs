@@ -213,7 +213,7 @@ impl Shared {
 }
 
 fn baseline_key(cell: &Cell) -> String {
-    format!("{} {}", cell.evaluation, cell.seed)
+    format!("{} {} {}", cell.evaluation, cell.data, cell.seed)
 }
 
 /// What a point counts: over the contexts of a task's items, of a model whose file has so many bytes.

@@ -32,6 +32,10 @@ impl Evaluation for WikiText {
         vec![DATA.into()]
     }
 
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(&["page"])
+    }
+
     fn items(&self, source: &Source<'_>) -> Result<Vec<Box<dyn Item>>> {
         items(source, item)
     }

@@ -30,6 +30,10 @@ impl Evaluation for WinoGrande {
         vec![DATA.into()]
     }
 
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(&["sentence", "option1", "option2"])
+    }
+
     fn items(&self, source: &Source<'_>) -> Result<Vec<Box<dyn Item>>> {
         items(source, item)
     }

@@ -42,6 +42,7 @@ fn declarations() -> String {
         Knob,
         KnobKind,
         View,
+        DataView,
         SweepView,
         Status,
         State,

@@ -138,7 +138,7 @@ impl Engine {
             return Ok(bytes.clone());
         }
         if file == DATA {
-            let expected = "a file of your own; open it first (--data FILE)";
+            let expected = "a file of your own; open it first (`whittle`: --data FILE)";
             return Err(Error::input("data of the evaluation", "nothing", expected));
         }
         let hash = INDEX.eval.get(file).ok_or_else(|| Error::file(file, "is not bundled"))?;

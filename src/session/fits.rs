@@ -14,7 +14,12 @@ const TOYS: [&str; 3] = ["recall", "copy", "induction"];
 const TOY_VOCABULARY: usize = 256;
 
 /// What cannot be chosen beside the rest of a spec. `own` is the user's own model where it is the chosen one.
-pub(super) fn why_not(spec: &RunSpec, own: Option<&Loaded>) -> WhyNot {
+/// `readers` are the evaluations that can read the user's own data; absent where no file is open.
+pub(super) fn why_not(
+    spec: &RunSpec,
+    own: Option<&Loaded>,
+    readers: Option<&[&'static About]>,
+) -> WhyNot {
     let entry = Entry::find(&spec.model).ok();
     let family = match (entry, own) {
         (Some(entry), _) => entry.family.as_str(),
@@ -34,6 +39,16 @@ pub(super) fn why_not(spec: &RunSpec, own: Option<&Loaded>) -> WhyNot {
         if let Some(why) = unfit(about.id, entry, own) {
             evaluations.insert(about.id.into(), why);
         }
+    }
+    for about in eval::own_abouts() {
+        let why = match readers {
+            None => "open a file of your own first",
+            Some(readers) if readers.iter().all(|a| a.id != about.id) => {
+                "the file that is open has no such rows"
+            }
+            Some(_) => continue,
+        };
+        evaluations.insert(about.id.into(), why.into());
     }
     put("eval".into(), evaluations);
     for (knob, found) in spec.reduction.iter().flat_map(|s| scores(s, family)) {
@@ -87,14 +102,16 @@ mod tests {
         let mut spec = RunSpec::first();
         spec.set("model", "lm-mamba2").unwrap();
         spec.set("reduce", "evit").unwrap();
-        let found = why_not(&spec, None);
+        let found = why_not(&spec, None, None);
         assert!(found["reduce"]["lazy"].contains("llama"), "{found:?}");
         assert!(!found["reduce"].contains_key("utrc"));
         assert!(found["eval"]["recall"].contains("not trained"));
         assert!(!found["eval"].contains_key("text"));
         assert!(found["reduce.score"].contains_key("column"), "{found:?}");
         spec.set("model", "lm-llama").unwrap();
-        let found = why_not(&spec, None);
+        let found = why_not(&spec, None, Some(&eval::readers(b"A text.")));
+        assert!(!found["eval"].contains_key("rolling"));
+        assert!(found["eval"]["piqa"].contains("no such rows"));
         assert!(!found.get("reduce").is_some_and(|r| r.contains_key("lazy")));
         assert!(found["reduce.score"].contains_key("delta"));
     }
@@ -104,7 +121,8 @@ mod tests {
         for entry in &crate::bundle::INDEX.models {
             let mut spec = RunSpec::first();
             spec.set("model", &entry.id).unwrap();
-            let found = why_not(&spec, None);
+            let found = why_not(&spec, None, None);
+            assert!(found["eval"]["piqa"].contains("open a file"));
             for about in reduce::abouts() {
                 let named = found.get("reduce").is_some_and(|r| r.contains_key(about.id));
                 let runs = reduce::runs_on(&entry.family, &Setting::default_of(about));

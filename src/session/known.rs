@@ -51,5 +51,5 @@ fn text_key(spec: &RunSpec) -> String {
 }
 
 fn sheet_key(spec: &RunSpec) -> String {
-    format!("{} {}", spec.evaluation, spec.seed)
+    format!("{} {} {}", spec.evaluation, spec.data_hash(), spec.seed)
 }

@@ -44,9 +44,7 @@ impl Link {
     pub fn other_data(&self, here: &str) -> Option<String> {
         let made_with = &self.spec.data;
         let differ = !made_with.is_empty() && !here.is_empty() && here != made_with;
-        differ.then(|| {
-            format!("The link was made with other data (sha256 {made_with}); this is {here}. Figures will differ.")
-        })
+        differ.then(|| other_data(made_with, here))
     }
 
     /// What a link of the user's own model waits for.
@@ -126,6 +124,13 @@ impl Link {
         }
         Ok(Link { spec, model_hash: printable(model_hash), other_bundled_data, notes })
     }
+}
+
+/// What is to be said of two hashes that differ.
+pub(super) fn other_data(made_with: &str, here: &str) -> String {
+    format!(
+        "The link was made with other data (sha256 {made_with}); this is {here}. Figures will differ."
+    )
 }
 
 /// The hash of data that only the link's author may have.

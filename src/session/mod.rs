@@ -18,6 +18,7 @@ mod library;
 pub mod link;
 mod link_text;
 mod open;
+mod own_data;
 mod parts;
 pub mod peers;
 mod point;
@@ -48,10 +49,11 @@ use crate::pace::Pace;
 use crate::weights::Bytes;
 use crate::{Error, Result, eval, prune, reduce};
 use link::Link;
+use own_data::OwnData;
 use parts::Told;
 use protocol::{
     Catalog, Event, Level, ModelChoice, ModelView, Notice, Part, Request, RunView, State, Status,
-    VERSION, View,
+    VERSION, View, WhyNot,
 };
 use series::Series;
 use spec::{BACKENDS, OWN, RunSpec};
@@ -70,6 +72,8 @@ pub struct Session {
     runs: u64,
     /// A link whose own files are not open yet.
     awaited: Option<Link>,
+    /// Data of the user's own.
+    data: Option<OwnData>,
     sweep: Option<Series>,
     sweeper: Sweeper,
     /// The name of a published shape whose timing was asked for.
@@ -99,8 +103,21 @@ impl Session {
         let mut engine = Engine::new(library);
         engine.help = Help::new(emit.clone());
         let sweeper = Sweeper::new(spec.backend, Timing::InTurns);
-        let (awaited, sweep, real_size, desk) = (None, None, None, Rc::default());
-        Session { engine, spec, view, runs: 0, awaited, sweep, sweeper, real_size, desk, emit }
+        let (awaited, data, sweep) = (None, None, None);
+        let (real_size, desk) = (None, Rc::default());
+        Session {
+            engine,
+            spec,
+            view,
+            runs: 0,
+            awaited,
+            data,
+            sweep,
+            sweeper,
+            real_size,
+            desk,
+            emit,
+        }
     }
 
     /// Where the cost on paper can be asked for at any time; empty before there is a model.
@@ -168,7 +185,14 @@ impl Session {
                 let files = files.into_iter().map(|f| (f.name, f.bytes)).collect();
                 self.open(files, &origin).unwrap_or_else(|e| self.refuse(&e))
             }
+            Request::OpenData { name, bytes } => {
+                self.open_data(&name, bytes).unwrap_or_else(|e| self.refuse(&e))
+            }
         };
+        // What is measured is what is open, whatever a link was made with.
+        if let Some(data) = &self.data {
+            self.spec.data = data.hash().to_string();
+        }
         if next == Next::Run {
             self.view.run = None;
             let text = "Starting".into();
@@ -178,7 +202,7 @@ impl Session {
         if self.spec.model != model {
             self.sweep = None;
         }
-        self.view.why_not = fits::why_not(&self.spec, self.engine.own());
+        self.view.why_not = self.why_not();
         self.show();
         next
     }
@@ -188,6 +212,7 @@ impl Session {
         match Link::parse(fragment) {
             Ok(Some(link)) => {
                 let next = self.check_model(&link);
+                let next = self.check_data(&link, next);
                 for note in link.notes {
                     self.notice(Level::Warning, note);
                 }
@@ -231,8 +256,9 @@ impl Session {
         let awaited = self.awaited.take();
         let other = awaited.and_then(|link| link.other_weights(here));
         other.into_iter().for_each(|text| self.notice(Level::Warning, text));
-        let unfit = fits::why_not(&self.spec, self.engine.own()).remove("eval").unwrap_or_default();
-        if let Some(why) = unfit.get(self.spec.evaluation.about.id) {
+        let unfit = self.why_not().remove("eval").unwrap_or_default();
+        let waits = eval::is_of_own_data(&self.spec.evaluation);
+        if let Some(why) = unfit.get(self.spec.evaluation.about.id).filter(|_| !waits) {
             let fitting = eval::abouts().into_iter().find(|a| !unfit.contains_key(a.id));
             if let Some(about) = fitting {
                 let old = self.spec.evaluation.about.label;
@@ -243,6 +269,11 @@ impl Session {
             }
         }
         Ok(Next::Run)
+    }
+
+    fn why_not(&self) -> WhyNot {
+        let readers = self.data.as_ref().map(|data| &data.readers[..]);
+        fits::why_not(&self.spec, self.engine.own(), readers)
     }
 
     fn refuse(&mut self, error: &Error) -> Next {
@@ -318,7 +349,8 @@ impl Session {
         };
         let whole = run_with_items(&mut self.engine, spec, number, pace, &mut show).await;
         let (_, details) = whole?;
-        let Details { point, read: items, caution, .. } = details;
+        let Details { point, read: items, caution, problems, .. } = details;
+        self.left_out(&problems);
         caution.into_iter().for_each(|text| self.notice(Level::Warning, text));
         (self.emit)(Event::Result { run: number, part: Part::Items { items } });
         (self.emit)(Event::Point { series: RUN.into(), point: Box::new(point) });
@@ -327,6 +359,7 @@ impl Session {
 
     fn show(&mut self) {
         self.view.sweep = self.sweep.as_ref().map(|sweep| sweep.view.clone());
+        self.view.data = self.data.as_ref().map(|data| data.view.clone());
         let mut desk = self.desk.borrow_mut();
         match desk.as_mut().filter(|desk| desk.spec.model == self.spec.model) {
             Some(desk) => desk.spec = self.spec.clone(),
@@ -379,7 +412,7 @@ pub fn catalog() -> Catalog {
         models: bundle::INDEX.models.iter().map(choice).collect(),
         reductions: reduce::abouts(),
         prunings: prune::abouts(),
-        evaluations: eval::abouts(),
+        evaluations: [eval::abouts(), eval::own_abouts()].concat(),
         backends: BACKENDS.to_vec(),
         shapes: shape::BUILT_IN.map(|(name, _)| name).to_vec(),
     }

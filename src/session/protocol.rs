@@ -74,6 +74,15 @@ pub enum Request {
         #[serde(default)]
         origin: String,
     },
+    /// Data of the user's own: rows of questions or of a task, or a text. Chooses an evaluation that reads it.
+    OpenData {
+        /// Of the file, for people.
+        name: String,
+        /// All of its content.
+        #[serde(with = "serde_bytes")]
+        #[cfg_attr(test, ts(type = "Uint8Array"))]
+        bytes: Vec<u8>,
+    },
     /// A control is under the finger: what would it cost at this value? Answered by [`Event::Cost`], also while a run is
     /// on, which goes on. A value that cannot be has no answer.
     Preview {
@@ -231,7 +240,7 @@ pub struct Catalog {
     pub reductions: Vec<&'static About>,
     /// Values of the control `prune`, beside "off".
     pub prunings: Vec<&'static About>,
-    /// Values of the control `eval`.
+    /// Values of the control `eval`; those on the user's own data last.
     pub evaluations: Vec<&'static About>,
     /// Id and name for people.
     pub backends: Vec<(&'static str, &'static str)>,
@@ -279,6 +288,8 @@ pub struct View {
     pub backend_why: String,
     /// Absent before the first is loaded, and while a link waits for files that its reader has to open.
     pub model: Option<ModelView>,
+    /// The user's own data; absent until some is opened.
+    pub data: Option<DataView>,
     /// How far the engine is.
     pub status: Status,
     /// Messages that need reading: what happened, what was done, what one can do.
@@ -287,6 +298,18 @@ pub struct View {
     pub run: Option<u64>,
     /// Absent unless a sweep is on or halted.
     pub sweep: Option<SweepView>,
+}
+
+/// Data of the user's own.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct DataView {
+    /// Of the file, for people.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Lower-case hex; its first 16 digits name the data in links.
+    pub sha256: String,
 }
 
 /// A sweep that is on.

@@ -90,7 +90,7 @@ impl Session {
             reduction: spec.reduction.clone(),
             pruning: spec.pruning.clone(),
             seed: spec.seed,
-            data: String::new(),
+            data: spec.data.clone(),
         };
         self.sweeper.cell(&mut self.engine, &loaded, &cell, pace, &mut |_, _| {}).await
     }

@@ -99,7 +99,8 @@ impl RunSpec {
         Ok(())
     }
 
-    /// Another model keeps the methods where they can run on it, and takes its own evaluation and prompt.
+    /// Another model keeps the methods where they can run on it, and takes its own evaluation and prompt; data of the
+    /// user's own stays.
     fn set_model(&mut self, id: &str) -> Result<()> {
         if id == OWN {
             self.model = OWN.into();
@@ -107,8 +108,8 @@ impl RunSpec {
         }
         let entry = Entry::find(id)?;
         let fresh = RunSpec::of_model(entry);
-        let keeps = entry.evaluations.iter().any(|e| e == self.evaluation.about.id);
-        if !keeps {
+        let is_its_own = entry.evaluations.iter().any(|e| e == self.evaluation.about.id);
+        if !is_its_own && !eval::is_of_own_data(&self.evaluation) {
             self.evaluation = fresh.evaluation;
             self.prompt = fresh.prompt;
             self.tokens = fresh.tokens;
