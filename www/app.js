@@ -20,6 +20,7 @@ import { lasting } from "./ui/lasting.js";
 import { notices } from "./ui/notices.js";
 import { offline } from "./ui/offline.js";
 import { output } from "./ui/output.js";
+import { ownData } from "./ui/own-data.js";
 import { presets } from "./ui/presets.js";
 import { realSize } from "./ui/real-size.js";
 import { runBar } from "./ui/run.js";
@@ -218,6 +219,7 @@ const panels = [
   hub(app),
   stories(app),
   settings(app),
+  ownData(app),
   presets(app),
   runBar(app),
   notices(app),

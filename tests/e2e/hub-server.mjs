@@ -40,6 +40,7 @@ export async function startHub({ folder = fileURLToPath(new URL("../../models/re
     allowed: ALLOWED,
     ofWeights: () => hub.requests.filter(({ path }) => path.startsWith("/cdn/")),
     answer: (response, status, headers = {}, body = "") => response.writeHead(status, { ...ALLOWED, ...headers }).end(body),
+    closeAll: () => server.closeAllConnections(),
     close: () =>
       new Promise((closed) => {
         server.close(closed);

@@ -40,7 +40,10 @@ export async function openMock(browser, server, { scenario = {}, fragment = "", 
         const plain = async ({ name, bytes }) => ({ name, bytes: await list(bytes) });
         if (self.heard.some(({ id }, at) => at > 0 && !(id > self.heard[at - 1].id))) throw new Error("numbers of requests must rise");
         return Promise.all(
-          self.heard.map(async ({ id, ...message }) => (message.files ? { ...message, files: await Promise.all(message.files.map(plain)) } : message)),
+          self.heard.map(async ({ id, ...message }) => {
+            if (message.bytes) return { ...message, bytes: await list(message.bytes) };
+            return message.files ? { ...message, files: await Promise.all(message.files.map(plain)) } : message;
+          }),
         );
       });
     },

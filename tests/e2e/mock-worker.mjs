@@ -102,6 +102,7 @@ const catalog = {
       knobs: [items],
     },
     { id: "text", label: "Held-out text", summary: "Perplexity of four books that no model has seen.", source: "House windows.", families, knobs: [] },
+    { id: "questions", label: "Your own questions", summary: "Questions of your own.", source: "A file.", families, knobs: [items] },
     { id: "recall", label: "Recall in noise", summary: "Values of keys that stand among filler.", source: "House items.", families, knobs: [items] },
   ],
   shapes: ["mamba-130m", "mamba2-130m"],
@@ -136,6 +137,8 @@ let notices = [];
 /** @type {Omit<ModelView, "sha256" | "card" | "ignored" | "notes">} */
 let model = models[0];
 let isCurrent = false;
+/** @type {import("../../www/state.js").DataView | null} */
+let data = null;
 /** @type {import("../../www/state.js").SweepView | null} */
 let sweep = null;
 let number = 0;
@@ -157,7 +160,7 @@ const unfit = () => ({
   eval: Object.fromEntries(
     catalog.evaluations
       .map(({ id }) => id)
-      .filter((id) => !(models.find((m) => m.id === model.id)?.evaluations ?? [id]).includes(id))
+      .filter((id) => (id === "questions" ? !data : !(models.find((m) => m.id === model.id)?.evaluations ?? [id]).includes(id)))
       .map((id) => [id, `${model.label} was not trained for it`]),
   ),
 });
@@ -169,6 +172,7 @@ function view() {
     settings,
     why_not: unfit(),
     fragment: fragment(),
+    data,
     backend: "CPU (wasm simd128)",
     backend_why: "the only GPU is SwiftShader, a program running on the CPU itself",
     model: model && {
@@ -452,7 +456,16 @@ function set(name, value) {
 }
 
 /** @param {{ data: Ask }} event */
-worker.onmessage = ({ data }) => {
+worker.onmessage = ({ data: asked }) => {
+  if (asked.type === "open_data") {
+    data = { name: asked.name, bytes: asked.bytes.length, sha256: "0d".repeat(32) };
+    settings = { ...settings, eval: "questions" };
+  }
+  answer(asked);
+};
+
+/** @param {Ask} data */
+function answer(data) {
   if (data.type === "ping") return tell({ type: "pong" });
   if (data.type === "preview") {
     worker.previews = [...(worker.previews ?? []), data];
@@ -545,4 +558,4 @@ worker.onmessage = ({ data }) => {
     return view();
   }
   return start();
-};
+}

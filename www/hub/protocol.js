@@ -3,7 +3,10 @@
 
 /** @typedef {{ name: string, bytes: number, sha256: string }} Listed `sha256` is empty where the hub gives none. */
 /** @typedef {{ model: string, revision: string, commit: string, licence: string, files: Listed[], bytes: number }} Listing */
-/** @typedef {{ address: string, patience: number, signal?: AbortSignal }} Hub `patience` in milliseconds of silence. */
+/**
+ * `patience` in milliseconds of silence; `word` and `again` where it is not a model that is asked for, and nothing is kept.
+ * @typedef {{ address: string, patience: number, signal?: AbortSignal, word?: string, again?: string }} Hub
+ */
 
 const SMALL = [
   "config.json",
@@ -16,9 +19,9 @@ const SMALL = [
   "chat_template.json",
   "tokenizer.model",
 ];
-/** Largest answer about a model. */
+/** Largest answer about a model, or with rows. */
 const MOST_LISTING = 32e6;
-const PLAIN = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}$/;
+export const PLAIN = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}$/;
 
 /** A sentence for the person; every other error is a mistake of ours. */
 export class HubError extends Error {}
@@ -49,6 +52,11 @@ export async function look(hub, text) {
   const { model, revision } = named(text);
   const url = `${hub.address}/api/models/${model}/revision/${encodeURIComponent(revision)}?blobs=true`;
   const answer = await ask(hub, url, model, revision);
+  return listing(model, revision, await whole(hub, answer, model));
+}
+
+/** The text of an answer of bounded size. @param {Hub} hub @param {Response} answer */
+export async function whole(hub, answer, model) {
   const parts = [];
   let length = 0;
   for await (const piece of pieces(hub, answer, model)) {
@@ -56,7 +64,7 @@ export async function look(hub, text) {
     length += piece.length;
     if (length > MOST_LISTING) throw new HubError(`${model}: the hub sent an answer without an end; it was not read.`);
   }
-  return listing(model, revision, await new Blob(parts).text());
+  return new Blob(parts).text();
 }
 
 /** @returns {Listing} */
@@ -129,7 +137,7 @@ export async function ask(hub, url, model, revision, headers = {}) {
     clearTimeout(timer);
   }
   if (answer.ok || answer.status === 416) return answer;
-  throw refused(answer, model, revision);
+  throw refused(answer, model, revision, hub.word ?? "model");
 }
 
 /** The body piece by piece. @param {Hub} hub @param {Response} answer */
@@ -166,16 +174,16 @@ async function within(step, hub, model) {
 function unreachable(hub, model, error, isUnderWay = false) {
   if (error.name === "AbortError") return error;
   const host = new URL(hub.address).host;
-  const again = "What came is kept, and a second try goes on from there.";
+  const again = hub.again ?? "What came is kept, and a second try goes on from there.";
   if (error.name === "TimeoutError") return new HubError(`${host} said nothing for ${hub.patience / 1000} seconds. ${again}`);
   if (isUnderWay) return Object.assign(new HubError(`${model}: the transfer broke off. ${again}`), { isBroken: true });
-  if (!navigator.onLine) return new HubError(`There is no network, so ${host} cannot be asked about ${model}. Models that are kept here open without one.`);
+  if (!navigator.onLine) return new HubError(`There is no network, so ${host} cannot be asked about ${model}. What is kept here opens without one.`);
   return new HubError(
     `${host} cannot be reached. The network, an extension or the rules of this site may be in the way; files that you download yourself can be dropped here.`,
   );
 }
 
-function refused(answer, model, revision) {
+function refused(answer, model, revision, word) {
   const drop = "Fetch it yourself (hf download) and drop its files here: this page takes no token.";
   const code = answer.headers.get("x-error-code");
   const wait = answer.headers.get("retry-after");
@@ -188,7 +196,7 @@ function refused(answer, model, revision) {
       return new HubError(
         code === "RevisionNotFound"
           ? `${model} has no branch, tag or commit ${revision} (404).`
-          : `The hub has no model ${model}, or not this file of it (404). Check the name.`,
+          : `The hub has no ${word} ${model}, or not this part of it (404). Check the name.`,
       );
     case 429:
       return new HubError(
@@ -198,7 +206,7 @@ function refused(answer, model, revision) {
       return new HubError(
         answer.status >= 500
           ? `${model}: the hub is in trouble itself (${answer.status}). Try again later.`
-          : `${model}: the hub answered ${answer.status}; expected the file.`,
+          : `${model}: the hub answered ${answer.status}; expected the ${word}.`,
       );
   }
 }

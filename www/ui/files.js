@@ -1,7 +1,8 @@
-// A model of one's own: chosen or dropped files go to the engine. What is missing, it tells; files that come one
+// A model of one's own: chosen or dropped files go to the engine; dropped data goes its own way (own-data.js). What is missing, it tells; files that come one
 // after another add up until it has taken them.
 
 import { byId, el, part } from "./dom.js";
+import { isData, openData } from "./own-data.js";
 
 /** What is gathered, by the name under which the engine gets it. A browser numbers a second download: "model (1).safetensors". */
 const gathered = new Map();
@@ -34,7 +35,14 @@ export function files(app) {
     drop.hidden = true;
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    if (carries(event)) read([...event.dataTransfer.files], app);
+    if (!carries(event)) return;
+    const dropped = [...event.dataTransfer.files];
+    const data = dropped.find(isData);
+    if (data) openData(data, app);
+    read(
+      dropped.filter((file) => !isData(file)),
+      app,
+    );
   });
 
   const draw = part(byId("gathered"), (names) => {
