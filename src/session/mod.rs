@@ -53,7 +53,7 @@ use own_data::OwnData;
 use parts::Told;
 use protocol::{
     Catalog, Event, Level, ModelChoice, ModelView, Notice, Part, Request, RunView, State, Status,
-    VERSION, View, WhyNot,
+    VERSION, View,
 };
 use series::Series;
 use spec::{BACKENDS, OWN, RunSpec};
@@ -269,11 +269,6 @@ impl Session {
             }
         }
         Ok(Next::Run)
-    }
-
-    fn why_not(&self) -> WhyNot {
-        let readers = self.data.as_ref().map(|data| &data.readers[..]);
-        fits::why_not(&self.spec, self.engine.own(), readers)
     }
 
     fn refuse(&mut self, error: &Error) -> Next {

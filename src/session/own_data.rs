@@ -1,8 +1,8 @@
 //! Data of the user's own on the page: opened once, read by every evaluation that can.
 
 use super::link::Link;
-use super::protocol::{DataView, Level};
-use super::{Next, Session};
+use super::protocol::{DataView, Level, WhyNot};
+use super::{Next, Session, fits};
 use crate::bundle::sha256_hex;
 use crate::error::printable;
 use crate::method::{About, Setting};
@@ -65,6 +65,11 @@ impl Session {
         other.into_iter().for_each(|text| self.notice(Level::Warning, text));
         // A link that waits for its model goes on when that is opened.
         Ok(if self.awaited.is_some() { Next::Nothing } else { Next::Run })
+    }
+
+    pub(super) fn why_not(&self) -> WhyNot {
+        let readers = self.data.as_ref().map(|data| &data.readers[..]);
+        fits::why_not(&self.spec, self.engine.own(), readers)
     }
 
     /// Says so where a link's data is not the one that is open; where none is, it has to be opened first.
