@@ -1,7 +1,7 @@
-//! A file of the user's own, as it comes to the engine.
+//! A file of the user's own, as it comes to the engine, and as it is shown.
 
 use crate::weights::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A file that the user opened.
 #[derive(Deserialize)]
@@ -13,6 +13,18 @@ pub struct File {
     #[serde(with = "held")]
     #[cfg_attr(test, ts(type = "Uint8Array | Blob"))]
     pub bytes: Bytes,
+}
+
+/// Data of the user's own.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct DataView {
+    /// Of the file, for people.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Lower-case hex; its first 16 digits name the data in links.
+    pub sha256: String,
 }
 
 /// Bytes of a message; a file of the browser is put in their place by whoever got the message.

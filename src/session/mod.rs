@@ -1,6 +1,7 @@
 //! A session: what a person set, what is loaded, what is shown. The page and the command line both sit on it.
 
 pub mod calibration;
+mod catalog;
 mod compare;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod declarations;
@@ -34,6 +35,7 @@ mod trace;
 mod words;
 
 pub use crate::bundle;
+pub use catalog::catalog;
 pub use compare::compare;
 pub use desk::Desk;
 pub use engine::Engine;
@@ -47,16 +49,13 @@ use crate::error::printable;
 use crate::method::Setting;
 use crate::pace::Pace;
 use crate::weights::Bytes;
-use crate::{Error, Result, eval, prune, reduce};
+use crate::{Error, Result, eval};
 use link::Link;
 use own_data::OwnData;
 use parts::Told;
-use protocol::{
-    Catalog, Event, Level, ModelChoice, ModelView, Notice, Part, Request, RunView, State, Status,
-    VERSION, View,
-};
+use protocol::{Event, Level, ModelView, Notice, Part, Request, RunView, State, Status, View};
 use series::Series;
-use spec::{BACKENDS, OWN, RunSpec};
+use spec::{OWN, RunSpec};
 use std::cell::RefCell;
 use std::rc::Rc;
 use sweep::{Sweeper, Timing};
@@ -390,25 +389,4 @@ impl Session {
 fn ended(state: State, text: &str) -> Status {
     let progress = (state == State::Complete).then_some(1.0);
     Status { state, running: false, text: text.into(), progress }
-}
-
-/// Everything that can be chosen.
-pub fn catalog() -> Catalog {
-    let choice = |m: &bundle::Entry| ModelChoice {
-        id: m.id.clone(),
-        label: m.label.clone(),
-        family: m.family.clone(),
-        parameters: m.parameters,
-        bytes: m.bytes,
-        evaluations: m.evaluations.clone(),
-    };
-    Catalog {
-        version: VERSION,
-        models: bundle::INDEX.models.iter().map(choice).collect(),
-        reductions: reduce::abouts(),
-        prunings: prune::abouts(),
-        evaluations: [eval::abouts(), eval::own_abouts()].concat(),
-        backends: BACKENDS.to_vec(),
-        shapes: shape::BUILT_IN.map(|(name, _)| name).to_vec(),
-    }
 }

@@ -12,7 +12,7 @@
 
 mod run;
 
-pub use super::file::File;
+pub use super::file::{DataView, File};
 pub use super::insight::{ItemView, PromptToken, RealSize, StateView, WordsView, WrittenToken};
 pub use crate::eval::{Cost, Decode};
 use crate::eval::{Point, Quality, Score, Scored};
@@ -298,18 +298,6 @@ pub struct View {
     pub run: Option<u64>,
     /// Absent unless a sweep is on or halted.
     pub sweep: Option<SweepView>,
-}
-
-/// Data of the user's own.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct DataView {
-    /// Of the file, for people.
-    pub name: String,
-    /// Its size.
-    pub bytes: u64,
-    /// Lower-case hex; its first 16 digits name the data in links.
-    pub sha256: String,
 }
 
 /// A sweep that is on.
