@@ -1,11 +1,12 @@
 """Whittle against lm_eval's Hugging Face class on the fixtures of tests/fixtures/harness, with a model of your own.
 
-usage: python training/check_harness.py MODEL_DIR [--program whittle] [--tasks hellaswag,piqa,...] [--keep FILE]
+usage: python training/check_harness.py MODEL_DIR [--program whittle] [--tasks hellaswag,piqa,...] [--keep FILE] [--double]
 
 Both doors of a dense model are compared: our scorer (`whittle run --items`) and the adapter (`whittle_lm_eval`). Every
 log-likelihood has to agree to 1e-3 (of a document: to 1e-6 of itself, if that is more), every decision exactly, and every
 figure to half of the fourth place that lm_eval prints (of a large one: to 1e-6 of itself). Prints a table in lm_eval's columns; the exit code is 1 where something differs.
-With --keep, what Hugging Face's class said is kept in FILE and read from there the next time.
+With --keep, what Hugging Face's class said is kept in FILE and read from there the next time. With --double it computes
+in float64, which tells whose rounding a difference is (a FILE of its own).
 Needs torch, transformers, lm_eval 0.4.13 and `pip install ./python`.
 """
 
@@ -17,6 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
 from make_harness_fixtures import OUT, TASKS, answers, load
 from whittle_lm_eval import WhittleLM
 
@@ -78,6 +80,7 @@ def main():
     parser.add_argument("--program", default="whittle")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--double", action="store_true")
     args = parser.parse_args()
     kept = json.loads(args.keep.read_text()) if args.keep and args.keep.exists() else {}
     harness, adapter = None, WhittleLM(args.model, program=args.program)
@@ -87,7 +90,7 @@ def main():
     for task in args.tasks.split(","):
         data = [json.loads(line) for line in (OUT / f"{task}.jsonl").read_text().splitlines()]
         if task not in kept:
-            harness = harness or load(Path(args.model))
+            harness = harness or load(Path(args.model), torch.float64 if args.double else torch.float32)
             kept[task] = answers(harness, task, data)
             if args.keep:
                 args.keep.write_text(json.dumps(kept))

@@ -112,7 +112,7 @@ def pairs(task, row):
     return [(" ".join(words[:-1]), " " + words[-1])], [words[-1]], 0
 
 
-def load(folder):
+def load(folder, dtype=torch.float32):
     """lm_eval's Hugging Face class over a model in a folder."""
     if (folder / "tokenizer_config.json").exists():
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -124,7 +124,7 @@ def load(folder):
             first = config["eos_token_id"]
         tokenizer.bos_token = tokenizer.convert_ids_to_tokens(first)
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(config["eos_token_id"])
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
     return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1)
 
 
