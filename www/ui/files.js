@@ -76,9 +76,15 @@ export function openFiles(list, app, from) {
 /** Weights stay with the browser, from which the engine reads them tensor by tensor. */
 const isWeights = (name) => /\.(safetensors|bin)$/i.test(name);
 
-/** Reads all that is gathered, and hands the weights over as they are. */
+/** How often something was read. */
+let reads = 0;
+
+/** Reads all that is gathered, and hands the weights over as they are. A later reading has all of an earlier one, which then
+ *  is not sent: it could come after it, with less. */
 async function read(list, app) {
   if (list.length === 0) return;
+  reads += 1;
+  const mine = reads;
   for (const file of list) gathered.set(plain(file.name), file);
   let name = "";
   try {
@@ -89,7 +95,7 @@ async function read(list, app) {
       await file.slice(0, 1).arrayBuffer();
       files.push({ name: plainName, bytes: isWeights(plainName) ? file : new Uint8Array(await file.arrayBuffer()) });
     }
-    asked = app.send({ type: "open", files, origin });
+    if (mine === reads) asked = app.send({ type: "open", files, origin });
   } catch (error) {
     gathered.delete(plain(name));
     app.complain(`${name} could not be read (${error.message}). Nothing was opened. ` + "Choose the files themselves, not their folder.");
