@@ -13,8 +13,8 @@ import { openFiles } from "./files.js";
 /** What WebAssembly can address, and what a run takes beside the weights. */
 const TAB_BYTES = 2 ** 32;
 const BESIDE_BYTES = 250e6;
-/** How long a cancelled download may take to close its files. */
-const GRACE_MS = 800;
+/** How long a cancelled download may take to close its files: one that is open when its worker goes may lose all. */
+const GRACE_MS = 10_000;
 
 /** @param {import("../state.js").App} app @returns {import("../state.js").Panel} */
 export function hub(app) {
@@ -59,6 +59,8 @@ export function hub(app) {
   /** @type {Worker | undefined} */
   let worker;
   let looking;
+  /** Until a cancelled download has closed its files. @type {Promise<void>} */
+  let left = Promise.resolve();
 
   async function find(name) {
     looking?.abort();
@@ -80,9 +82,11 @@ export function hub(app) {
   }
 
   /** @param {Listing} listing */
-  function fetchAll(listing) {
+  async function fetchAll(listing) {
     state.done = {};
     text(said, "");
+    draw();
+    await left;
     worker = new Worker(new URL("hub/worker.js", document.baseURI), { type: "module" });
     worker.onmessage = async ({ data }) => {
       if (data.type === "progress") state.done = { ...state.done, [data.name]: data.done };
@@ -108,13 +112,21 @@ export function hub(app) {
   }
 
   function cancel() {
-    const [{ listing }, leaving] = [state, worker];
-    if (!listing || !leaving) return;
-    const over = () => worker === leaving && ended("Cancelled. What came is kept, and goes on from there the next time.", listing);
-    // It closes its files and answers; one that hangs is ended without.
-    leaving.onmessage = ({ data }) => data.type !== "progress" && over();
-    leaving.postMessage({});
-    setTimeout(over, GRACE_MS);
+    const stopped = worker;
+    if (!stopped) return;
+    worker = state.done = undefined;
+    text(said, "Cancelled. What came is kept, and goes on from there the next time.");
+    left = new Promise((/** @type {(_?: unknown) => void} */ over) => {
+      // It closes its files and answers; one that hangs is ended without.
+      stopped.onmessage = ({ data }) => data.type !== "progress" && over();
+      setTimeout(over, GRACE_MS);
+    }).then(() => {
+      stopped.terminate();
+      return refresh();
+    });
+    stopped.onerror = (event) => event.preventDefault();
+    stopped.postMessage({});
+    draw();
   }
 
   /** @param {Kept} model */
