@@ -45,7 +45,7 @@ async function hubOfRows(n, change = () => {}) {
 }
 
 async function withHub(hub, use) {
-  const server = await serve(www, "/whittle/", hub.hosts);
+  const server = await serve(www, "/whittle/", { hosts: hub.hosts });
   const opened = await openMock(browser, server);
   const { page } = opened;
   const data = async () => (await opened.heard()).filter(({ type }) => type === "open_data");
