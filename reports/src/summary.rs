@@ -124,7 +124,7 @@ fn counts(comparisons: &[Comparison], of_tasks: bool) -> Counts {
 pub fn section(comparisons: &[Comparison], out: &mut String) {
     *out += "\n## Summary\n\n\
         A comparison is one method and one control on one model, task and cut, over the same items; a difference \
-        counts where its paired 95 % bootstrap interval leaves out 0. Nothing is corrected for the number of \
+        counts where its paired 95 % interval leaves out 0. Nothing is corrected for the number of \
         comparisons: about one in twenty would come out significant by chance, half of them on either side. \
         Figures: bits per byte (text, true continuation), bits per word (cloze), accuracy (generated tasks).\n";
     for (of_tasks, name) in [(false, "language models"), (true, "task models")] {
