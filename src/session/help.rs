@@ -3,8 +3,7 @@
 //! Every worker has an engine of its own and the same models, so that a score is the same wherever it was made. The run
 //! needs no other: what is not there when its turn comes, it scores itself.
 
-use super::open::Loaded;
-use super::protocol::Event;
+use super::protocol::{Event, RunView};
 use super::spec::{OWN, RunSpec};
 use crate::backend::Device;
 use crate::eval::{Scored, Sheet};
@@ -52,15 +51,15 @@ impl Help {
     pub(super) fn ask(
         &self,
         spec: &RunSpec,
-        run: u64,
-        loaded: &Loaded,
+        view: &RunView,
         device: &Device,
         known: Option<&Sheet>,
     ) -> Asked {
+        let run = view.number;
         *self.found.borrow_mut() = Found { run, scored: Vec::new() };
         let can_help = spec.model != OWN && spec.data.is_empty() && matches!(device, Device::Cpu);
         if let Some(emit) = self.emit.as_ref().filter(|_| can_help) {
-            let fragment = spec.fragment(&loaded.view.sha256);
+            let fragment = view.link.clone();
             emit(Event::Assist { run, fragment, baseline: !known.is_some_and(Sheet::is_complete) });
         }
         Asked { help: self.clone(), run }

@@ -93,7 +93,7 @@ pub async fn run_with_items(
     let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense).at(pace);
     let baseline = placed.arm(None);
     let known = engine.cache.known.sheet(spec);
-    let asked = engine.help.ask(spec, number, &loaded, &device, known.as_ref());
+    let asked = engine.help.ask(spec, &run.view, &device, known.as_ref());
     let prompt = prompt_ids(spec, &loaded)?;
 
     let first = match engine.cache.known.text(spec) {
@@ -305,18 +305,16 @@ async fn score<'a>(
     pace: &Pace,
 ) -> Result<()> {
     let all = comparison.task.len();
-    let mut said = 0;
-    let mut hear = |comparison: &Comparison<'a>, _: usize| {
-        let done = comparison.scored().len();
+    let order = shuffled(all, all, seed);
+    let mut hear = |comparison: &Comparison<'a>, item: usize| {
         let due = now_ms() - run.last >= SHOW_MS * 4.0;
-        if due || (done == all && said < all) {
-            said = done;
+        if due || order.last() == Some(&item) {
+            let done = comparison.scored().len();
             run.view.quality = comparison.figures();
             let share = done as f64 / all as f64;
             run.say(&format!("Scored {done} of {all} items"), Some(share));
         }
     };
-    let order = shuffled(all, all, seed);
     comparison.share(&order, &[0, 1], pace, &mut || asked.take(), &mut hear).await
 }
 
