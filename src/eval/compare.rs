@@ -197,9 +197,9 @@ impl<'a> Comparison<'a> {
 
     /// What is on the sheets of one item, for a comparison of the same arms elsewhere.
     pub fn told(&self, item: usize) -> Scored {
-        let [a, b] = &self.sheets;
-        let (priors, scores) = ([a, b].map(|s| s.priors[item].clone()), [a, b]);
-        Scored { item, priors, scores: scores.map(|s| s.scores[item].clone()) }
+        let sheets = self.sheets.each_ref();
+        let priors = sheets.map(|sheet| sheet.priors[item].clone());
+        Scored { item, priors, scores: sheets.map(|sheet| sheet.scores[item].clone()) }
     }
 
     /// Puts on the sheets what another program has scored of an item, where nothing stands yet. What cannot be a score
