@@ -137,12 +137,10 @@ pub async fn with_calibration(
 ///
 /// Errors: unreadable, not a regular file, too large, or rows that cannot be had.
 pub fn data(file: &str, labels: Option<&str>) -> Result<Vec<u8>> {
-    let read = |file: &str| match Path::new(file).exists() {
-        true => regular(Path::new(file), MOST_BYTES),
-        false => match hub::rows(file)? {
-            Some(place) => regular(&place, MOST_BYTES),
-            None => regular(Path::new(file), MOST_BYTES),
-        },
+    let read = |file: &str| {
+        let here = Path::new(file);
+        let of_hub = if here.exists() { None } else { hub::rows(file)? };
+        regular(of_hub.as_deref().unwrap_or(here), MOST_BYTES)
     };
     match labels {
         None => read(file),
