@@ -89,3 +89,6 @@ export function reason(words) {
 
 /** The waiting line of a panel that has nothing to show yet. */
 export const empty = (words) => el("p", { class: "empty" }, words);
+
+/** What this browser keeps for the page, a line each; nothing where it keeps nothing. */
+export const shelf = (lines) => (lines.length === 0 ? [] : [el("h3", {}, "Kept in this browser"), el("ul", { class: "plain" }, ...lines)]);

@@ -3,7 +3,7 @@
 import { count, megabytes } from "../format.js";
 import { HubError, hubOfPage } from "../hub/protocol.js";
 import { fetchRows, isKept, keepRows, keptFile, keptRows, lookRows, nameOf, readRows, removeRows } from "../hub/rows.js";
-import { byId, el, fact, part, text } from "./dom.js";
+import { byId, el, fact, part, shelf, text } from "./dom.js";
 
 /** As the engine has it; a larger file is not even read. */
 const MOST_BYTES = 64 * 2 ** 20;
@@ -66,7 +66,7 @@ function rowsBox(app) {
     "aria-describedby": "rows-help",
   });
   const said = el("p", { id: "rows-said", class: "note", role: "status" });
-  const [card, shelf] = [el("div", { id: "rows-card" }), el("div", { id: "rows-kept" })];
+  const [card, keptBox] = [el("div", { id: "rows-card" }), el("div", { id: "rows-kept" })];
   const lookUp = button("Look up rows", () => find(field.value));
   const box = el(
     "details",
@@ -76,7 +76,7 @@ function rowsBox(app) {
     el("small", { id: "rows-help" }, `Such as Rowan/hellaswag:default:validation. Nothing is asked of ${host} before you press a button.`),
     said,
     card,
-    shelf,
+    keptBox,
   );
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
@@ -171,25 +171,18 @@ function rowsBox(app) {
         : button("Fetch and open", () => fetchAll(rows), { class: "primary" }),
     ];
   });
-  const drawShelf = part(shelf, (kept) =>
-    kept.length === 0
-      ? []
-      : [
-          el("h3", {}, "Kept in this browser"),
-          el(
-            "ul",
-            { class: "plain" },
-            ...kept.map((one) =>
-              el(
-                "li",
-                { class: "row" },
-                el("span", {}, one.name, el("small", {}, ` ${one.commit.slice(0, 8)}`)),
-                button("Open", () => openKept(one), { "aria-label": `Open ${one.name}` }),
-                button("Delete", () => discard(one), { "aria-label": `Delete ${one.name}` }),
-              ),
-            ),
-          ),
-        ],
+  const drawShelf = part(keptBox, (kept) =>
+    shelf(
+      kept.map((one) =>
+        el(
+          "li",
+          { class: "row" },
+          el("span", {}, one.name, el("small", {}, ` ${one.commit.slice(0, 8)}`)),
+          button("Open", () => openKept(one), { "aria-label": `Open ${one.name}` }),
+          button("Delete", () => discard(one), { "aria-label": `Delete ${one.name}` }),
+        ),
+      ),
+    ),
   );
   function draw() {
     const { rows, done, kept } = state;
