@@ -7,7 +7,7 @@
 import { count, megabytes } from "../format.js";
 import { HubError, hubOfPage, look } from "../hub/protocol.js";
 import { filesOf, folderName, kept, remove } from "../hub/store.js";
-import { byId, el, fact, part, text } from "./dom.js";
+import { byId, el, fact, part, shelf, text } from "./dom.js";
 import { openFiles } from "./files.js";
 
 /** What WebAssembly can address, and what a run takes beside the weights. */
@@ -32,7 +32,7 @@ export function hub(app) {
   const lookUp = button("Look up", () => find(field.value));
   const card = el("div", { id: "hub-card" });
   const said = el("p", { id: "hub-said", class: "note", role: "status" });
-  const shelf = el("div", { id: "hub-kept" });
+  const keptBox = el("div", { id: "hub-kept" });
   const box = el(
     "details",
     { id: "hub-box" },
@@ -41,7 +41,7 @@ export function hub(app) {
     el("small", { id: "hub-help" }, `Nothing is asked of ${host} before you press a button.`),
     said,
     card,
-    shelf,
+    keptBox,
   );
   byId("hub").replaceChildren(box);
   // Another tab may have fetched or deleted since.
@@ -87,6 +87,7 @@ export function hub(app) {
     text(said, "");
     draw();
     await left;
+    if (!state.done) return;
     worker = new Worker(new URL("hub/worker.js", document.baseURI), { type: "module" });
     worker.onmessage = async ({ data }) => {
       if (data.type === "progress") state.done = { ...state.done, [data.name]: data.done };
@@ -113,9 +114,10 @@ export function hub(app) {
 
   function cancel() {
     const stopped = worker;
-    if (!stopped) return;
     worker = state.done = undefined;
     text(said, "Cancelled. What came is kept, and goes on from there the next time.");
+    // It still waits for the one before.
+    if (!stopped) return draw();
     left = new Promise((/** @type {(_?: unknown) => void} */ over) => {
       // It closes its files and answers; one that hangs is ended without.
       stopped.onmessage = ({ data }) => data.type !== "progress" && over();
@@ -161,25 +163,18 @@ export function hub(app) {
     if (listing) return found(listing, room ?? 0, kept, fetchAll, open);
     return awaited ? [el("p", { class: "note" }, `The link is of ${awaited}.`), ...forLink(awaited, kept, find, open)] : [];
   });
-  const drawShelf = part(shelf, ({ kept, isBusy }) =>
-    kept.length === 0
-      ? []
-      : [
-          el("h3", {}, "Kept in this browser"),
-          el(
-            "ul",
-            { class: "plain" },
-            ...kept.map((model) =>
-              line(
-                model,
-                isBusy,
-                () => open(model),
-                () => find(`${model.model}@${model.commit}`),
-                () => discard(model.folder),
-              ),
-            ),
-          ),
-        ],
+  const drawShelf = part(keptBox, ({ kept, isBusy }) =>
+    shelf(
+      kept.map((model) =>
+        line(
+          model,
+          isBusy,
+          () => open(model),
+          () => find(`${model.model}@${model.commit}`),
+          () => discard(model.folder),
+        ),
+      ),
+    ),
   );
   const draw = () => {
     lookUp.disabled = worker !== undefined;
