@@ -83,7 +83,6 @@ export function startEngine(hear) {
       case "catalog":
         break;
       case "pong":
-      case "scored":
       default:
         return;
     }
