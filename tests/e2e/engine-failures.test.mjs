@@ -1,19 +1,12 @@
 // The built page with its real engine, and what a browser can do to it: a transfer that stalls, memory that is refused.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch, watchedPage } from "./browser.mjs";
-import { serve } from "./server.mjs";
+import { test } from "node:test";
+import { watchedPage } from "./browser.mjs";
+import { served } from "./served.mjs";
 
 const LIMIT = { timeout: 300_000 };
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve()]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { browser, server } = await served();
 
 const SMALL = "#v=1&m=recall-llama&ev=recall:level=easy,n=8&gen=2&tr=off&sp=off&b=cpu";
 const complete = (page) => page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete");

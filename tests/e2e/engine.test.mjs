@@ -2,21 +2,15 @@
 import assert from "node:assert/strict";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { launch, watchedPage } from "./browser.mjs";
-import { dist, serve } from "./server.mjs";
+import { test } from "node:test";
+import { watchedPage } from "./browser.mjs";
+import { dist } from "./server.mjs";
+import { served } from "./served.mjs";
 
 const LIMIT = { timeout: 300_000 };
 const FIRST_LOAD_BYTES = 10_000_000;
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve()]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { browser, server } = await served();
 
 async function open(fragment = "") {
   const opened = await watchedPage(browser);

@@ -1,17 +1,10 @@
 // Workers that help the engine to score, in the built page: what they find is used, and none of them is needed.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch, watchedPage, withCores } from "./browser.mjs";
-import { serve } from "./server.mjs";
+import { test } from "node:test";
+import { watchedPage, withCores } from "./browser.mjs";
+import { served } from "./served.mjs";
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve()]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { browser, server } = await served();
 
 const LINK = "#v=1&m=lm-mamba2&ev=continuation:n=100,controls=0&tr=utrc:cut=0.2&sp=wanda:sparsity=0.5,sequences=2&gen=8&b=cpu";
 

@@ -1,20 +1,13 @@
 // The built page where no GPU can be used: it runs on the CPU, and says so in a person's words.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { launchWithoutGpu, watchedPage } from "./browser.mjs";
-import { serve } from "./server.mjs";
+import { served } from "./served.mjs";
 
 const LIMIT = { timeout: 300_000 };
 const SMALL = "#v=1&m=recall-mamba2&ev=recall:level=easy,n=8,controls=0&tr=off&sp=magnitude&gen=4";
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launchWithoutGpu(), serve()]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { browser, server } = await served(launchWithoutGpu);
 
 /** What the worker is told before it starts. */
 const CASES = {

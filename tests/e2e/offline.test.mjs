@@ -4,20 +4,14 @@ import { createHash } from "node:crypto";
 import { copyFile, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { launch, watchedPage } from "./browser.mjs";
+import { test } from "node:test";
+import { watchedPage } from "./browser.mjs";
 import { dist, serve } from "./server.mjs";
+import { served } from "./served.mjs";
 
 const LIMIT = { timeout: 300_000 };
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve()]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { browser, server } = await served();
 
 const complete = (page) => page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete");
 const kept = (page) =>

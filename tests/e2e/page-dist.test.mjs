@@ -3,19 +3,12 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { launch, watchedPage, withCores } from "./browser.mjs";
-import { serve } from "./server.mjs";
+import { watchedPage, withCores } from "./browser.mjs";
+import { served } from "./served.mjs";
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve()]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { browser, server } = await served();
 
 test("under a sub-path one worker on one core loads one wasm module, without errors, violations or missing files", async () => {
   const { page, problems, close } = await watchedPage(browser);

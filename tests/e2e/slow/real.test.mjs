@@ -2,10 +2,10 @@
 // `cargo xtask test`: `node --test tests/e2e/slow`, after `cargo xtask page`, on a machine that does nothing else.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { after, before, test } from "node:test";
-import { launch, watchedPage } from "../browser.mjs";
-import { serve } from "../server.mjs";
+import { test } from "node:test";
+import { watchedPage } from "../browser.mjs";
 import { countRuns, runs } from "./runs.mjs";
+import { served } from "../served.mjs";
 
 const LIMIT = { timeout: 3_600_000 };
 const RUNS = Number(process.env.RUNS ?? 200);
@@ -13,14 +13,7 @@ const SMALL = "#v=1&m=recall-mamba2&ev=recall:level=easy,n=8,controls=0&seed=1&t
 /** The largest piece of work that a page may do without a pause, in milliseconds. */
 const LONGEST = 200;
 
-let browser, server;
-before(async () => {
-  [browser, server] = await Promise.all([launch(), serve()]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+const { browser, server } = await served();
 
 /** A page that is given time: the machine may be busy. */
 async function patientPage(options) {
