@@ -50,6 +50,23 @@ const halfAtFirst = (hub, end) => (path, request, response) => {
   return true;
 };
 
+const FOLDER = `${MODEL.replace("/", "--")}--${COMMIT}`;
+
+/** Runs in the page, or in a worker of it: until a kept file has so many bytes. Before the first there is no such file.
+ *  (`waitForFunction` takes a promise for a yes.) */
+async function hasKept({ folder, name, bytes }) {
+  for (;;) {
+    try {
+      const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("hub");
+      const file = await (await root.getDirectoryHandle(folder)).getFileHandle(name);
+      if ((await file.getFile()).size === bytes) return;
+    } catch {
+      // Not yet.
+    }
+    await new Promise((later) => setTimeout(later, 10));
+  }
+}
+
 test("nothing is asked without a click; what is fetched is shown before, kept, opened again and deleted", () =>
   withHub(async ({ page, problems, hub, server, lookUp, press, heard, says, ran }) => {
     assert.deepEqual(hub.requests, []);
@@ -93,6 +110,95 @@ test("nothing is asked without a click; what is fetched is shown before, kept, o
     assert.equal(await kept.count(), 0);
     assert.equal(hub.requests.length, asked);
     assert.deepEqual(server.violations, []);
+  }));
+
+/** Half of the weights is kept, and the download is cancelled. */
+async function cancelledHalfway({ page, hub, lookUp, press, says }) {
+  const bytes = Math.floor(hub.files.get("model.safetensors").length / 2);
+  hub.instead = halfAtFirst(hub, () => {});
+  await lookUp();
+  await press("Download and open");
+  await page.evaluate(hasKept, { folder: FOLDER, name: "model.safetensors", bytes });
+  const worker = page.workers().find((worker) => worker.url().endsWith("hub/worker.js"));
+  const gone = worker.waitForEvent("close");
+  await press("Cancel download");
+  await Promise.all([says("Cancelled"), gone]);
+  return bytes;
+}
+
+test("a cancelled download ends at once, and goes on where it was, after a reload too", () =>
+  withHub(async (opened) => {
+    const { page, hub, press, ran } = opened;
+    const half = await cancelledHalfway(opened);
+    await page.reload();
+    // Until then the page is still being put together, and a click may land beside what it was meant for.
+    await ran();
+    await page.getByText("From the Hugging Face hub").click();
+    await press(`Go on with ${MODEL}`);
+    await press("Go on with the download, then open");
+    await page.getByRole("button", { name: `Open ${MODEL}` }).waitFor();
+    assert.deepEqual(
+      hub.ofWeights().map(({ range }) => range),
+      [undefined, `bytes=${half}-`],
+    );
+  }));
+
+test("a file that somebody else still holds is waited for", () =>
+  withHub(async (opened) => {
+    const { page, hub, press } = opened;
+    await cancelledHalfway(opened);
+    const engine = page.workers().find((worker) => worker.url().endsWith("worker-start.js"));
+    await engine.evaluate(async (folder) => {
+      const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("hub");
+      const file = await (await root.getDirectoryHandle(folder)).getFileHandle("model.safetensors");
+      self.held = await file.createSyncAccessHandle();
+    }, FOLDER);
+    const begun = page.waitForEvent("worker");
+    await press("Go on with the download, then open");
+    const worker = await begun;
+    // It was refused, and has not given up.
+    await worker.evaluate(
+      () =>
+        new Promise((refused) => {
+          const open = FileSystemFileHandle.prototype.createSyncAccessHandle;
+          FileSystemFileHandle.prototype.createSyncAccessHandle = async function () {
+            try {
+              return await open.call(this);
+            } catch (error) {
+              refused();
+              throw error;
+            }
+          };
+        }),
+    );
+    await engine.evaluate(() => self.held.close());
+    await page.getByRole("button", { name: `Open ${MODEL}` }).waitFor();
+    assert.equal(hub.ofWeights().length, 2);
+  }));
+
+test("a hub that has no part that it lists is left with a sentence", () =>
+  withHub(async ({ hub, lookUp, press, says }) => {
+    hub.instead = (path, _, response) => {
+      if (!isWeights(path)) return false;
+      hub.answer(response, 416);
+      return true;
+    };
+    await lookUp();
+    await press("Download and open");
+    await says("model.safetensors: the hub has no such part of it");
+    assert.equal(hub.ofWeights().length, 5);
+  }));
+
+test("a download that stops answering is given up with a sentence", () =>
+  withHub(async ({ page, lookUp, press, says }) => {
+    await page.route("**/hub/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: "" }));
+    await page.clock.install();
+    await lookUp();
+    await press("Download and open");
+    await page.getByRole("button", { name: "Cancel download" }).waitFor();
+    await page.clock.runFor(60_000);
+    await says("The download stopped answering");
+    await page.getByRole("button", { name: "Download and open" }).waitFor();
   }));
 
 test("a transfer that breaks off is taken up by itself", () =>

@@ -77,7 +77,10 @@ test("a newer build is offered, and takes the place of the older one", LIMIT, as
     await (await navigator.serviceWorker.getRegistration()).update();
   });
   await Promise.all([page.waitForEvent("load"), page.getByRole("button", { name: "Reload with it" }).click()]);
-  await page.waitForFunction(async () => (await caches.keys()).join() === "whittle-ffffffffffffffff");
+  // `waitForFunction` takes a promise for a yes.
+  await page.evaluate(async () => {
+    while ((await caches.keys()).join() !== "whittle-ffffffffffffffff") await new Promise(requestAnimationFrame);
+  });
   await close();
   await host.close();
   await rm(folder, { recursive: true });

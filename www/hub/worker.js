@@ -11,6 +11,9 @@ const PIECE = 1 << 20;
 /** How often a transfer that broke off after it had begun is taken up again by itself. */
 const MOST_TRIES = 5;
 const SHOW_MS = 100;
+/** How often, and after what time, a file that somebody else holds is asked for again: six seconds in all. */
+const MOST_LOCKED = 30;
+const LOCKED_MS = 200;
 
 const stop = new AbortController();
 
@@ -68,7 +71,18 @@ async function write(folder, listing, checked) {
   }
 }
 
-const open = async (folder, name) => (await folder.getFileHandle(name, { create: true })).createSyncAccessHandle();
+/** A worker that was ended a moment ago, with its page or without, may still hold the file: it is asked for again. */
+async function open(folder, name) {
+  const file = await folder.getFileHandle(name, { create: true });
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await file.createSyncAccessHandle();
+    } catch (error) {
+      if (error.name !== "NoModificationAllowedError" || tries === MOST_LOCKED) throw error;
+      await new Promise((later) => setTimeout(later, LOCKED_MS));
+    }
+  }
+}
 
 /** Writes all of it, or says that there is no room. */
 function put(out, bytes, at) {
@@ -79,7 +93,7 @@ function put(out, bytes, at) {
 async function fetchOne(hub, listing, folder, file) {
   const out = await open(folder, file.name);
   try {
-    const copy = { out, hash: new Sha256(), have: 0 };
+    const copy = { out, hash: new Sha256(), have: 0, shown: 0 };
     takeUp(copy, file);
     for (let tries = 1; copy.have < file.bytes; tries += 1) {
       try {
@@ -102,9 +116,18 @@ function takeUp(copy, file) {
   const buffer = new Uint8Array(PIECE);
   while (copy.have < size) {
     const n = copy.out.read(buffer, { at: copy.have });
+    if (n === 0) return copy.out.truncate(copy.have);
     copy.hash.update(buffer.subarray(0, n));
     copy.have += n;
+    show(file, copy);
   }
+}
+
+/** Not every piece: the page draws what it is told. */
+function show(file, copy) {
+  if (performance.now() - copy.shown < SHOW_MS) return;
+  copy.shown = performance.now();
+  postMessage({ type: "progress", name: file.name, done: copy.have });
 }
 
 function startOver(copy) {
@@ -119,28 +142,28 @@ async function attempt(hub, listing, file, copy) {
   /** @type {Record<string, string>} */
   const headers = copy.have > 0 ? { range: `bytes=${copy.have}-` } : {};
   const answer = await ask(hub, url, listing.model, listing.commit, headers);
-  if (answer.status === 416) return startOver(copy);
+  if (answer.status === 416) {
+    startOver(copy);
+    throw broken(file, copy, "the hub has no such part of it");
+  }
   const range = answer.headers.get("content-range");
   if (answer.status !== 206) startOver(copy);
   else if (range && !range.startsWith(`bytes ${copy.have}-`))
     throw new HubError(`${file.name}: the hub sends another part (${range}) than was asked for; refused.`);
-  let shown = 0;
   for await (const piece of pieces(hub, answer, listing.model)) {
     if (copy.have + piece.length > file.bytes) throw new HubError(`${file.name}: the hub sends more than the ${file.bytes} bytes that it lists; refused.`);
     put(copy.out, piece, copy.have);
     copy.hash.update(piece);
     copy.have += piece.length;
-    if (performance.now() - shown > SHOW_MS) {
-      shown = performance.now();
-      postMessage({ type: "progress", name: file.name, done: copy.have });
-    }
+    show(file, copy);
   }
-  if (copy.have < file.bytes)
-    throw Object.assign(
-      new HubError(`${file.name}: the transfer broke off at ${copy.have} of ${file.bytes} bytes. What came is kept, and a second try goes on from there.`),
-      { isBroken: true },
-    );
+  if (copy.have < file.bytes) throw broken(file, copy, "the transfer broke off");
 }
+
+const broken = (file, copy, what) =>
+  Object.assign(new HubError(`${file.name}: ${what} at ${copy.have} of ${file.bytes} bytes. What came is kept, and a second try goes on from there.`), {
+    isBroken: true,
+  });
 
 function check(file, copy) {
   const found = copy.hash.hex();

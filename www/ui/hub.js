@@ -58,6 +58,7 @@ export function hub(app) {
   const state = { kept: [] };
   /** @type {Worker | undefined} */
   let worker;
+  let silent;
   let looking;
   /** Until a cancelled download has closed its files. @type {Promise<void>} */
   let left = Promise.resolve();
@@ -83,13 +84,22 @@ export function hub(app) {
 
   /** @param {Listing} listing */
   async function fetchAll(listing) {
-    state.done = {};
+    /** @type {Record<string, number>} */
+    const mine = {};
+    state.done = mine;
     text(said, "");
     draw();
     await left;
-    if (!state.done) return;
+    // Cancelled, or begun anew, while it waited.
+    if (state.done !== mine) return;
     worker = new Worker(new URL("hub/worker.js", document.baseURI), { type: "module" });
+    const isAlive = () => {
+      clearTimeout(silent);
+      silent = setTimeout(() => ended("The download stopped answering. What came is kept; go on with it.", listing), 2 * at.patience + GRACE_MS);
+    };
+    isAlive();
     worker.onmessage = async ({ data }) => {
+      isAlive();
       if (data.type === "progress") state.done = { ...state.done, [data.name]: data.done };
       else await ended(data.type === "failed" ? data.text : "", listing);
       draw();
@@ -103,16 +113,19 @@ export function hub(app) {
   }
 
   async function ended(problem, listing) {
+    clearTimeout(silent);
     worker?.terminate();
     worker = state.done = undefined;
-    text(said, problem);
+    text(said, problem || "Opening what came.");
     await refresh();
+    if (problem) return;
     const whole = state.kept.find(({ folder, isWhole }) => isWhole && folder === folderName(listing));
-    if (!problem && whole) await open(whole);
-    draw();
+    if (whole) await open(whole);
+    else text(said, "What came cannot be read again. Look the model up, and go on.");
   }
 
   function cancel() {
+    clearTimeout(silent);
     const stopped = worker;
     worker = state.done = undefined;
     text(said, "Cancelled. What came is kept, and goes on from there the next time.");
@@ -124,7 +137,7 @@ export function hub(app) {
       setTimeout(over, GRACE_MS);
     }).then(() => {
       stopped.terminate();
-      return refresh();
+      refresh();
     });
     stopped.onerror = (event) => event.preventDefault();
     stopped.postMessage({});
