@@ -87,8 +87,16 @@ impl RunSpec {
         match name {
             "model" => self.set_model(value)?,
             "eval" => self.evaluation = eval::parse(value)?,
-            "reduce" => self.reduction = Setting::parse(value, &reduce::abouts())?,
-            "prune" => self.pruning = parse_prune(value)?,
+            "reduce" => {
+                let chosen = Setting::parse(value, &reduce::abouts())?;
+                self.reduction = chosen.map(|c| taking_over(c, value, self.reduction.as_ref()));
+            }
+            "prune" => {
+                let chosen = parse_prune(value)?;
+                let taken = chosen.clone().map(|c| taking_over(c, value, self.pruning.as_ref()));
+                let fits = taken.as_ref().is_none_or(|s| prune::check_setting(s).is_ok());
+                self.pruning = if fits { taken } else { chosen };
+            }
             "seed" => self.seed = number(name, value, 0, u64::from(u32::MAX))?,
             "tokens" => self.tokens = number(name, value, 1, 512)? as usize,
             "temperature" => self.temperature = temperature(value)?,
@@ -244,6 +252,20 @@ pub fn origin(text: &str) -> Result<String> {
     }
 }
 
+/// A method that is named alone takes over what was changed of the one before it, where it has the same knob: two methods
+/// are compared at equal settings.
+fn taking_over(mut chosen: Setting, value: &str, before: Option<&Setting>) -> Setting {
+    let Some(before) = before.filter(|_| !value.contains(':')) else { return chosen };
+    let usual = Setting::default_of(before.about);
+    for ((id, value), (_, usual)) in before.knobs().zip(usual.knobs()) {
+        if value != usual {
+            // What does not mean anything here stays at its default.
+            let _ = chosen.set_knob(id, &value.to_string());
+        }
+    }
+    chosen
+}
+
 fn parse_prune(value: &str) -> Result<Option<Setting>> {
     let setting = Setting::parse(value, &prune::abouts())?;
     setting.iter().try_for_each(prune::check_setting)?;
@@ -286,5 +308,29 @@ impl Backend {
             Backend::Cpu => "cpu",
             Backend::Gpu => "gpu",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_method_takes_over_what_was_changed_and_it_has_too() {
+        let mut spec = RunSpec::first();
+        spec.set("prune", "wanda:pattern=2:4,sequences=3").unwrap();
+        spec.set("prune", "mrp").unwrap();
+        assert_eq!(spec.pruning.as_ref().unwrap().to_string(), "mrp:pattern=2:4,sequences=3");
+        // It knows no pattern.
+        spec.set("prune", "structured").unwrap();
+        assert_eq!(spec.pruning.as_ref().unwrap().to_string(), "structured:sequences=3");
+        spec.set("prune", "mrp:block=64").unwrap();
+        assert_eq!(spec.pruning.as_ref().unwrap().to_string(), "mrp:block=64", "as the SPEC says");
+        spec.set("reduce", "utrc:cut=0.1").unwrap();
+        spec.set("reduce", "evit").unwrap();
+        assert_eq!(spec.reduction.as_ref().unwrap().number("cut"), 0.1);
+        spec.set("reduce", "off").unwrap();
+        spec.set("reduce", "utrc").unwrap();
+        assert_eq!(spec.reduction.unwrap().to_string(), "utrc", "nothing was before it");
     }
 }
