@@ -1,7 +1,7 @@
 // The speed of Whittle beside what it is held against, in headless Chromium: one Markdown table on standard output.
 //
 // `cargo xtask bench` makes what this needs (dist/, page-bench/pkg, page-bench/node_modules) and runs it. `node page-bench/run.mjs
-// ROW ...` measures some rows alone: gemm-cpu, gemm-gpu, scan, page, prune. Exit code 0 whatever the figures are.
+// ROW ...` measures some rows alone: gemm-cpu, gemm-gpu, scan, page, prune, change. Exit code 0 whatever the figures are.
 import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -9,7 +9,8 @@ import { cpus, loadavg, type } from "node:os";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
-import { fixed, limitRow, ratioRow, spread, table } from "./table.mjs";
+import { changes, FIGURES } from "./change.mjs";
+import { earlierRow, fixed, limitRow, ratioRow, spread, table } from "./table.mjs";
 import { prunings } from "./prune.mjs";
 import { inTurns } from "./turns.mjs";
 import { visits } from "./visit.mjs";
@@ -46,7 +47,7 @@ const ROWS = {
 };
 
 /** Rows that open the built page. */
-const PAGES = ["page", "prune"];
+const PAGES = ["page", "prune", "change"];
 
 async function measured(browser, address, { wanted }) {
   // A fresh page each: what one measurement leaves in memory does not meet the next.
@@ -113,6 +114,18 @@ async function pruning(rows) {
   for (const { model, spec, seconds } of await prunings()) rows.push(limitRow(`Pruning in the page, ${model}, ${spec}`, seconds, "s", 3));
 }
 
+async function change(rows) {
+  console.error("measuring change");
+  const name = process.env.BEFORE && `the page of ${commit(process.env.BEFORE)}`;
+  for (const { method, now, before } of await changes()) {
+    for (const [what, limit, figure] of FIGURES) {
+      if (now[figure]) rows.push(earlierRow(`After a change of ${method}'s sparsity: ${what}`, "s", limit, now[figure], { name, figure: before?.[figure] }));
+    }
+  }
+}
+
+const commit = (cwd) => execFileSync("git", ["describe", "--always", "--dirty"], { cwd, encoding: "utf8" }).trim();
+
 const asked = process.argv.slice(2);
 const names = asked.length ? asked : [...Object.keys(ROWS), ...PAGES];
 const unknown = names.filter((name) => !PAGES.includes(name) && !(name in ROWS));
@@ -131,11 +144,12 @@ await kernels(
 );
 if (names.includes("page")) await page(rows, about);
 if (names.includes("prune")) await pruning(rows);
+if (names.includes("change")) await change(rows);
 console.log(table(rows));
 console.log();
 const facts = [
   ["Date", `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`],
-  ["Commit", execFileSync("git", ["describe", "--always", "--dirty"], { cwd: here, encoding: "utf8" }).trim()],
+  ["Commit", commit(here)],
   ["Machine", `${cpus().length} x ${cpus()[0].model}, ${type()}`],
   ["Load average (1, 5, 15 minutes)", `before ${loadBefore}, after ${load()}`],
   ...about,

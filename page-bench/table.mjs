@@ -13,6 +13,13 @@ export function limitRow(what, figure, unit, limit) {
   return [what, spread(figure, unit), "limit", `${limit} ${unit}`, share, "<= 1", verdict(figure.median <= limit), ""];
 }
 
+/** A figure that has a limit, or none, beside that of an earlier version where there is one. */
+export function earlierRow(what, unit, limit, now, earlier) {
+  const [peer, figure, ratio] = earlier?.figure ? [earlier.name, spread(earlier.figure, unit), short(earlier.figure.median / now.median)] : ["", "", ""];
+  const [bar, met] = limit === undefined ? ["", ""] : [`<= ${limit} ${unit}`, verdict(now.median <= limit)];
+  return [what, spread(now, unit), peer, figure, ratio, bar, met, ""];
+}
+
 export function table(rows) {
   const lines = [HEADINGS, HEADINGS.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`);
   return lines.join("\n");
