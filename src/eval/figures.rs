@@ -140,30 +140,11 @@ impl Paired {
 
     /// `total` items are there in all, of which these were scored.
     pub fn figure(&self, metric: &Metric, total: usize, definition: &str) -> Quality {
-        let n = self.sums.len();
-        let side = |side: usize| {
-            move |s: &[Sums; 2]| match metric.kind {
-                Kind::Share(of) => of(&s[side]) / s[side].items,
-                Kind::Own(of) => of(&s[side]),
-                Kind::WithPrior(of) => of(&s[side], s[0].prior),
-                Kind::OfBaseline(of) => of(&s[side], &s[0]),
-            }
-        };
-        let estimate = |number: usize| -> Estimate {
-            match metric.kind {
-                Kind::Share(of) => {
-                    wilson(self.sums.iter().filter(|s| of(&s[number]) == 1.0).count(), n)
-                }
-                _ => self.resamples.interval(side(number)),
-            }
-        };
-        let change = match metric.kind {
-            Kind::Share(of) => {
-                let steps = self.sums.iter().map(|s| of(&s[1]) - of(&s[0]));
-                let gained = steps.clone().filter(|step| *step > 0.0).count();
-                paired_shares(gained, steps.filter(|step| *step < 0.0).count(), n)
-            }
-            _ => self.resamples.interval(|s| side(1)(s) - side(0)(s)),
+        let [baseline, compressed, change] = match metric.kind {
+            Kind::Share(of) => self.shares(of),
+            Kind::Own(of) => self.resampled(&|s, side| of(&s[side])),
+            Kind::WithPrior(of) => self.resampled(&|s, side| of(&s[side], s[0].prior)),
+            Kind::OfBaseline(of) => self.resampled(&|s, side| of(&s[side], &s[0])),
         };
         Quality {
             metric: metric.id.into(),
@@ -171,13 +152,34 @@ impl Paired {
             definition: definition.to_string(),
             unit: metric.unit.into(),
             higher_is_better: metric.higher_is_better,
-            baseline: estimate(0),
-            compressed: estimate(1),
+            baseline,
+            compressed,
             change,
-            items: n,
+            items: self.sums.len(),
             items_total: total,
             verdict: Verdict::of(&change, metric.higher_is_better, total),
         }
+    }
+
+    /// The share of the items that count as 1, of both sides, and its change.
+    fn shares(&self, of: fn(&Sums) -> f64) -> [Estimate; 3] {
+        let n = self.sums.len();
+        let share =
+            |side: usize| wilson(self.sums.iter().filter(|s| of(&s[side]) == 1.0).count(), n);
+        let steps = self.sums.iter().map(|s| of(&s[1]) - of(&s[0]));
+        let gained = steps.clone().filter(|step| *step > 0.0).count();
+        let lost = steps.filter(|step| *step < 0.0).count();
+        [share(0), share(1), paired_shares(gained, lost, n)]
+    }
+
+    /// A figure of both sides, and its change; `of` gets the sums of some items and the side.
+    fn resampled(&self, of: &dyn Fn(&[Sums; 2], usize) -> f64) -> [Estimate; 3] {
+        let both = &self.resamples;
+        [
+            both.interval(|s| of(s, 0)),
+            both.interval(|s| of(s, 1)),
+            both.interval(|s| of(s, 1) - of(s, 0)),
+        ]
     }
 }
 
