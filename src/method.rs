@@ -356,6 +356,22 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_its_own_option_and_no_other() {
+        let of = |spec: &str| Setting::parse(spec, &[&DEMO]).unwrap().unwrap();
+        let setting = of("demo:pattern=2:4");
+        let pattern = setting.knobs().find(|(id, _)| *id == "pattern").unwrap().1;
+        assert!(pattern.is("2:4") && !pattern.is("free") && !Value::Number(1.0).is("1"));
+    }
+
+    #[test]
+    fn the_longest_spec_is_read_and_a_longer_one_is_not() {
+        let spec = |length: usize| "x".repeat(length);
+        let error = |length| Setting::parse(&spec(length), &[&DEMO]).unwrap_err().to_string();
+        assert!(error(MAX_SPEC).contains("one of demo"), "{}", error(MAX_SPEC));
+        assert!(error(MAX_SPEC + 1).contains("at most"), "{}", error(MAX_SPEC + 1));
+    }
+
+    #[test]
     fn a_bad_spec_names_what_is_possible() {
         for (spec, part) in [
             ("nope", "one of demo"),
