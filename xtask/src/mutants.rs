@@ -43,6 +43,8 @@ pub fn mutants(arguments: &[&str]) -> Result<()> {
     slice().map_err(|problem| format!("{SLICE}: {problem}"))?;
     let mut mutants = Command::new("cargo");
     mutants.args(["mutants", "--in-place", "--timeout", "60"]).args(arguments);
+    // Their tests are short: most of the time is compiling and linking.
+    mutants.env("CARGO_PROFILE_DEV_DEBUG", "false");
     run(mutants.current_dir(SLICE)).map_err(|problem| {
         format!("{problem}\nIf cargo-mutants is missing: cargo install cargo-mutants --locked. Else the report is in {SLICE}/mutants.out.")
     })
