@@ -17,11 +17,11 @@ export function ticks(low, high, most = 6) {
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-/** The range of the values with a margin, so that no mark sits on the frame. */
+/** The range of the values with a margin, so that no mark sits on the frame; around a single value half of it to each side. */
 export function padded(values, share = 0.07) {
   const finite = values.filter(Number.isFinite);
   if (finite.length === 0) return [0, 1];
   const [low, high] = [Math.min(...finite), Math.max(...finite)];
-  const margin = (high - low || Math.abs(high) || 1) * share;
+  const margin = high > low ? (high - low) * share : (Math.abs(high) || 1) / 2;
   return [low - margin, high + margin];
 }
