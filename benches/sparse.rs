@@ -1,7 +1,7 @@
 //! Products of one row (decoding) with packed and quantised weights against dense ones: `cargo bench --bench sparse`.
 //!
-//! Every form has its own copies of a matrix, together at least [`SET_BYTES`], and walks over all of them, so that no
-//! weight waits in a cache for its turn. A round visits the forms in order and then backwards; a ratio is formed within
+//! Every form has its own copies of a matrix, together at least so many bytes as stand beside its shape, and walks over all
+//! of them: so many that no weight waits in a cache for its turn, or, for the smallest shape, those of a bundled model. A round visits the forms in order and then backwards; a ratio is formed within
 //! each round against dense f16 and shown as the median with the middle half of the rounds, and
 //! once more from the fastest rounds of either, which other programs disturb least. One JSON line a form.
 //! Times are CPU times on Linux. Arguments: `cpu` or `gpu` (default both), a number of rounds.
@@ -22,9 +22,10 @@ mod native {
     use whittle::kernels::matmul::matmul;
 
     /// More than twice the last level cache of common machines.
-    const SET_BYTES: usize = 80 << 20;
-    /// Outputs and inputs.
-    const SHAPES: &[(usize, usize)] = &[(3072, 768), (768, 3072), (4096, 4096)];
+    const COLD: usize = 80 << 20;
+    /// Outputs and inputs, and the bytes of a set.
+    const SHAPES: &[((usize, usize), usize)] =
+        &[((384, 128), 1 << 20), ((3072, 768), COLD), ((768, 3072), COLD), ((4096, 4096), COLD)];
     const FORMS: &[&str] = &[
         "dense f16",
         "dense f32",
@@ -67,12 +68,14 @@ mod native {
     }
 
     fn measure(device: &Device, rounds: usize) {
-        for &(outs, depth) in SHAPES {
+        for &((outs, depth), bytes) in SHAPES {
             let mut rng = Rng::new(1);
             let weights = rng.normals(outs * depth, 0.05);
             let x = device.tensor(1, depth, &rng.normals(depth, 1.0));
-            let sets: Vec<Set> =
-                FORMS.iter().map(|name| set(device, name, (outs, depth), &weights)).collect();
+            let sets: Vec<Set> = FORMS
+                .iter()
+                .map(|name| set(device, name, (outs, depth), bytes, &weights))
+                .collect();
             let mut times = vec![Vec::new(); sets.len()];
             for round in 0..=rounds {
                 let mut seconds = vec![0.0; sets.len()];
@@ -152,7 +155,13 @@ mod native {
         println!("{line}");
     }
 
-    fn set(device: &Device, name: &'static str, shape: (usize, usize), weights: &[f32]) -> Set {
+    fn set(
+        device: &Device,
+        name: &'static str,
+        shape: (usize, usize),
+        least: usize,
+        weights: &[f32],
+    ) -> Set {
         let mut weights = weights.to_vec();
         let words: Vec<&str> = name.split(' ').collect();
         match words[0] {
@@ -179,7 +188,7 @@ mod native {
         let is_packed = first.packed().is_some() || first.blocks().is_some();
         assert_eq!(is_packed, words[0] != "dense", "{name}: packed");
         let bytes = first.bytes_per_token();
-        let more = (1..SET_BYTES.div_ceil(bytes)).map(|_| make());
+        let more = (1..least.div_ceil(bytes)).map(|_| make());
         Set { name, matrices: std::iter::once(first).chain(more).collect(), bytes }
     }
 

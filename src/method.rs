@@ -338,6 +338,18 @@ mod tests {
                 kind: KnobKind::Choice { options: &[("free", ""), ("2:4", "")], default: "free" },
             },
             Knob { id: "layers", label: "", help: "", kind: KnobKind::Layers },
+            Knob {
+                id: "n",
+                label: "",
+                help: "",
+                kind: KnobKind::Number { min: 1.0, max: 9.0, step: 1.0, default: 1.0 },
+            },
+            Knob {
+                id: "words",
+                label: "",
+                help: "",
+                kind: KnobKind::Text { default: "none", longest: 4 },
+            },
         ],
         families: &[],
     };
@@ -361,6 +373,14 @@ mod tests {
         let setting = of("demo:pattern=2:4");
         let pattern = setting.knobs().find(|(id, _)| *id == "pattern").unwrap().1;
         assert!(pattern.is("2:4") && !pattern.is("free") && !Value::Number(1.0).is("1"));
+        let mut setting = of("demo:layers=3+5,n=2,words=two");
+        assert_eq!((setting.layers("layers"), setting.text("words")), (&[3, 5][..], "two"));
+        assert_eq!((setting.number("n"), setting.choice("pattern")), (2.0, "free"));
+        // A comma would end it in a SPEC, and what is no ASCII in a link.
+        assert!(
+            setting.set_knob("words", "a,b").is_err() && setting.set_knob("words", "é").is_err()
+        );
+        assert_eq!(setting.text("words"), "two");
     }
 
     #[test]
@@ -375,9 +395,11 @@ mod tests {
     fn a_bad_spec_names_what_is_possible() {
         for (spec, part) in [
             ("nope", "one of demo"),
-            ("demo:q=1", "p, pattern, layers"),
+            ("demo:q=1", "p, pattern, layers, n, words"),
             ("demo:p=2", "a number from 0 to 1"),
             ("demo:p=NaN", "a number from 0 to 1"),
+            ("demo:n=1.5", "a whole number from 1 to 9"),
+            ("demo:words=three", "found 5 characters, expected 1 to 4"),
             ("demo:pattern=3:4", "one of free, 2:4"),
             ("demo:layers=3+1", "increasing layer numbers"),
             ("demo:p", "KEY=VALUE"),

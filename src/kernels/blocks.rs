@@ -34,25 +34,63 @@ pub(super) fn accumulate(x: Rows<'_>, w: &PackedBlocks, y: &mut [f32]) {
     if x.cols == 0 {
         return;
     }
-    let inputs: Vec<Inputs> =
-        (0..x.rows).map(|t| Inputs::of(&x.values[t * x.stride..][..x.cols], w.group)).collect();
-    let words = w.words().cpu();
-    let (head, codes) = words.split_at(w.codes_at());
-    let (scales, zeros) = head.split_at(w.zeros_at());
-    let (scales, zeros): (&[u16], &[i8]) =
-        (bytemuck::cast_slice(scales), bytemuck::cast_slice(zeros));
-    let (groups, words) = (w.groups(), w.row_words());
-    for row in 0..w.rows {
-        let of_row = row * groups..(row + 1) * groups;
-        let row_of_codes = BlockRow {
+    let input = |t: usize| cpu::inputs(&x.values[t * x.stride..][..x.cols], w.group, w.bits);
+    let inputs: Vec<Inputs> = (0..x.rows).map(input).collect();
+    cpu::accumulate(&WeightRows::of(w), &inputs, y);
+}
+
+/// W on the CPU, as [`PackedBlocks`] has it.
+struct WeightRows<'a> {
+    bits: Bits,
+    codes: &'a [u8],
+    /// f16
+    scales: &'a [u16],
+    /// Empty where all are 0.
+    zeros: &'a [i8],
+    rows: usize,
+    /// Of a row.
+    groups: usize,
+    /// Of a row of codes.
+    bytes: usize,
+    /// Of a group.
+    chunks: usize,
+}
+
+impl WeightRows<'_> {
+    fn of(w: &PackedBlocks) -> WeightRows<'_> {
+        let (head, codes) = w.words().cpu().split_at(w.codes_at());
+        let (scales, zeros) = head.split_at(w.zeros_at());
+        WeightRows {
             bits: w.bits,
-            codes: bytemuck::cast_slice(&codes[row * words..(row + 1) * words]),
-            scales: &scales[of_row.clone()],
-            zeros: if w.has_zeros { &zeros[of_row] } else { &[] },
+            codes: bytemuck::cast_slice(codes),
+            scales: bytemuck::cast_slice(scales),
+            zeros: if w.has_zeros { bytemuck::cast_slice(zeros) } else { &[] },
+            rows: w.rows,
+            groups: w.groups(),
+            bytes: 4 * w.row_words(),
             chunks: w.group.div_ceil(CHUNK),
-        };
-        for (inputs, y) in inputs.iter().zip(y.chunks_exact_mut(w.rows)) {
-            y[row] += cpu::product(&row_of_codes, inputs);
+        }
+    }
+
+    fn row(&self, row: usize) -> BlockRow<'_> {
+        let groups = row * self.groups..(row + 1) * self.groups;
+        BlockRow {
+            bits: self.bits,
+            codes: &self.codes[row * self.bytes..(row + 1) * self.bytes],
+            scales: &self.scales[groups.clone()],
+            zeros: if self.zeros.is_empty() { &[] } else { &self.zeros[groups] },
+            chunks: self.chunks,
+        }
+    }
+
+    /// Adds x Wᵀ to y by the product of two rows, every row of W read once.
+    #[inline(always)]
+    fn each(&self, x: &[Inputs], y: &mut [f32], product: impl Fn(&BlockRow<'_>, &Inputs) -> f32) {
+        for row in 0..self.rows {
+            let of_row = self.row(row);
+            for (inputs, y) in x.iter().zip(y.chunks_exact_mut(self.rows)) {
+                y[row] += product(&of_row, inputs);
+            }
         }
     }
 }
@@ -66,12 +104,14 @@ struct Inputs {
     scales: Vec<f32>,
     /// Sums of the inputs `[groups]`: what a zero is multiplied with.
     totals: Vec<f32>,
+    /// For int4.
     #[cfg(target_arch = "x86_64")]
     halves: x86::Halves,
 }
 
 impl Inputs {
     /// `group` inputs share a scale of the weights.
+    #[inline(always)]
     fn of(x: &[f32], group: usize) -> Inputs {
         let chunks = x.len().div_ceil(CHUNK);
         let mut inputs = Inputs::default();
@@ -98,10 +138,6 @@ impl Inputs {
             numbers.chunks(CHUNK).zip(scales).map(|(numbers, scale)| sum(numbers) * scale).sum()
         };
         inputs.totals = groups.map(total).collect();
-        #[cfg(target_arch = "x86_64")]
-        {
-            inputs.halves = x86::Halves::of(&inputs.numbers, &inputs.scales);
-        }
         inputs
     }
 }
@@ -239,20 +275,16 @@ mod tests {
         let mut rng = Rng::new(14);
         for blocks in examples() {
             let packed = PackedBlocks::new(&Device::Cpu, &blocks);
-            let x = Inputs::of(&rng.normals(blocks.cols, 1.0), blocks.group);
-            let words = packed.words().cpu();
-            let words = &words[packed.codes_at()..][..packed.row_words()];
-            let scales: Vec<u16> = blocks.scales.iter().map(|s| s.to_bits()).collect();
-            let row = BlockRow {
-                bits: blocks.bits,
-                codes: bytemuck::cast_slice(words),
-                scales: &scales[..packed.groups()],
-                zeros: if packed.has_zeros { &blocks.zeros[..packed.groups()] } else { &[] },
-                chunks: blocks.group.div_ceil(CHUNK),
-            };
-            let (a, b) = (cpu::product(&row, &x), plain(&row, &x));
-            // The same whole numbers, added in another order.
-            assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{a} {b} {:?}", blocks.bits);
+            let x = rng.normals(blocks.cols, 1.0);
+            let x = [cpu::inputs(&x, blocks.group, blocks.bits)];
+            let rows = WeightRows::of(&packed);
+            let (mut found, mut expected) = (vec![0.0; blocks.rows], vec![0.0; blocks.rows]);
+            cpu::accumulate(&rows, &x, &mut found);
+            rows.each(&x, &mut expected, plain);
+            for (a, b) in found.iter().zip(&expected) {
+                // The same whole numbers, added in another order.
+                assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{a} {b} {:?}", blocks.bits);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! is taken off a group's sum instead.
 
 use super::super::simd::widened;
-use super::{BlockRow, Inputs};
+use super::{BlockRow, Inputs, WeightRows};
 use crate::backend::{Bits, CHUNK};
 use core::arch::wasm32::{
     f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_mul, f32x4_splat,
@@ -12,8 +12,18 @@ use core::arch::wasm32::{
 };
 use half::f16;
 
+/// Adds x Wᵀ to y.
+pub fn accumulate(w: &WeightRows<'_>, x: &[Inputs], y: &mut [f32]) {
+    w.each(x, y, product);
+}
+
+/// A row of x.
+pub fn inputs(x: &[f32], group: usize, _: Bits) -> Inputs {
+    Inputs::of(x, group)
+}
+
 /// A row of W times a row of x.
-pub fn product(row: &BlockRow<'_>, x: &Inputs) -> f32 {
+fn product(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     let (chunks, groups) = (x.scales.len(), row.scales.len());
     assert_eq!(x.numbers.len(), chunks * CHUNK, "inputs");
     assert_eq!(row.codes.len(), chunks * row.chunk_bytes(), "codes");

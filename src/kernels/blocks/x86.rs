@@ -4,7 +4,7 @@
 //! 8, and `vpmaddubsw` multiplies codes that nobody widened; 15 times 128, four times, is far below what its 16 bits hold.
 //! Two chunks at a time, the first in the lower half of a vector.
 
-use super::{BlockRow, Inputs};
+use super::{BlockRow, Inputs, WeightRows};
 use crate::backend::{Bits, CHUNK};
 use std::arch::x86_64::*;
 
@@ -19,6 +19,7 @@ pub struct Halves {
 
 impl Halves {
     /// `numbers` `[chunks, CHUNK]`, at most [`super::MOST`]; `scales` `[chunks]`.
+    #[inline(always)]
     pub fn of(numbers: &[i16], scales: &[f32]) -> Halves {
         let pairs = scales.len().div_ceil(2);
         let (mut bytes, mut of_pairs) = (vec![0; pairs * 128], vec![0.0; pairs * 8]);
@@ -39,8 +40,34 @@ impl Halves {
     }
 }
 
-/// A row of W times a row of x. The machine has AVX2, FMA and F16C.
-pub fn product(row: &BlockRow<'_>, x: &Inputs) -> f32 {
+/// Adds x Wᵀ to y. The machine has AVX2, FMA and F16C.
+pub fn accumulate(w: &WeightRows<'_>, x: &[Inputs], y: &mut [f32]) {
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn with_features(w: &WeightRows<'_>, x: &[Inputs], y: &mut [f32]) {
+        w.each(x, y, |row, x| product(row, x));
+    }
+    // SAFETY: the features are there, as said.
+    unsafe { with_features(w, x, y) }
+}
+
+/// A row of x, with its halves where the weights are int4. The machine has AVX2, FMA and F16C.
+pub fn inputs(x: &[f32], group: usize, bits: Bits) -> Inputs {
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn with_features(x: &[f32], group: usize, bits: Bits) -> Inputs {
+        let mut inputs = Inputs::of(x, group);
+        if bits == Bits::Four {
+            inputs.halves = Halves::of(&inputs.numbers, &inputs.scales);
+        }
+        inputs
+    }
+    // SAFETY: the features are there, as said.
+    unsafe { with_features(x, group, bits) }
+}
+
+/// A row of W times a row of x.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn product(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     let chunks = x.scales.len();
     assert_eq!(x.numbers.len(), chunks * CHUNK, "inputs");
     assert_eq!(row.codes.len(), chunks * row.chunk_bytes(), "codes");
@@ -49,8 +76,8 @@ pub fn product(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     assert!(chunks <= groups * row.chunks, "scales");
     assert_eq!(row.scales.len(), x.totals.len(), "sums of inputs");
     assert!(groups < 2 || row.chunks == 1 || row.chunks.is_multiple_of(2), "groups in pairs");
-    // SAFETY: features as said; there are a chunk of codes and one of numbers for every scale of x, a scale of W and a sum
-    // of inputs for every group of chunks, and `Halves` are made of the same numbers.
+    // SAFETY: there are a chunk of codes and one of numbers for every scale of x, a scale of W and a sum of inputs for every
+    // group of chunks, and `Halves` are made of the same numbers.
     unsafe {
         match row.bits {
             Bits::Eight => eight(row, x),
@@ -61,6 +88,7 @@ pub fn product(row: &BlockRow<'_>, x: &Inputs) -> f32 {
 
 /// # Safety
 /// As in [`product`].
+#[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn eight(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     let mut sums = [_mm256_setzero_ps(); 2];
@@ -96,6 +124,7 @@ unsafe fn eight(row: &BlockRow<'_>, x: &Inputs) -> f32 {
 
 /// # Safety
 /// As in [`product`].
+#[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn four(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     let all = x.scales.len();
