@@ -359,6 +359,8 @@ mod tests {
         for (spec, canonical) in [
             ("demo", "demo"),
             ("demo:p=0.5", "demo"),
+            ("demo:layers=,words=four", "demo:words=four"),
+            ("demo:layers=1023", "demo:layers=1023"),
             ("demo:layers=1+3,pattern=2:4,p=0.25", "demo:p=0.25,pattern=2:4,layers=1+3"),
         ] {
             let setting = Setting::parse(spec, &[&DEMO]).unwrap().unwrap();
@@ -399,7 +401,11 @@ mod tests {
             ("demo:p=2", "a number from 0 to 1"),
             ("demo:p=NaN", "a number from 0 to 1"),
             ("demo:n=1.5", "a whole number from 1 to 9"),
-            ("demo:words=three", "found 5 characters, expected 1 to 4"),
+            ("demo:words=three", "found \"5 characters\"; expected 1 to 4"),
+            ("demo:words=é", "found \"é\""),
+            ("demo:words=ééé", "found \"6 characters\""),
+            ("demo:layers=1024", "increasing layer numbers"),
+            ("demo:layers=3+3", "increasing layer numbers"),
             ("demo:pattern=3:4", "one of free, 2:4"),
             ("demo:layers=3+1", "increasing layer numbers"),
             ("demo:p", "KEY=VALUE"),

@@ -234,3 +234,56 @@ pub(crate) fn quote_bare_floats<'a>(json: &'a [u8], mark: &str) -> Cow<'a, [u8]>
     }
     out.map_or(Cow::Borrowed(json), Cow::Owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn fields(value: Value) -> Fields {
+        Fields::parse(value.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_float_has_six_spellings_and_no_more() {
+        for text in ["inf", "Infinity", "Inf", "+inf"] {
+            assert_eq!(float(&json!(text)), Some(f64::INFINITY), "{text}");
+            assert_eq!(float(&json!({"__float__": text})), Some(f64::INFINITY), "{text}");
+        }
+        for text in ["-inf", "-Infinity", "-Inf"] {
+            assert_eq!(float(&json!(text)), Some(f64::NEG_INFINITY), "{text}");
+        }
+        assert_eq!(float(&json!(0.5)), Some(0.5));
+        for other in [json!("nan"), json!({"__float__": 1, "more": 2}), json!({}), json!([1])] {
+            assert_eq!(float(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn zero_is_not_positive_and_minus_one_is_no_token() {
+        assert_eq!(fields(json!({"x": 1e-9})).positive("x").unwrap(), Some(1e-9));
+        assert!(fields(json!({"x": 0})).positive("x").is_err());
+        assert!(fields(json!({"x": "inf"})).positive("x").is_err());
+        assert_eq!(fields(json!({"x": -1})).token("x", 9).unwrap(), None);
+        assert_eq!(fields(json!({"x": 8})).token("x", 9).unwrap(), Some(8));
+        assert!(fields(json!({"x": 9})).token("x", 9).is_err());
+        assert!(fields(json!({"x": -2})).token("x", 9).is_err());
+    }
+
+    #[test]
+    fn a_tensor_may_have_half_a_milliard_elements_and_not_one_more() {
+        assert!(check_products(&[("x", &[1 << 29])]).is_ok());
+        assert!(check_products(&[("x", &[(1 << 29) + 1])]).is_err());
+        assert!(check_products(&[("x", &[1 << 20]), ("y", &[1 << 20, 1 << 20])]).is_err());
+    }
+
+    #[test]
+    fn a_message_quotes_a_value_and_no_more_than_60_characters_of_it() {
+        let error = |value: Value| fields(json!({})).error("x", &value, "less").to_string();
+        let long = "y".repeat(58);
+        assert!(error(json!(long)).contains(&format!("\"{long}\"")), "60 with its quotes");
+        let longer = error(json!("y".repeat(59)));
+        assert!(longer.contains(&format!("\"{}...", "y".repeat(56))), "{longer}");
+        assert!(error(json!([1])).contains("[1]"));
+    }
+}

@@ -337,6 +337,9 @@ fn absent_tokens_are_those_of_the_class_and_null_is_none() {
     }
     let none = read(&with(mamba(), json!({"bos_token_id": null, "eos_token_id": null})));
     assert_eq!((none.bos_token_id(), none.eos_token_ids()), (None, &[][..]));
+    // The class's own end is no token of so small a model.
+    let small = read(&with(neox(), json!({"vocab_size": 2})));
+    assert_eq!((small.bos_token_id(), small.eos_token_ids()), (Some(0), &[][..]));
     let only_end = read(&with(mamba(), json!({"bos_token_id": null, "eos_token_id": 5})));
     assert_eq!((only_end.prior_token(), none.prior_token()), (5, 0), "no context");
 }
@@ -374,6 +377,9 @@ fn published_files_of_the_other_families_are_read() {
 
 #[test]
 fn a_sequence_beyond_what_can_be_computed_is_refused_and_beyond_training_gets_a_word() {
+    let longer = read(&with(neox(), json!({"max_position_embeddings": 4096})));
+    assert_eq!(longer.check_length(4096), Ok(None));
+    assert!(longer.check_length(4097).unwrap().is_some());
     let config = read(&llama());
     assert_eq!(config.check_length(8192), Ok(None));
     let word = config.check_length(8193).unwrap().expect("a word of caution");
