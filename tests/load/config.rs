@@ -375,6 +375,67 @@ fn published_files_of_the_other_families_are_read() {
     assert_eq!((mlp_of(&gpt2).d_ff, gpt2.common.hard_limit), (3072, Some((1024, "n_positions"))));
 }
 
+fn gpt2() -> Value {
+    json!({"model_type": "gpt2", "n_embd": 768, "n_layer": 3, "n_head": 12, "vocab_size": 50257})
+}
+
+fn opt() -> Value {
+    json!({"model_type": "opt", "hidden_size": 512, "num_hidden_layers": 2, "ffn_dim": 2048,
+        "num_attention_heads": 8, "vocab_size": 512})
+}
+
+/// Of every layer.
+fn scales(config: &ModelConfig) -> Vec<f32> {
+    let scale = |layer: &whittle::config::Layer| match &layer.mixer {
+        Mixer::Attention(attention) => attention.scale,
+        other => panic!("expected attention, got {other:?}"),
+    };
+    config.layers.iter().map(scale).collect()
+}
+
+#[test]
+fn gpt2_scales_attention_as_its_flags_say_and_has_every_bias() {
+    let plain = read(&gpt2());
+    let (attention, mlp) = (attention_of(&plain), mlp_of(&plain));
+    assert!(attention.qkv_bias && attention.o_bias && mlp.bias);
+    assert_eq!((mlp.d_ff, &mlp.kind), (3072, &MlpKind::Plain(Activation::GeluTanh)));
+    assert_eq!(scales(&plain), [0.125; 3]);
+    let flags = json!({"scale_attn_weights": false, "scale_attn_by_inverse_layer_idx": true});
+    assert_eq!(scales(&read(&with(gpt2(), flags))), [1.0, 0.5, 1.0 / 3.0]);
+}
+
+#[test]
+fn opt_has_two_rows_of_positions_more_than_it_says() {
+    let of = |n: usize| parse(&with(opt(), json!({"max_position_embeddings": n})));
+    let config = of(2048).unwrap();
+    assert_eq!(config.common.position_offset, Some(2));
+    assert_eq!(config.check_length(2048), Ok(None));
+    assert!(config.check_length(2049).is_err());
+    // With the two the table has 2^29 elements, which is the most there may be.
+    assert!(of((1 << 20) - 2).is_ok() && of((1 << 20) - 1).is_err());
+    let bias = |config: &ModelConfig| {
+        [attention_of(config).qkv_bias, attention_of(config).o_bias, mlp_of(config).bias]
+    };
+    assert_eq!(bias(&config), [true; 3]);
+    assert_eq!(bias(&read(&with(opt(), json!({"enable_bias": false})))), [false; 3]);
+}
+
+#[test]
+fn activations_have_the_names_of_transformers() {
+    for (name, kind) in [
+        ("gelu", Activation::Gelu),
+        ("gelu_python", Activation::Gelu),
+        ("gelu_new", Activation::GeluTanh),
+        ("gelu_fast", Activation::GeluTanh),
+        ("gelu_pytorch_tanh", Activation::GeluTanh),
+        ("relu", Activation::Relu),
+    ] {
+        let config = read(&with(opt(), json!({"activation_function": name})));
+        assert_eq!(mlp_of(&config).kind, MlpKind::Plain(kind), "{name}");
+    }
+    assert!(parse(&with(opt(), json!({"activation_function": "swish"}))).is_err());
+}
+
 #[test]
 fn a_sequence_beyond_what_can_be_computed_is_refused_and_beyond_training_gets_a_word() {
     let longer = read(&with(neox(), json!({"max_position_embeddings": 4096})));
