@@ -437,6 +437,51 @@ fn activations_have_the_names_of_transformers() {
 }
 
 #[test]
+fn a_hybrid_has_the_mixers_its_list_names_and_multiplies_as_it_says() {
+    let base = json!({"model_type": "granitemoehybrid", "hidden_size": 28, "num_hidden_layers": 4,
+        "num_attention_heads": 2, "num_local_experts": 0, "vocab_size": 61, "mamba_n_heads": 4,
+        "layer_types": ["mamba", "linear_attention", "attention", "full_attention"],
+        "attention_bias": true, "attention_multiplier": 0.25, "logits_scaling": 8.0,
+        "embedding_multiplier": 12.0, "residual_multiplier": 0.5, "shared_intermediate_size": 38,
+        "max_position_embeddings": 4096});
+    let config = read(&base);
+    let is_state_space: Vec<bool> =
+        config.layers.iter().map(|layer| matches!(layer.mixer, Mixer::Mamba2(_))).collect();
+    assert_eq!(is_state_space, [true, true, false, false]);
+    let Mixer::Attention(attention) = &config.layers[2].mixer else { panic!("no attention") };
+    assert_eq!((attention.qkv_bias, attention.o_bias, attention.scale), (true, true, 0.25));
+    assert!(attention.rope.is_none(), "none unless it is asked for");
+    let m = &config.common.multipliers;
+    assert_eq!((m.embedding, m.residual, m.logits), (12.0, 0.5, 0.125));
+    let Mixer::Mamba2(mamba) = &config.layers[0].mixer else { panic!("no Mamba-2") };
+    assert_eq!((mamba.d_inner, mamba.headdim, mamba.d_state), (56, 14, 256));
+    assert_eq!(mlp_of(&config).d_ff, 38);
+    for width in [json!("auto"), json!(14)] {
+        let config = read(&with(base.clone(), json!({"mamba_d_head": width})));
+        assert_eq!(config.layers[0], read(&base).layers[0], "{width}");
+    }
+    let rotated = read(&with(base.clone(), json!({"position_embedding_type": "rope"})));
+    let Mixer::Attention(attention) = &rotated.layers[3].mixer else { panic!("no attention") };
+    assert!(attention.rope.is_some());
+    let silent = with(base.clone(), json!({"layer_types": null}));
+    assert!(read(&silent).layers.iter().all(|l| matches!(l.mixer, Mixer::Mamba2(_))));
+    for (change, field) in [
+        (json!({"num_local_experts": 2}), "num_local_experts"),
+        (json!({"num_local_experts": null}), "num_local_experts"),
+        (json!({"layer_types": ["mamba"]}), "layer_types"),
+        (json!({"layer_types": ["mamba", "mamba", "mamba", "rwkv"]}), "layer_types"),
+        (json!({"mamba_d_head": 15}), "mamba_d_head"),
+        (json!({"mamba_n_heads": 5}), "mamba_n_heads"),
+        (json!({"mamba_n_groups": 3}), "mamba_n_groups"),
+    ] {
+        match parse(&with(base.clone(), change.clone())) {
+            Err(Error::Config { field: named, .. }) => assert_eq!(named, field, "{change}"),
+            other => panic!("{change}: expected an error about {field}, got {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_sequence_beyond_what_can_be_computed_is_refused_and_beyond_training_gets_a_word() {
     let longer = read(&with(neox(), json!({"max_position_embeddings": 4096})));
     assert_eq!(longer.check_length(4096), Ok(None));
