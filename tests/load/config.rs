@@ -437,6 +437,22 @@ fn activations_have_the_names_of_transformers() {
 }
 
 #[test]
+fn widths_and_states_of_a_mixer_follow_from_its_sizes() {
+    let facts = |config: &ModelConfig| {
+        let mixer = &config.layers[0].mixer;
+        (mixer.width(), mixer.key_width(), mixer.state_bytes(), mixer.d_conv())
+    };
+    // Three older inputs of every channel of the convolution, and the states, in f32.
+    assert_eq!(facts(&read(&mamba())), (1536, 16, 4 * (3 * 1536 + 1536 * 16), Some(4)));
+    let read_mamba2 = read(&mamba2());
+    assert_eq!(facts(&read_mamba2), (256, 64, 4 * (3 * 384 + 256 * 32), Some(4)));
+    let mixer = mamba2_of(&read_mamba2);
+    assert_eq!((mixer.conv_dim(), mixer.d_in_proj(), mixer.norm_group_size()), (384, 648, 128));
+    assert_eq!(facts(&read(&llama())), (576, 192, 0, None));
+    assert_eq!(attention_of(&read(&llama())).scale, 0.125);
+}
+
+#[test]
 fn a_hybrid_has_the_mixers_its_list_names_and_multiplies_as_it_says() {
     let base = json!({"model_type": "granitemoehybrid", "hidden_size": 28, "num_hidden_layers": 4,
         "num_attention_heads": 2, "num_local_experts": 0, "vocab_size": 61, "mamba_n_heads": 4,
