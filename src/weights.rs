@@ -203,6 +203,13 @@ impl Checkpoint {
         Ok(RawTensor { dtype, shape: entry.shape.clone(), bytes })
     }
 
+    /// Lets go of the memory that a tensor of a mapped file took while it was read.
+    pub fn release(&self, name: &str) {
+        if let Some(entry) = self.tensors.get(name) {
+            self.shards[entry.shard].bytes.release(entry.range.clone());
+        }
+    }
+
     /// Whether a tensor is stored as F16.
     pub fn is_f16(&self, name: &str) -> bool {
         self.dtype(name) == Some(Dtype::F16)
@@ -299,6 +306,7 @@ impl Checkpoint {
             for start in (0..size).step_by(PIECE) {
                 let piece = shard.bytes.read(start..size.min(start + PIECE));
                 hash.update(&piece.map_err(|problem| Error::file(&shard.file, problem))?);
+                shard.bytes.release(start..size.min(start + PIECE));
             }
         }
         Ok(self.sha256.get_or_init(|| hex(&hash.finalize())).clone())

@@ -5,6 +5,7 @@
 //! reads eight neighbours. The last panel is padded with zero rows. f16 is widened in registers, or in blocks that stay
 //! in the cache: half the memory and half the bytes of a decoded token, the same values.
 
+use super::WeightValues;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
@@ -39,15 +40,6 @@ pub fn reads_halves() -> bool {
     false
 }
 
-impl Stored {
-    fn len(&self) -> usize {
-        match self {
-            Stored::F32(values) => values.len(),
-            Stored::F16(values) => values.len(),
-        }
-    }
-}
-
 /// Values `[rows, cols]` in memory.
 pub struct HostMatrix {
     rows: usize,
@@ -57,19 +49,20 @@ pub struct HostMatrix {
 }
 
 impl HostMatrix {
-    /// Takes row-major values and lays them out for this machine's kernel.
-    pub fn new(rows: usize, cols: usize, values: Stored) -> Self {
+    /// Copies row-major values, laid out for this machine's kernel.
+    pub fn new(rows: usize, cols: usize, values: WeightValues<'_>) -> Self {
         let layout = if cfg!(target_arch = "wasm32") { Layout::Panels } else { Layout::Rows };
         Self::with_layout(rows, cols, values, layout)
     }
 
-    /// Takes row-major values and lays them out as told (tests and measurements run both layouts anywhere).
-    pub fn with_layout(rows: usize, cols: usize, values: Stored, layout: Layout) -> Self {
+    /// Copies row-major values, laid out as told (tests and measurements run both layouts anywhere).
+    pub fn with_layout(rows: usize, cols: usize, values: WeightValues<'_>, layout: Layout) -> Self {
         assert_eq!(values.len(), rows * cols, "matrix [{rows}, {cols}]");
         let values = match (layout, values) {
-            (Layout::Rows, values) => values,
-            (Layout::Panels, Stored::F32(v)) => Stored::F32(pack(rows, cols, &v)),
-            (Layout::Panels, Stored::F16(v)) => Stored::F16(pack(rows, cols, &v)),
+            (Layout::Rows, WeightValues::F32(v)) => Stored::F32(v.to_vec()),
+            (Layout::Rows, WeightValues::F16(v)) => Stored::F16(v.to_vec()),
+            (Layout::Panels, WeightValues::F32(v)) => Stored::F32(pack(rows, cols, v)),
+            (Layout::Panels, WeightValues::F16(v)) => Stored::F16(pack(rows, cols, v)),
         };
         Self { rows, cols, layout, values }
     }
@@ -168,10 +161,10 @@ mod tests {
         for (rows, cols) in [(1, 1), (7, 3), (8, 5), (9, 4), (17, 11)] {
             let values: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
             // Whole numbers below 2048 are exact in f16.
-            let halves = Stored::F16(values.iter().map(|&x| f16::from_f32(x)).collect());
-            for stored in [Stored::F32(values.clone()), halves] {
+            let halves: Vec<f16> = values.iter().map(|&x| f16::from_f32(x)).collect();
+            for given in [WeightValues::F32(&values), WeightValues::F16(&halves)] {
                 for layout in [Layout::Rows, Layout::Panels] {
-                    let matrix = HostMatrix::with_layout(rows, cols, stored.clone(), layout);
+                    let matrix = HostMatrix::with_layout(rows, cols, given, layout);
                     assert_eq!(matrix.to_rows(), values, "{layout:?} {rows}x{cols}");
                     assert_eq!(matrix.row_f32(rows - 1), values[(rows - 1) * cols..]);
                 }

@@ -6,7 +6,7 @@
 use super::Device;
 use super::blocks::{Blocks, PackedBlocks};
 use super::gpu::Buffer;
-use super::host_matrix::{HostMatrix, Stored, reads_halves};
+use super::host_matrix::{HostMatrix, reads_halves};
 use super::packed::{Format, Packed, fits_two_of_four};
 use super::precision::Precision;
 use half::f16;
@@ -41,7 +41,7 @@ pub enum MatrixData {
 }
 
 impl WeightValues<'_> {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::F32(v) => v.len(),
             Self::F16(v) => v.len(),
@@ -65,8 +65,7 @@ impl Matrix {
     ) -> Self {
         assert_eq!(values.len(), rows * cols, "matrix [{rows}, {cols}]");
         let data = match (device, values) {
-            (Device::Cpu, WeightValues::F16(v)) => host(rows, cols, Stored::F16(v.to_vec())),
-            (Device::Cpu, WeightValues::F32(v)) => host(rows, cols, Stored::F32(v.to_vec())),
+            (Device::Cpu, _) => MatrixData::Cpu(Rc::new(HostMatrix::new(rows, cols, values))),
             (Device::Gpu(gpu), WeightValues::F32(v)) => {
                 let padded = pad_rows(v, rows, cols, 0.0);
                 MatrixData::Gpu(Precision::F32, gpu.upload(bytemuck::cast_slice(&padded)))
@@ -186,10 +185,6 @@ fn break_even(device: &Device, values: WeightValues<'_>) -> Option<f64> {
         (Device::Cpu, WeightValues::F32(_)) if reads_halves() => Some(0.6),
         _ => None,
     }
-}
-
-fn host(rows: usize, cols: usize, values: Stored) -> MatrixData {
-    MatrixData::Cpu(Rc::new(HostMatrix::new(rows, cols, values)))
 }
 
 fn pad_rows<T: Copy>(values: &[T], rows: usize, cols: usize, zero: T) -> Vec<T> {

@@ -10,7 +10,7 @@ use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
 #[cfg(not(target_arch = "wasm32"))]
-use crate::backend::{HostMatrix, PANEL, Stored};
+use crate::backend::{HostMatrix, PANEL, WeightValues};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
@@ -59,7 +59,7 @@ fn on_cpu(x: View<'_>, sum: &Tensor) -> Tensor {
         }
     }
     let left = Rows { values: &transposed, rows: x.cols, cols: x.rows, stride: x.rows };
-    let right = HostMatrix::new(x.cols, x.rows, Stored::F32(transposed.clone()));
+    let right = HostMatrix::new(x.cols, x.rows, WeightValues::F32(&transposed));
     let n = x.cols;
     let mut upper = vec![0.0; n * n];
     let block = |(b, upper): (usize, &mut [f32])| {

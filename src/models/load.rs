@@ -197,10 +197,11 @@ impl Weights {
 
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let values = self.original(name, shape)?.to_f32();
-        match shape {
-            &[rows, cols] if is_transposed(name) => Ok(transpose(&values, cols, rows)),
-            _ => Ok(values),
-        }
+        self.checkpoint.release(&self.found(name));
+        Ok(match shape {
+            &[rows, cols] if is_transposed(name) => transpose(&values, cols, rows),
+            _ => values,
+        })
     }
 
     /// Names in the checkpoint that were asked for so far.
@@ -240,14 +241,19 @@ impl Weights {
         if let Some(matrix) = self.uploaded.borrow().get(name) {
             return Ok(matrix.clone());
         }
-        let (raw, transposed) = (self.original(name, &[rows, cols])?, is_transposed(name));
-        let matrix = match raw.to_f16_bits() {
-            Some(bits) => {
-                let bits = if transposed { transpose(&bits, cols, rows) } else { bits };
-                device.matrix(rows, cols, WeightValues::F16(bytemuck::cast_slice(&bits)))
+        let matrix = match self.checkpoint.is_f16(&self.found(name)) {
+            true => {
+                let raw = self.original(name, &[rows, cols])?;
+                let halves = raw.halves().unwrap_or_default();
+                let halves = match is_transposed(name) {
+                    true => transpose(&halves, cols, rows).into(),
+                    false => halves,
+                };
+                device.matrix(rows, cols, WeightValues::F16(&halves))
             }
-            None => device.matrix(rows, cols, WeightValues::F32(&self.read(name, &[rows, cols])?)),
+            false => device.matrix(rows, cols, WeightValues::F32(&self.read(name, &[rows, cols])?)),
         };
+        self.checkpoint.release(&self.found(name));
         self.uploaded.borrow_mut().insert(name.to_string(), matrix.clone());
         Ok(matrix)
     }

@@ -93,15 +93,15 @@ impl RawTensor<'_> {
                 self.bits().into_iter().map(widen).collect()
             }
             Dtype::F16 => {
-                let bits = self.bits();
-                let mut out = vec![0.0; bits.len()];
-                bytemuck::cast_slice::<u16, f16>(&bits).convert_to_f32_slice(&mut out);
+                let halves = self.halves().unwrap_or_default();
+                let mut out = vec![0.0; halves.len()];
+                halves.convert_to_f32_slice(&mut out);
                 out
             }
         }
     }
 
-    /// Place of the first NaN or infinity, found without a conversion.
+    /// Place of the first value that is NaN or infinite in f32, found without a copy.
     pub fn first_not_finite(&self) -> Option<usize> {
         // In every type such a value has all bits of its exponent set.
         let halves = |mask: u16| {
@@ -111,13 +111,26 @@ impl RawTensor<'_> {
         match self.dtype {
             Dtype::F16 => halves(0x7c00),
             Dtype::BF16 => halves(0x7f80),
-            Dtype::F32 | Dtype::F64 => self.to_f32().iter().position(|x| !x.is_finite()),
+            Dtype::F32 => {
+                let (words, _) = self.bytes.as_chunks();
+                words.iter().position(|word| !f32::from_le_bytes(*word).is_finite())
+            }
+            Dtype::F64 => {
+                let (words, _) = self.bytes.as_chunks();
+                words.iter().position(|word| !(f64::from_le_bytes(*word) as f32).is_finite())
+            }
         }
     }
 
-    /// The stored bits when the dtype is F16, for packing on the GPU without a conversion.
-    pub fn to_f16_bits(&self) -> Option<Vec<u16>> {
-        (self.dtype == Dtype::F16).then(|| self.bits())
+    /// The values when they are f16, without a conversion: where they lie, or a copy of what lies at an odd address.
+    pub fn halves(&self) -> Option<Cow<'_, [f16]>> {
+        if self.dtype != Dtype::F16 {
+            return None;
+        }
+        Some(match bytemuck::try_cast_slice(&self.bytes) {
+            Ok(halves) if cfg!(target_endian = "little") => Cow::Borrowed(halves),
+            _ => Cow::Owned(bytemuck::cast_vec(self.bits())),
+        })
     }
 
     fn bits(&self) -> Vec<u16> {

@@ -40,14 +40,14 @@ fn values_of_all_three_dtypes_come_out_exact() {
     ]));
     let single = checkpoint.tensor("single", &[2, 1]).expect("there");
     assert_eq!((single.dtype, single.to_f32()), (Dtype::F32, vec![0.1, f32::MIN_POSITIVE]));
-    assert_eq!(single.to_f16_bits(), None);
+    assert_eq!(single.halves(), None);
     let tensor = checkpoint.tensor("half", &[5]).expect("there");
     assert_eq!(tensor.to_f32(), [1.0, -2.0, 65504.0, 2.0f32.powi(-24), f32::INFINITY]);
-    assert_eq!(tensor.to_f16_bits(), Some(half.to_vec()));
+    assert_eq!(tensor.halves().as_deref(), Some(&half.map(half::f16::from_bits)[..]));
     let tensor = checkpoint.tensor("brain", &[3, 1]).expect("there");
     assert_eq!((tensor.dtype, tensor.shape.as_slice()), (Dtype::BF16, [3, 1].as_slice()));
     assert_eq!(tensor.to_f32(), [1.0, -2.0, 1.5 * 2.0f32.powi(127)]);
-    assert_eq!(tensor.to_f16_bits(), None);
+    assert_eq!(tensor.halves(), None);
 }
 
 #[test]

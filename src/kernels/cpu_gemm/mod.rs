@@ -82,7 +82,7 @@ fn on_one_thread(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f3
 mod tests {
     use super::*;
     use crate::Rng;
-    use crate::backend::Stored;
+    use crate::backend::WeightValues;
     use half::f16;
 
     /// The equation, in f64.
@@ -185,10 +185,8 @@ mod tests {
     }
 
     fn matrix(layout: Layout, half: bool, outs: usize, cols: usize, w: &[f32]) -> HostMatrix {
-        let values = match half {
-            true => Stored::F16(w.iter().map(|&x| f16::from_f32(x)).collect()),
-            false => Stored::F32(w.to_vec()),
-        };
+        let halves: Vec<f16> = w.iter().map(|&x| f16::from_f32(x)).collect();
+        let values = if half { WeightValues::F16(&halves) } else { WeightValues::F32(w) };
         HostMatrix::with_layout(outs, cols, values, layout)
     }
 }
