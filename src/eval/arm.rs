@@ -138,7 +138,7 @@ impl Arm<'_> {
                 concat_rows(device, &context.last, &work.await?)
             }
         };
-        Ok(self.model.nll(self.device, &hidden, &self.device.ids(ids)))
+        self.model.nll_in_steps(self.device, &hidden, ids, self.pace).await
     }
 
     /// Logits of the next token `[1, vocab_size]`.

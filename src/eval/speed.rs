@@ -171,7 +171,8 @@ async fn visit(arm: &Arm<'_>, prompt: &[u32], tokens: usize, round: &mut Round) 
     let _one_thread = threads::alone();
     let start = now_ms();
     let mut context = loop {
-        let context = arm.read(prompt)?;
+        // With breaths, so that it can be cancelled: a large model takes seconds.
+        let context = arm.read_in_steps(prompt).await?;
         arm.device.finish().await?;
         round.prefills += 1.0;
         if now_ms() - start >= VISIT_MS {
@@ -196,6 +197,7 @@ async fn decode(
     let mut done = 0;
     let start = now_ms();
     while done < tokens || now_ms() - start < VISIT_MS {
+        arm.pace.breathe().await?;
         let logits = arm.device.read(&arm.next_logits(context)).await?;
         arm.extend(context, &[choose(&logits, 0.0, &mut rng)])?;
         done += 1;

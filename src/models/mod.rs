@@ -108,6 +108,9 @@ enum MixerOwned {
     Attention(attention::Inputs),
 }
 
+/// Rows of the head between two breaths, a tile of its kernel: with 50,000 tokens and 576 columns 0.4 s at 10 GFLOP/s.
+const HEAD_ROWS: usize = 64;
+
 /// What goes from one layer of a forward pass to the next.
 struct Pass {
     x: Tensor, // [rows that are left, d_model]
@@ -291,6 +294,28 @@ impl Model {
     /// `[rows, 2]`: -log p(target) in nats, and 1.0 where the target is the most likely token.
     pub fn nll<'a>(&self, device: &Device, hidden: impl Into<View<'a>>, targets: &Ids) -> Tensor {
         lm_head_nll(device, hidden, self.head(), targets)
+    }
+
+    /// The same, with a breath between pieces on the CPU: a large vocabulary takes as long as many layers.
+    ///
+    /// Errors: [`Error::Cancelled`](crate::Error::Cancelled).
+    pub async fn nll_in_steps(
+        &self,
+        device: &Device,
+        hidden: &Tensor,
+        targets: &[u32],
+        pace: &Pace,
+    ) -> Result<Tensor> {
+        if matches!(device, Device::Gpu(_)) || targets.len() <= HEAD_ROWS {
+            return Ok(self.nll(device, hidden, &device.ids(targets)));
+        }
+        let mut scored = Vec::with_capacity(2 * targets.len());
+        for (i, targets) in targets.chunks(HEAD_ROWS).enumerate() {
+            pace.breathe().await?;
+            let rows = hidden.row_range(i * HEAD_ROWS, targets.len());
+            scored.extend_from_slice(self.nll(device, rows, &device.ids(targets)).cpu());
+        }
+        Ok(device.tensor(targets.len(), 2, &scored))
     }
 }
 
