@@ -246,3 +246,28 @@ fn a_calibration_text_that_is_too_short_is_refused() {
     let prune = ["prune", "--model", "recall-mamba2", "--prune", "wanda", "--out", &out];
     refused(&[&prune[..], &["--calibration", &short]].concat(), &["calibration", "2 tokens", "64"]);
 }
+
+#[test]
+fn a_tokenizer_from_elsewhere_opens_a_model_that_has_none() {
+    let all = folder("with-tokenizer", |_, bytes| Some(bytes));
+    let without =
+        folder("without-tokenizer", |file, bytes| (file != "tokenizer.json").then_some(bytes));
+    let text = format!("{without}/text.txt");
+    std::fs::write(&text, "k01 v02 n03 n04").unwrap();
+    let score = |model: &str, more: &[&str]| {
+        json(
+            &[&["score", "--model", model, "--text", &text, "--backend", "cpu", "--json"], more]
+                .concat(),
+        )
+    };
+    let tokenizer = format!("{all}/tokenizer.json");
+    assert_eq!(score(&without, &["--tokenizer", &tokenizer])["nll"], score(&all, &[])["nll"]);
+    refused(&["score", "--model", &without, "--text", &text], &["tokenizer.json", "is missing"]);
+    let named = ["--tokenizer", &tokenizer];
+    for model in ["recall-mamba2", "shape:mamba-130m"] {
+        let asked = [&["score", "--model", model, "--text", &text], &named[..]].concat();
+        refused(&asked, &["--tokenizer", "folder or of the hub"]);
+    }
+    let asked = ["score", "--model", &without, "--text", &text, "--tokenizer", "nowhere.json"];
+    refused(&asked, &["nowhere.json"]);
+}

@@ -9,10 +9,38 @@ use crate::session::{CalibrationText, Engine, Library, Loaded, OWN_CALIBRATION, 
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use super::folder::{Files, MOST_BYTES, regular};
 pub use super::folder::{files as folder, text};
 pub use super::note::note;
+
+/// What `--tokenizer` names.
+static TOKENIZER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Models of a folder or of the hub are opened with this tokenizer from now on.
+pub fn use_tokenizer(file: Option<PathBuf>) {
+    file.into_iter().for_each(|file| drop(TOKENIZER.set(file)));
+}
+
+/// Errors: a tokenizer was named, and this model is not one that takes it.
+fn takes_no_tokenizer() -> Result<()> {
+    let expected = "a model of a folder or of the hub with it; the others have their own";
+    match TOKENIZER.get() {
+        Some(file) => Err(Error::input("--tokenizer", file.display(), expected)),
+        None => Ok(()),
+    }
+}
+
+/// The files of a folder, with the tokenizer that was named.
+fn in_folder(path: &Path) -> Result<Files> {
+    let mut files = folder(path)?;
+    if let Some(file) = TOKENIZER.get() {
+        files.retain(|(name, _)| name != "tokenizer.json");
+        files.push(("tokenizer.json".into(), regular(file, MOST_BYTES)?.into()));
+    }
+    Ok(files)
+}
 
 impl From<BackendArg> for Backend {
     fn from(arg: BackendArg) -> Backend {
@@ -72,8 +100,9 @@ pub fn say(loaded: &Loaded) {
 /// The files of a folder, or of random weights in a shape; nothing for a bundled name.
 fn own_files(name: &str) -> Result<Option<Files>> {
     let Some(shape) = Shape::parse(name) else {
-        return place(name)?.map(|place| folder(&place)).transpose();
+        return place(name)?.map(|place| in_folder(&place)).transpose();
     };
+    takes_no_tokenizer()?;
     let shape = shape?;
     if let Some(json) = shape.built_in() {
         return made(&shape, json).map(Some);
@@ -94,6 +123,7 @@ fn made(shape: &Shape, config: &[u8]) -> Result<Files> {
 }
 
 fn bundled(name: &str) -> Result<&'static Entry> {
+    takes_no_tokenizer()?;
     Entry::find(name).map_err(|_| {
         let known: Vec<&str> = INDEX.models.iter().map(|m| m.id.as_str()).collect();
         let expected = format!(

@@ -21,11 +21,15 @@ pub mod verify;
 
 use crate::Error;
 use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
 
 /// Small language models, compressed and measured side by side.
 #[derive(Parser)]
 #[command(name = "whittle", version)]
 struct Args {
+    /// tokenizer.json for a model that comes without one, or in the place of its own.
+    #[arg(long, global = true, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -66,6 +70,7 @@ pub fn main() -> u8 {
     end_with_the_reader();
     crate::threads::keep_freed_memory();
     let args = Args::parse();
+    load::use_tokenizer(args.tokenizer);
     let done = pollster::block_on(async {
         let done = match args.command {
             Command::Verify(args) => return verify::main(args).await,

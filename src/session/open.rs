@@ -182,7 +182,7 @@ pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
     Ok(Loaded { view, config, tokenizer, weights, calibration })
 }
 
-const NEOX_TOKENIZER: &str = "is missing, as it is in the models of state-spaces; they were made with GPT-NeoX's: add tokenizer.json of EleutherAI/gpt-neox-20b to the other files";
+const NEOX_TOKENIZER: &str = "is missing, as it is in the models of state-spaces; they were made with GPT-NeoX's: add tokenizer.json of EleutherAI/gpt-neox-20b to the other files (`whittle`: --tokenizer FILE)";
 
 /// Whether a state space model has as many rows as the GPT-NeoX tokenizer has tokens (50,277), padded.
 fn is_of_neox(config: &ModelConfig) -> bool {
