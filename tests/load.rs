@@ -3,5 +3,6 @@
 mod load {
     mod config;
     mod corrupt;
+    mod families;
     mod weights;
 }

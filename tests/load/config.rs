@@ -7,12 +7,12 @@ use whittle::config::{
 };
 use whittle::error::Error;
 
-fn parse(config: &Value) -> Result<ModelConfig, Error> {
+pub fn parse(config: &Value) -> Result<ModelConfig, Error> {
     ModelConfig::parse(config.to_string().as_bytes())
 }
 
 /// `base` with `changes` laid over it; a null removes nothing but counts as absent.
-fn with(base: Value, changes: Value) -> Value {
+pub fn with(base: Value, changes: Value) -> Value {
     let (Value::Object(mut base), Value::Object(changes)) = (base, changes) else {
         panic!("both are objects")
     };
@@ -20,7 +20,7 @@ fn with(base: Value, changes: Value) -> Value {
     Value::Object(base)
 }
 
-fn mamba() -> Value {
+pub fn mamba() -> Value {
     json!({"model_type": "mamba", "vocab_size": 50280, "hidden_size": 768, "num_hidden_layers": 24,
         "state_size": 16, "expand": 2, "intermediate_size": 1536, "conv_kernel": 4,
         "time_step_rank": 48, "hidden_act": "silu", "layer_norm_epsilon": 1e-5,
@@ -29,13 +29,13 @@ fn mamba() -> Value {
         "d_model": 768, "n_layer": 24, "ssm_cfg": {}, "rms_norm": true, "fused_add_norm": true})
 }
 
-fn mamba2() -> Value {
+pub fn mamba2() -> Value {
     json!({"model_type": "mamba2", "vocab_size": 2048, "hidden_size": 128, "num_hidden_layers": 6,
         "num_heads": 8, "head_dim": 32, "n_groups": 2, "state_size": 32, "chunk_size": 64,
         "time_step_limit": [0.0, {"__float__": "Infinity"}], "norm_before_gate": true})
 }
 
-fn llama() -> Value {
+pub fn llama() -> Value {
     json!({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 49152,
         "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
         "num_attention_heads": 9, "num_key_value_heads": 3, "hidden_act": "silu",
@@ -50,7 +50,7 @@ fn neox() -> Value {
         "rotary_pct": 0.25, "rotary_emb_base": 2000, "layer_norm_eps": 1e-5})
 }
 
-fn read(config: &Value) -> ModelConfig {
+pub fn read(config: &Value) -> ModelConfig {
     parse(config).unwrap_or_else(|e| panic!("{config}: {e}"))
 }
 
@@ -61,29 +61,29 @@ fn mamba_of(config: &ModelConfig) -> &MambaMixer {
     }
 }
 
-fn mamba2_of(config: &ModelConfig) -> &Mamba2Mixer {
+pub fn mamba2_of(config: &ModelConfig) -> &Mamba2Mixer {
     match &config.layers[0].mixer {
         Mixer::Mamba2(mixer) => mixer,
         other => panic!("expected a Mamba-2, got {other:?}"),
     }
 }
 
-fn attention_of(config: &ModelConfig) -> &Attention {
+pub fn attention_of(config: &ModelConfig) -> &Attention {
     match &config.layers[0].mixer {
         Mixer::Attention(attention) => attention,
         other => panic!("expected attention, got {other:?}"),
     }
 }
 
-fn rope_of(config: &ModelConfig) -> &Rope {
+pub fn rope_of(config: &ModelConfig) -> &Rope {
     attention_of(config).rope.as_ref().expect("a rotation")
 }
 
-fn mlp_of(config: &ModelConfig) -> &Mlp {
+pub fn mlp_of(config: &ModelConfig) -> &Mlp {
     config.layers[0].mlp.as_ref().expect("an MLP")
 }
 
-fn close(found: &[f32], expected: &[f64]) {
+pub fn close(found: &[f32], expected: &[f64]) {
     assert_eq!(found.len(), expected.len());
     for (f, e) in found.iter().zip(expected) {
         // transformers works in f32: a power and a quotient, a few ulps each.
@@ -373,128 +373,6 @@ fn published_files_of_the_other_families_are_read() {
         "layer_norm_epsilon": 1e-5, "bos_token_id": 50256, "eos_token_id": 50256}),
     );
     assert_eq!((mlp_of(&gpt2).d_ff, gpt2.common.hard_limit), (3072, Some((1024, "n_positions"))));
-}
-
-fn gpt2() -> Value {
-    json!({"model_type": "gpt2", "n_embd": 768, "n_layer": 3, "n_head": 12, "vocab_size": 50257})
-}
-
-fn opt() -> Value {
-    json!({"model_type": "opt", "hidden_size": 512, "num_hidden_layers": 2, "ffn_dim": 2048,
-        "num_attention_heads": 8, "vocab_size": 512})
-}
-
-/// Of every layer.
-fn scales(config: &ModelConfig) -> Vec<f32> {
-    let scale = |layer: &whittle::config::Layer| match &layer.mixer {
-        Mixer::Attention(attention) => attention.scale,
-        other => panic!("expected attention, got {other:?}"),
-    };
-    config.layers.iter().map(scale).collect()
-}
-
-#[test]
-fn gpt2_scales_attention_as_its_flags_say_and_has_every_bias() {
-    let plain = read(&gpt2());
-    let (attention, mlp) = (attention_of(&plain), mlp_of(&plain));
-    assert!(attention.qkv_bias && attention.o_bias && mlp.bias);
-    assert_eq!((mlp.d_ff, &mlp.kind), (3072, &MlpKind::Plain(Activation::GeluTanh)));
-    assert_eq!(scales(&plain), [0.125; 3]);
-    let flags = json!({"scale_attn_weights": false, "scale_attn_by_inverse_layer_idx": true});
-    assert_eq!(scales(&read(&with(gpt2(), flags))), [1.0, 0.5, 1.0 / 3.0]);
-}
-
-#[test]
-fn opt_has_two_rows_of_positions_more_than_it_says() {
-    let of = |n: usize| parse(&with(opt(), json!({"max_position_embeddings": n})));
-    let config = of(2048).unwrap();
-    assert_eq!(config.common.position_offset, Some(2));
-    assert_eq!(config.check_length(2048), Ok(None));
-    assert!(config.check_length(2049).is_err());
-    // With the two the table has 2^29 elements, which is the most there may be.
-    assert!(of((1 << 20) - 2).is_ok() && of((1 << 20) - 1).is_err());
-    let bias = |config: &ModelConfig| {
-        [attention_of(config).qkv_bias, attention_of(config).o_bias, mlp_of(config).bias]
-    };
-    assert_eq!(bias(&config), [true; 3]);
-    assert_eq!(bias(&read(&with(opt(), json!({"enable_bias": false})))), [false; 3]);
-}
-
-#[test]
-fn activations_have_the_names_of_transformers() {
-    for (name, kind) in [
-        ("gelu", Activation::Gelu),
-        ("gelu_python", Activation::Gelu),
-        ("gelu_new", Activation::GeluTanh),
-        ("gelu_fast", Activation::GeluTanh),
-        ("gelu_pytorch_tanh", Activation::GeluTanh),
-        ("relu", Activation::Relu),
-    ] {
-        let config = read(&with(opt(), json!({"activation_function": name})));
-        assert_eq!(mlp_of(&config).kind, MlpKind::Plain(kind), "{name}");
-    }
-    assert!(parse(&with(opt(), json!({"activation_function": "swish"}))).is_err());
-}
-
-#[test]
-fn widths_and_states_of_a_mixer_follow_from_its_sizes() {
-    let facts = |config: &ModelConfig| {
-        let mixer = &config.layers[0].mixer;
-        (mixer.width(), mixer.key_width(), mixer.state_bytes(), mixer.d_conv())
-    };
-    // Three older inputs of every channel of the convolution, and the states, in f32.
-    assert_eq!(facts(&read(&mamba())), (1536, 16, 4 * (3 * 1536 + 1536 * 16), Some(4)));
-    let read_mamba2 = read(&mamba2());
-    assert_eq!(facts(&read_mamba2), (256, 64, 4 * (3 * 384 + 256 * 32), Some(4)));
-    let mixer = mamba2_of(&read_mamba2);
-    assert_eq!((mixer.conv_dim(), mixer.d_in_proj(), mixer.norm_group_size()), (384, 648, 128));
-    assert_eq!(facts(&read(&llama())), (576, 192, 0, None));
-    assert_eq!(attention_of(&read(&llama())).scale, 0.125);
-}
-
-#[test]
-fn a_hybrid_has_the_mixers_its_list_names_and_multiplies_as_it_says() {
-    let base = json!({"model_type": "granitemoehybrid", "hidden_size": 28, "num_hidden_layers": 4,
-        "num_attention_heads": 2, "num_local_experts": 0, "vocab_size": 61, "mamba_n_heads": 4,
-        "layer_types": ["mamba", "linear_attention", "attention", "full_attention"],
-        "attention_bias": true, "attention_multiplier": 0.25, "logits_scaling": 8.0,
-        "embedding_multiplier": 12.0, "residual_multiplier": 0.5, "shared_intermediate_size": 38,
-        "max_position_embeddings": 4096});
-    let config = read(&base);
-    let is_state_space: Vec<bool> =
-        config.layers.iter().map(|layer| matches!(layer.mixer, Mixer::Mamba2(_))).collect();
-    assert_eq!(is_state_space, [true, true, false, false]);
-    let Mixer::Attention(attention) = &config.layers[2].mixer else { panic!("no attention") };
-    assert_eq!((attention.qkv_bias, attention.o_bias, attention.scale), (true, true, 0.25));
-    assert!(attention.rope.is_none(), "none unless it is asked for");
-    let m = &config.common.multipliers;
-    assert_eq!((m.embedding, m.residual, m.logits), (12.0, 0.5, 0.125));
-    let Mixer::Mamba2(mamba) = &config.layers[0].mixer else { panic!("no Mamba-2") };
-    assert_eq!((mamba.d_inner, mamba.headdim, mamba.d_state), (56, 14, 256));
-    assert_eq!(mlp_of(&config).d_ff, 38);
-    for width in [json!("auto"), json!(14)] {
-        let config = read(&with(base.clone(), json!({"mamba_d_head": width})));
-        assert_eq!(config.layers[0], read(&base).layers[0], "{width}");
-    }
-    let rotated = read(&with(base.clone(), json!({"position_embedding_type": "rope"})));
-    let Mixer::Attention(attention) = &rotated.layers[3].mixer else { panic!("no attention") };
-    assert!(attention.rope.is_some());
-    let silent = with(base.clone(), json!({"layer_types": null}));
-    assert!(read(&silent).layers.iter().all(|l| matches!(l.mixer, Mixer::Mamba2(_))));
-    for (change, field) in [
-        (json!({"num_local_experts": 2}), "num_local_experts"),
-        (json!({"num_local_experts": null}), "num_local_experts"),
-        (json!({"layer_types": ["mamba"]}), "layer_types"),
-        (json!({"layer_types": ["mamba", "mamba", "mamba", "rwkv"]}), "layer_types"),
-        (json!({"mamba_d_head": 15}), "mamba_d_head"),
-        (json!({"mamba_n_heads": 5}), "mamba_n_heads"),
-        (json!({"mamba_n_groups": 3}), "mamba_n_groups"),
-    ] {
-        match parse(&with(base.clone(), change.clone())) {
-            Err(Error::Config { field: named, .. }) => assert_eq!(named, field, "{change}"),
-            other => panic!("{change}: expected an error about {field}, got {other:?}"),
-        }
-    }
 }
 
 #[test]
