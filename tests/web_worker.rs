@@ -57,3 +57,16 @@ fn numbers_of_settings_are_read_as_rust_reads_them() {
         assert_eq!(whittle::method::decimal(text).map(f64::to_bits), rust, "{text:?}");
     }
 }
+
+/// The browser knows large and small letters, natively Rust does.
+#[wasm_bindgen_test]
+fn texts_are_capitalised_as_rust_capitalises_them() {
+    for text in
+        ["", "He SAYS so", "éTUDE", "ßA", "ŉ", "ΟΔΟΣ ΟΔΟΣ.", "İI", "Ǆ", "ﬃX", "𐐨𐐀", "中文 A"]
+    {
+        let mut chars = text.chars();
+        let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+        let rust = first + &chars.as_str().to_lowercase();
+        assert_eq!(whittle::eval::capitalized(text), rust, "{text:?}");
+    }
+}

@@ -71,10 +71,35 @@ fn item(line: &Line<'_>, source: &Source<'_>) -> Result<Box<dyn Item>> {
 }
 
 /// The first letter large, all others small, as Python's `capitalize` has it.
-fn capitalized(text: &str) -> String {
+pub fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
-    let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
-    first + &chars.as_str().to_lowercase()
+    let first = chars.next().map_or_else(String::new, platform::upper);
+    first + &platform::lower(chars.as_str())
+}
+
+/// Which small letter belongs to which large one. A browser knows it: the tables would cost 12 kB of the wasm (gzip).
+#[cfg(target_arch = "wasm32")]
+mod platform {
+    use js_sys::JsString;
+
+    pub fn upper(first: char) -> String {
+        JsString::from(String::from(first)).to_upper_case().into()
+    }
+
+    pub fn lower(text: &str) -> String {
+        JsString::from(text).to_lower_case().into()
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod platform {
+    pub fn upper(first: char) -> String {
+        first.to_uppercase().collect()
+    }
+
+    pub fn lower(text: &str) -> String {
+        text.to_lowercase()
+    }
 }
 
 /// Takes away what is left of the pages that the texts come from.

@@ -55,6 +55,7 @@ pub use decode::Decode;
 pub use evaluation::{Evaluation, Item, Prior, Work, no_context};
 pub use figures::{Kind, Metric, Paired};
 pub use generate::{Sampling, choose, generate};
+pub use hellaswag::capitalized;
 pub use pair::{Encoder, Pair};
 pub use piqa::with_labels;
 pub use placed::{Placed, PrunedModel};
