@@ -145,7 +145,7 @@ fn the_grids_of_the_repository_can_be_read_and_every_cell_has_a_key() {
         std::fs::copy(from, folder.join(format!("{task}.jsonl"))).unwrap();
     }
     std::fs::write(folder.join("wiki.test.raw"), " = A = \n").unwrap();
-    for (grid, cells) in [("utrc.toml", 96), ("wikitext2.toml", 7)] {
+    for (grid, cells) in [("utrc.toml", 96), ("wikitext2.toml", 7), ("sensitivity.toml", 13)] {
         let grid = root.join("sweep").join(grid).to_string_lossy().into_owned();
         let mut command = sweep(&[&grid, "--list", "--json", "--model", "lm-mamba2"]);
         let output = command.current_dir(&folder).output().unwrap();
@@ -183,4 +183,60 @@ fn a_grid_shows_the_honest_figure_and_the_released_scorers_one_below_it() {
     let points = std::fs::read_to_string(&out).unwrap();
     let hash = whittle::bundle::sha256_hex(&std::fs::read(&data).unwrap());
     assert!(points.lines().all(|line| line.contains(&format!("&d={}&", &hash[..16]))), "{points}");
+}
+
+/// Every pruning of a table's rows.
+fn prunings(table: &str) -> Vec<&str> {
+    table.lines().skip(2).map(|row| row.split(" | ").nth(4).unwrap()).collect()
+}
+
+#[test]
+fn every_matrix_alone_is_a_grid_and_its_table_begins_with_what_hurts_most() {
+    let folder = folder("sweep-each");
+    let [grid, out] =
+        ["grid.toml", "out.jsonl"].map(|name| folder.join(name).to_string_lossy().into_owned());
+    let spec = "magnitude:sparsity=0.9";
+    let each = ["each", spec, "--model", "recall-mamba2", "--eval", "recall:n=8", "--by", "matrix"];
+    std::fs::write(&grid, done(&each)).unwrap();
+    done(&[&grid, "--out", &out]);
+    let table = done(&["table", &out, "--metric", "accuracy", "--by-change"]);
+    let found = prunings(&table);
+    // All of it, and in_proj and out_proj of two layers.
+    let mut expected = vec![spec.to_string()];
+    for layer in 0..2 {
+        let one = |name| format!("{spec},only=mixer.{name},layers={layer}");
+        expected.extend(["in_proj", "out_proj"].map(one));
+    }
+    let mut sorted: Vec<&str> = found.clone();
+    sorted.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(sorted, expected, "{table}");
+    let points = std::fs::read_to_string(&out).unwrap();
+    let points: Vec<Value> = points.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let change = |pruning: &&str| {
+        let point = points.iter().find(|p| p["prune"] == **pruning).unwrap();
+        let quality = point["quality"].as_array().unwrap();
+        let accuracy = quality.iter().find(|q| q["metric"] == "accuracy").unwrap();
+        accuracy["change"]["value"].as_f64().unwrap()
+    };
+    let changes: Vec<f64> = found.iter().map(change).collect();
+    assert!(changes.is_sorted() && changes[0] < 0.0, "{changes:?}");
+}
+
+#[test]
+fn the_grid_of_single_matrices_is_the_one_that_its_command_writes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let kept = std::fs::read_to_string(root.join("sweep/sensitivity.toml")).unwrap();
+    let spec = "wanda:sparsity=0.7";
+    let made = done(&[
+        "each",
+        spec,
+        "--model",
+        "lm-mamba2",
+        "--eval",
+        "text:windows=64",
+        "--by",
+        "matrix",
+    ]);
+    assert!(kept.ends_with(&made), "{made}");
 }

@@ -1,6 +1,7 @@
-//! `whittle sweep`: a grid of settings, measured cell by cell into a file; tables and frontiers of such a file.
+//! `whittle sweep`: a grid of settings, measured cell by cell into a file; grids of single parts; tables and frontiers.
 
 mod drive;
+mod each;
 pub mod grid;
 mod points;
 mod show;
@@ -50,6 +51,8 @@ struct RunArgs {
 
 #[derive(clap::Subcommand)]
 enum Show {
+    /// Write a grid in which every layer, or every matrix, is pruned alone: `whittle sweep each SPEC --model M > grid.toml`.
+    Each(each::Args),
     /// A table of the points of a file.
     Table(show::Args),
     /// The points that no other point beats in both quality and cost.
@@ -58,6 +61,7 @@ enum Show {
 
 pub(super) async fn main(args: Args) -> Result<()> {
     match args.show {
+        Some(Show::Each(args)) => each::main(&args).await,
         Some(Show::Table(args)) => show::table(&args),
         Some(Show::Frontier(args)) => show::frontier(&args),
         None => run(args.run).await,

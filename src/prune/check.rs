@@ -43,6 +43,7 @@ pub fn layers(config: &ModelConfig, setting: &Setting) -> Result<()> {
 /// The matrices that a setting speaks of. Errors: none is left.
 pub fn chosen(config: &ModelConfig, setting: &Setting) -> Result<Vec<Linear>> {
     let (matrices, layers) = (setting.choice("matrices"), setting.layers("layers"));
+    let only = setting.text("only");
     let mut chosen = linears(config);
     chosen.retain(|l| {
         let by_kind = match matrices {
@@ -50,10 +51,13 @@ pub fn chosen(config: &ModelConfig, setting: &Setting) -> Result<Vec<Linear>> {
             "no-x_proj" => l.by_default && !l.name.contains("x_proj"),
             _ => l.by_default,
         };
-        by_kind && (layers.is_empty() || layers.contains(&l.layer))
+        let by_name = only == "*" || l.name.contains(only);
+        by_kind && by_name && (layers.is_empty() || layers.contains(&l.layer))
     });
-    match chosen.is_empty() {
-        true => Err(Error::input("matrices", "none", "at least one matrix to prune")),
-        false => Ok(chosen),
+    if chosen.is_empty() {
+        let first = linears(config).into_iter().next().map_or_else(String::new, |l| l.name);
+        let expected = format!("a part of the name of a matrix that is pruned, such as {first}");
+        return Err(Error::input("only", only, expected));
     }
+    Ok(chosen)
 }

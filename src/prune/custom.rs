@@ -6,7 +6,7 @@
 
 use super::by_matrix::{ByMatrix, HostInputs, MatrixJob, Needs, Work};
 use super::check;
-use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
+use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, ONLY, RATIOS, RUN, SEQUENCES};
 use super::masked::{self, REFIT};
 use super::pattern::{PATTERN, SPARSITY, THRESHOLD};
 use super::swaps::SWAPS;
@@ -43,6 +43,7 @@ static ABOUT: About = About {
         INPUTS_DENSE,
         RATIOS,
         MATRICES,
+        ONLY,
         LAYERS,
         SEQUENCES,
         RUN,

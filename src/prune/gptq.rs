@@ -10,7 +10,7 @@
 
 use super::by_matrix::{ByMatrix, HostInputs, MatrixJob, Needs, Work};
 use super::grid::{BITS, GRID, GROUP, MatrixLevels, Rule};
-use super::knobs::{BLOCK, DAMPING, INPUTS_PRUNED, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
+use super::knobs::{BLOCK, DAMPING, INPUTS_PRUNED, LAYERS, MATRICES, ONLY, RATIOS, RUN, SEQUENCES};
 use super::pattern::{PATTERN, SPARSITY, THRESHOLD_OF_BLOCK};
 use super::sparsegpt;
 use crate::config::FAMILIES;
@@ -39,6 +39,7 @@ static ABOUT: About = About {
         INPUTS_PRUNED,
         RATIOS,
         MATRICES,
+        ONLY,
         LAYERS,
         SEQUENCES,
         RUN,

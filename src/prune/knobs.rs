@@ -17,6 +17,14 @@ pub const MATRICES: Knob = Knob {
     },
 };
 
+/// Which of them: by name, so that one matrix alone can be tried.
+pub const ONLY: Knob = Knob {
+    id: "only",
+    label: "Only",
+    help: "Only matrices whose name in the checkpoint holds this text, such as out_proj or mlp.up_proj; * takes all",
+    kind: KnobKind::Text { longest: 60, default: "*" },
+};
+
 /// Which layers are pruned.
 pub const LAYERS: Knob = Knob {
     id: "layers",

@@ -2,7 +2,7 @@
 
 use super::by_matrix::{ByMatrix, DeviceForm, HostInputs, MatrixJob, Needs, Work};
 use super::device::DeviceInputs;
-use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, RATIOS, RUN, SEQUENCES};
+use super::knobs::{DAMPING, INPUTS_DENSE, LAYERS, MATRICES, ONLY, RATIOS, RUN, SEQUENCES};
 use super::masked::{self, REFIT};
 use super::pattern::{PATTERN, SPARSITY, THRESHOLD};
 use super::swaps::SWAPS;
@@ -26,6 +26,7 @@ static ABOUT: About = About {
         INPUTS_DENSE,
         RATIOS,
         MATRICES,
+        ONLY,
         LAYERS,
         SEQUENCES,
         RUN,

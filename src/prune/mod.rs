@@ -48,6 +48,7 @@ mod wanda;
 
 pub use calibrate::Calibration;
 pub use device::Solvers;
+pub use check::chosen;
 pub use paper::{Paper, on_paper};
 pub use report::{MatrixReport, Pruned, Smaller, sparsity, zeros};
 pub use task::{Progress, Pruning, Subject, Task, Whole};

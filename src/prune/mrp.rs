@@ -16,7 +16,9 @@ use super::check;
 use super::device::{DeviceInputs, Masking};
 use super::hessian::Hessian;
 use super::joint::Joint;
-use super::knobs::{BLOCK_OR_ROW, DAMPING, INPUTS_PRUNED, LAYERS, MASK_OR_WANDA, MATRICES, RATIOS};
+use super::knobs::{
+    BLOCK_OR_ROW, DAMPING, INPUTS_PRUNED, LAYERS, MASK_OR_WANDA, MATRICES, ONLY, RATIOS,
+};
 use super::knobs::{RUN, SEQUENCES, block_of};
 use super::linalg::{axpy, dot};
 use super::outcome::Outcome;
@@ -48,6 +50,7 @@ static ABOUT: About = About {
         INPUTS_PRUNED,
         RATIOS,
         MATRICES,
+        ONLY,
         LAYERS,
         SEQUENCES,
         RUN,

@@ -4,7 +4,7 @@
 use super::batches::in_numbered_batches;
 use super::by_matrix::{ByMatrix, HostInputs, MatrixJob, Needs, Work};
 use super::grid::{BITS, GRID, GROUP, MatrixLevels, Rule};
-use super::knobs::{INPUTS_DENSE, LAYERS, MATRICES, RUN, SEQUENCES};
+use super::knobs::{INPUTS_DENSE, LAYERS, MATRICES, ONLY, RUN, SEQUENCES};
 use super::outcome::Outcome;
 use crate::config::FAMILIES;
 use crate::method::{About, Setting};
@@ -17,7 +17,7 @@ static ABOUT: About = About {
     label: "RTN (int8, int4)",
     summary: "Rounds every weight to the nearest of 256 or 16 values. Looks at no data: the control of quantisation, and what pruning must beat at equal bytes.",
     source: "The baseline of Frantar et al. 2022 (arXiv 2210.17323, GPTQ), with its min-max grid; scales are rounded to f16 before the weights are.",
-    knobs: &[BITS, GROUP, GRID, INPUTS_DENSE, MATRICES, LAYERS, SEQUENCES, RUN],
+    knobs: &[BITS, GROUP, GRID, INPUTS_DENSE, MATRICES, ONLY, LAYERS, SEQUENCES, RUN],
     families: &FAMILIES,
 };
 

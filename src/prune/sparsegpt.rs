@@ -15,7 +15,9 @@ use super::device::{DeviceInputs, Masking};
 use super::grid::{Levels, MatrixLevels};
 use super::joint::Joint;
 use super::knobs::block_of;
-use super::knobs::{BLOCK, DAMPING, INPUTS_PRUNED, LAYERS, MASK, MATRICES, RATIOS, RUN, SEQUENCES};
+use super::knobs::{
+    BLOCK, DAMPING, INPUTS_PRUNED, LAYERS, MASK, MATRICES, ONLY, RATIOS, RUN, SEQUENCES,
+};
 use super::linalg::axpy;
 use super::outcome::Outcome;
 use super::pattern::{PATTERN, Pattern, SPARSITY, THRESHOLD_OF_BLOCK};
@@ -42,6 +44,7 @@ static ABOUT: About = About {
         INPUTS_PRUNED,
         RATIOS,
         MATRICES,
+        ONLY,
         LAYERS,
         SEQUENCES,
         RUN,

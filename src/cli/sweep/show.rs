@@ -16,6 +16,9 @@ pub struct Args {
     /// The figure that is shown, such as accuracy or perplexity; by default each evaluation's first.
     #[arg(long)]
     metric: Option<String>,
+    /// In a table: what changed most for the worse first, within a model, evaluation and seed.
+    #[arg(long)]
+    by_change: bool,
     /// What counts as cost in a frontier.
     #[arg(long, value_enum, default_value = "flops")]
     cost: CostArg,
@@ -55,7 +58,15 @@ pub fn table(args: &Args) -> Result<()> {
     points.sort_by_key(order);
     let head: Vec<String> = HEAD.iter().chain(&["MB a token"]).map(|h| (*h).to_string()).collect();
     print(args, &head);
-    for row in rows(args, &points) {
+    let mut rows = rows(args, &points);
+    if args.by_change {
+        let of = |row: &TableRow<'_>| {
+            let p = row.point;
+            (p.model.clone(), p.evaluation.clone(), p.seed)
+        };
+        rows.sort_by(|a, b| of(a).cmp(&of(b)).then(harm(b).total_cmp(&harm(a))));
+    }
+    for row in rows {
         for row in [Some(&row), as_published(&row).as_ref()].into_iter().flatten() {
             let mut line = settings(row.point);
             line.extend(figures(row));
@@ -63,6 +74,13 @@ pub fn table(args: &Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How much worse a figure became; what is unknown stands last.
+fn harm(row: &TableRow<'_>) -> f64 {
+    let sign = if row.quality.higher_is_better { -1.0 } else { 1.0 };
+    let change = sign * row.quality.change.value;
+    if change.is_finite() { change } else { f64::NEG_INFINITY }
 }
 
 /// The same figure by the released code's scorer, where it was asked for: it stands below the honest one.
