@@ -7,7 +7,8 @@ Written from the published description (arXiv 2506.09613) and the formula of the
 its scan, then the recurrence token by token. The tokens are `numbers` of make_pruning_fixture.py, three sequences of 40.
 
 Tensors uint8 [d_inner, d_state], 1 = removed: half (the lowest half of the matrix, weights 1 / (t + 1)), nm (two of every
-four neighbouring states, the first quarter of the tokens).
+four neighbouring states, the first quarter of the tokens). columns [d_state]: the half of the state columns that most tokens
+vote out, the first token having no vote.
 """
 
 import argparse
@@ -49,8 +50,8 @@ def scan_inputs(ids: np.ndarray, weights: dict, config: dict) -> tuple[np.ndarra
     return abar, before
 
 
-def statistics() -> tuple[np.ndarray, np.ndarray]:
-    """The sum of abar, and of j h² over the sequences j = 1, 2, .. [tokens, d_inner, d_state]."""
+def statistics() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sum of abar, and of j h² over the sequences j = 1, 2, .. [tokens, d_inner, d_state], and A_log."""
     folder = HERE.parent / "tests/fixtures/models/mamba-f32"
     config = json.loads((folder / "config.json").read_text())
     weights = load_file(folder / "model.safetensors")
@@ -59,21 +60,31 @@ def statistics() -> tuple[np.ndarray, np.ndarray]:
     for j, ids in enumerate(all_ids.reshape(SEQUENCES, TOKENS)):
         abar, before = scan_inputs(ids, weights, config)
         decays, states = decays + abar, states + (j + 1) * before**2
-    return decays, states
+    return decays, states, weights["backbone.layers.0.mixer.A_log"].astype(float)
+
+
+def voted_out(states: np.ndarray, a_log: np.ndarray) -> np.ndarray:
+    """The half of the columns with the most votes; ties fall to the lower index."""
+    gone = a_log.shape[1] // 2
+    metric = (a_log**2 * states).sum(1)  # [tokens, d_state]
+    votes = sum(lowest(row[None], gone)[0].astype(int) for row in metric[1:])
+    return lowest(-votes[None].astype(float), gone)[0]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE.parent / "tests/fixtures/pruning")
     out = parser.parse_args().out
-    decays, states = statistics()
+    decays, states, a_log = statistics()
     metric = decays**2 * states
     time = 1 / (np.arange(TOKENS) + 1.0)
     score = (time[:, None, None] * metric).sum(0)
     half = lowest(score.reshape(1, -1), score.size // 2).reshape(score.shape)
     score = metric[: -(-TOKENS // 4)].sum(0)
     nm = lowest(score.reshape(-1, 4), 2).reshape(score.shape)
-    save_file({"half": half.astype(np.uint8), "nm": nm.astype(np.uint8)}, out / "sparsessm.safetensors")
+    columns = voted_out(states, a_log)
+    removed = {"half": half, "nm": nm, "columns": columns}
+    save_file({name: gone.astype(np.uint8) for name, gone in removed.items()}, out / "sparsessm.safetensors")
 
 
 if __name__ == "__main__":

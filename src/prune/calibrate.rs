@@ -4,13 +4,13 @@
 //! same activations (q, k and v) share one group, its statistics and its factorisation.
 
 use super::by_matrix::Needs;
-use crate::Result;
 use crate::backend::{Device, Tensor, View};
 use crate::kernels::column_squares::column_squares;
 use crate::kernels::gram::gram;
 use crate::kernels::rows::copy;
 use crate::models::{Hooks, Linear, Model};
 use crate::pace::Pace;
+use crate::{Error, Result};
 use std::collections::HashMap;
 
 /// Statistics of more bytes than this are not kept between two prunings.
@@ -190,6 +190,30 @@ impl Walk {
         let seen = self.rows.iter().zip(&self.roles);
         seen.filter(|(_, role)| **role != Role::HeldOut).map(|(rows, _)| rows)
     }
+}
+
+/// Tells of every matrix, in the order of the layers, the sums over the tokens of the squares of its inputs in the dense
+/// model. Errors: no text, those of `each`, cancelled, or the GPU failed.
+pub async fn input_squares(
+    (device, dense): (&Device, &Model),
+    sequences: &[Vec<u32>],
+    linears: &[Linear],
+    pace: &Pace,
+    each: &mut dyn FnMut(&Linear, &[f32]) -> Result<()>,
+) -> Result<()> {
+    let mut walk = Walk::start(device, dense, Statistic::SquareSums, sequences);
+    let last = linears.last().map_or(0, |l| l.layer);
+    for layer in 0..=last {
+        let of_layer: Vec<Linear> = linears.iter().filter(|l| l.layer == layer).cloned().collect();
+        let inputs = walk.gather(device, dense, layer, (&of_layer, End::OfLayer), pace).await?;
+        for linear in &of_layer {
+            let sums = inputs.of(linear).and_then(|(_, group)| group.sums.as_ref());
+            let none = || Error::input("calibration", "no text", "at least one sequence");
+            each(linear, &device.read(sums.ok_or_else(none)?).await?)?;
+            pace.breathe().await?;
+        }
+    }
+    Ok(())
 }
 
 /// The hook that gathers.

@@ -14,6 +14,7 @@ use super::outcome::Outcome;
 use super::owl;
 use super::ratios::ratios;
 use super::report::{Change, MatrixReport, Pruned};
+use super::sparsessm_ratios;
 use super::task::{Progress, Pruning, Subject, Task, Whole};
 use super::wanda::Wanda;
 use crate::backend::Blocks;
@@ -50,13 +51,17 @@ async fn prune(method: &dyn ByMatrix, task: Task<'_>) -> Result<Pruned> {
     let statistic = Statistic::of(needs);
     let own = HashMap::new();
     let mut run = Run { subject, solvers, method, setting, own, statistic, pace };
-    let has = |ratios: &str| setting.knobs().any(|(id, value)| id == "ratios" && value.is(ratios));
-    let sparsity = || setting.number("sparsity");
-    if has("sensitivity") || has("owl") {
+    let has_ratios = setting.knobs().any(|(id, _)| id == "ratios");
+    let rule = has_ratios.then(|| setting.choice("ratios"));
+    if let Some(rule) = rule.filter(|rule| *rule != "uniform") {
         progress(0, chosen.len());
-        let ratios = match has("owl") {
-            true => owl::ratios(&subject, sequences, sparsity(), &chosen, pace).await?,
-            false => run.by_trial(sequences, &chosen, cache).await?,
+        let sparsity = setting.number("sparsity");
+        let ratios = match rule {
+            "owl" => owl::ratios(&subject, sequences, sparsity, &chosen, pace).await?,
+            "sparsessm" => {
+                sparsessm_ratios::ratios(&subject, sequences, sparsity, &chosen, pace).await?
+            }
+            _ => run.by_trial(sequences, &chosen, cache).await?,
         };
         for (linear, ratio) in chosen.iter().zip(ratios) {
             let mut own = setting.clone();

@@ -37,12 +37,13 @@ pub const LAYERS: Knob = Knob {
 pub const RATIOS: Knob = Knob {
     id: "ratios",
     label: "Ratios",
-    help: "The same sparsity for every matrix; or up to 10 points less where a trial pruning does more harm (our rule), or up to 16 less in layers with many outlying scores (OWL), and more elsewhere, with the same mean (unstructured pattern)",
+    help: "The same sparsity for every matrix; or up to 10 points less where a trial pruning does more harm (our rule), or up to 16 less in layers with many outlying scores (OWL), or up to 8 less in those in_proj and out_proj of a Mamba that are fed most (SparseSSM), and more elsewhere, with the same mean (unstructured pattern)",
     kind: KnobKind::Choice {
         options: &[
             ("uniform", "uniform"),
             ("sensitivity", "by sensitivity"),
             ("owl", "by outliers (OWL)"),
+            ("sparsessm", "by inputs (SparseSSM)"),
         ],
         default: "uniform",
     },

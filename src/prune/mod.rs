@@ -36,6 +36,7 @@ mod scan;
 mod shared;
 mod sparsegpt;
 mod sparsessm;
+mod sparsessm_ratios;
 mod states;
 mod structured;
 mod swaps;
@@ -47,8 +48,8 @@ mod units;
 mod wanda;
 
 pub use calibrate::Calibration;
-pub use device::Solvers;
 pub use check::chosen;
+pub use device::Solvers;
 pub use paper::{Paper, on_paper};
 pub use report::{MatrixReport, Pruned, Smaller, sparsity, zeros};
 pub use task::{Progress, Pruning, Subject, Task, Whole};

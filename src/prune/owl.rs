@@ -7,11 +7,11 @@
 //! Source: Yin et al. 2023 (arXiv 2310.05175), section 4, and its released code. Where we differ: matrices that are not
 //! pruned are not scored; a ratio stays within 0 and 0.95; layers that are all alike keep s.
 
-use super::calibrate::{End, Statistic, Walk};
+use super::calibrate::input_squares;
 use super::task::Subject;
+use crate::Result;
 use crate::models::Linear;
 use crate::pace::Pace;
-use crate::{Error, Result};
 
 /// Scores above this many times the mean are outliers.
 const OUTLYING: f64 = 5.0;
@@ -28,27 +28,20 @@ pub async fn ratios(
     linears: &[Linear],
     pace: &Pace,
 ) -> Result<Vec<f64>> {
-    let Subject { device, weights, dense, .. } = *subject;
-    let mut walk = Walk::start(device, dense, Statistic::SquareSums, sequences);
-    let last = linears.last().map_or(0, |l| l.layer);
     let mut shares: Vec<(usize, f64)> = Vec::new(); // (layer, D)
-    for layer in 0..=last {
-        let of_layer: Vec<Linear> = linears.iter().filter(|l| l.layer == layer).cloned().collect();
-        let inputs = walk.gather(device, dense, layer, (&of_layer, End::OfLayer), pace).await?;
-        let mut scores = Vec::new();
-        for linear in &of_layer {
-            let sums = inputs.of(linear).and_then(|(_, group)| group.sums.as_ref());
-            let none = || Error::input("calibration", "no text", "at least one sequence");
-            let sums = device.read(sums.ok_or_else(none)?).await?;
-            let values = weights.values(&linear.name, &[linear.rows, linear.cols])?;
-            let score = |(w, s): (&f32, &f32)| f64::from(w.abs()) * f64::from(*s).sqrt();
-            scores.extend(values.iter().zip(sums.iter().cycle()).map(score));
-            pace.breathe().await?;
+    let mut scores = Vec::new(); // of the layer that is on
+    let mut left = linears.iter().map(|l| l.layer).skip(1);
+    let mut each = |linear: &Linear, squares: &[f32]| {
+        let values = subject.weights.values(&linear.name, &[linear.rows, linear.cols])?;
+        let score = |(w, s): (&f32, &f32)| f64::from(w.abs()) * f64::from(*s).sqrt();
+        scores.extend(values.iter().zip(squares.iter().cycle()).map(score));
+        if left.next() != Some(linear.layer) {
+            shares.push((linear.layer, outliers(&scores)));
+            scores.clear();
         }
-        if !scores.is_empty() {
-            shares.push((layer, outliers(&scores)));
-        }
-    }
+        Ok(())
+    };
+    input_squares((subject.device, subject.dense), sequences, linears, pace, &mut each).await?;
     let all: Vec<f64> = shares.iter().map(|(_, share)| *share).collect();
     let of_layers = of_shares(sparsity, &all);
     let ratio = |l: &Linear| {

@@ -145,8 +145,8 @@ impl HostScan {
 /// GHOST: of every state column, all groups one after the other, the mean over tokens of C_tn² times the sum over the
 /// group's channels of h_tn². It is the mean squared error of the scan's output without the column.
 ///
-/// `a` `[n_head]`: -exp(A_log). `sequences`: rows that enter the layer. Errors: there are none, cancelled, or the GPU
-/// failed. Source: GHOST (arXiv 2602.11408); its threshold across groups is an equal number of every group here, because
+/// `a` `[n_head, d_state]`: -exp(A_log). `sequences`: rows that enter the layer. Errors: there are none, cancelled, or
+/// the GPU failed. Source: GHOST (arXiv 2602.11408); its threshold across groups is an equal number of every group here, because
 /// config.json knows one state size.
 pub async fn ghost(
     device: &Device,
@@ -162,10 +162,10 @@ pub async fn ghost(
         scores.resize(scan.n_groups * scan.d_state, 0.0);
         tokens += scan.tokens;
         for channel in 0..scan.channels() {
-            let rates = vec![a[channel / scan.headdim]; scan.d_state];
+            let rates = &a[channel / scan.headdim * scan.d_state..][..scan.d_state];
             let at = scan.group(channel) * scan.d_state;
             let scores = &mut scores[at..at + scan.d_state];
-            scan.channel(channel, &rates, &mut |step| {
+            scan.channel(channel, rates, &mut |step| {
                 for ((score, h), c) in scores.iter_mut().zip(step.after).zip(step.c) {
                     *score += (f64::from(*c) * h).powi(2);
                 }

@@ -10,7 +10,8 @@
 //!
 //! Source: SparseSSM (arXiv 2506.09613) and its released code, whose sum over sequences decays as the factor j says.
 //! Where we differ: N:M removes M - N (the released code's argument counts the removed); while later layers are
-//! calibrated, removed entries are what they will be (the authors': A = -1). Its rules for the other matrices are not here.
+//! calibrated, removed entries are what they will be (the authors': A = -1). Its ratios of the other matrices:
+//! `sparsessm_ratios`. Its structured form is a score of `structured`, [`votes`].
 
 use super::calibrate::{Statistic, Walk};
 use super::knobs::{LAYERS, SEQUENCES};
@@ -21,6 +22,7 @@ use super::task::{Pruning, Task, Whole};
 use crate::config::{MambaMixer, Mixer};
 use crate::method::{About, Knob, KnobKind, Setting};
 use crate::models::{Edit, Model, Names};
+use crate::order::mark_lowest;
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result};
 
@@ -168,6 +170,49 @@ fn channel_scores(scans: &[HostScan], channel: usize, a_log: &[f32], weights: &[
         }
     }
     scores
+}
+
+/// How many tokens vote every state column out, below 0 so that the most votes are the lowest score `[d_state]`.
+///
+/// Token t votes for the `gone` columns n of least
+///   sum_d A_log_dn² sum_j j h²_{t-1,dn}
+/// with j as above. Before the first token no state is there and all columns are alike, so that it has no vote; the released
+/// code lets its sort decide. A column whose A is -1 throughout has A_log = 0 and gets every vote, whatever it holds.
+/// Errors: no text, cancelled. Source: `structure_ts.py` of the released code.
+pub async fn votes(
+    scans: &[HostScan],
+    a_log: &[f32],
+    gone: usize,
+    pace: &Pace,
+) -> Result<Vec<f64>> {
+    let Some(first) = scans.first() else {
+        return Err(Error::input("calibration", "no text", "at least one sequence"));
+    };
+    let n = first.d_state;
+    let tokens = scans.iter().map(|s| s.tokens).max().unwrap_or(0);
+    let mut metric = vec![0.0; tokens * n];
+    for (channel, a_log) in a_log.chunks_exact(n).enumerate() {
+        let a_log: Vec<f64> = a_log.iter().map(|a| f64::from(*a)).collect();
+        let a: Vec<f64> = a_log.iter().map(|a| -a.exp()).collect();
+        for (j, scan) in scans.iter().enumerate() {
+            scan.channel(channel, &a, &mut |step| {
+                for i in 0..n {
+                    let share = (j + 1) as f64 * (a_log[i] * step.before[i]).powi(2);
+                    metric[step.t * n + i] += share;
+                }
+            });
+        }
+        if channel % 8 == 0 {
+            pace.breathe().await?;
+        }
+    }
+    let mut votes = vec![0.0; n];
+    for metric in metric.chunks_exact(n).skip(1) {
+        let mut chosen = vec![false; n];
+        mark_lowest(metric, gone, &mut chosen);
+        votes.iter_mut().zip(chosen).for_each(|(v, is)| *v -= f64::from(u8::from(is)));
+    }
+    Ok(votes)
 }
 
 /// Relative squared error of what the states put out, C_t h_t, on the first sequence.

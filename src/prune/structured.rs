@@ -3,7 +3,7 @@
 //! Channels and heads: every layer loses equally many. A unit's score is the sum over the matrices that read it of
 //! ½ Σ_rows w_P ((H⁻¹)_PP)⁻¹ w_Pᵀ, its loss if it went alone, as a share of the matrix's output energy; scored once,
 //! not after every removal. The readers' weights that stay get the optimum for the whole removed set (`shared`).
-//! State columns: scored by what is written and read with them (`states`, or `scan` for GHOST), not compensated.
+//! State columns: scored by what is written and read with them, or by the state itself (`states`), not compensated.
 //! Layers: those go whose output points most nearly where their input does.
 //! Shapes: `units`. Sources: [`ABOUT`].
 
@@ -30,12 +30,12 @@ static ABOUT: About = About {
     id: "structured",
     label: "Structured",
     summary: "Takes whole channels, heads or layers out. The matrices that are left are smaller and dense, so reading and decoding both become faster.",
-    source: "Ours: MRP (arXiv 2410.15567) with one removed set for all rows of the matrix that reads the units. Layers: ShortGPT's block influence (arXiv 2403.03853). States: ours, or GHOST (arXiv 2602.11408).",
+    source: "Ours: MRP (arXiv 2410.15567) with one removed set for all rows of the matrix that reads the units. Layers: ShortGPT's block influence (arXiv 2403.03853). States: ours, GHOST (arXiv 2602.11408) or SparseSSM (arXiv 2506.09613).",
     knobs: &[
         Knob {
             id: "unit",
             label: "Unit",
-            help: "Channels: Mamba-1's inner channels, Mamba-2's heads, MLP channels of Llama and GPT-NeoX. Heads: Llama's key/value heads with their queries, Mamba-2's heads. States: Mamba-2's state columns. Layers: whole ones",
+            help: "Channels: Mamba-1's inner channels, Mamba-2's heads, MLP channels of Llama and GPT-NeoX. Heads: Llama's key/value heads with their queries, Mamba-2's heads. States: state columns of a Mamba. Layers: whole ones",
             kind: KnobKind::Choice {
                 options: &[
                     ("channels", "channels"),
@@ -133,8 +133,8 @@ impl Cut<'_> {
                 (walk.gather(device, dense, layer, (&readers, end), self.pace).await?, None)
             } else {
                 let score = self.setting.choice("score");
-                let rows = walk.rows();
-                let scores = states::by(score, &self.subject, layer, rows, self.pace).await?;
+                let (rows, gone) = (walk.rows(), units.quota(self.share));
+                let scores = states::by(score, gone, &self.subject, layer, rows, self.pace).await?;
                 (LayerInputs::default(), Some(scores))
             };
             let report = &mut pruned.report;

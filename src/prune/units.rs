@@ -5,7 +5,7 @@
 //! | channels, layers with an MLP | channels of the MLP | channels of the MLP | channels of the MLP |
 //! | channels, layers without | channels of d_inner | whole heads, equally many of every group | - |
 //! | heads | - | whole heads, equally many of every group | key/value heads with their queries, where stored apart |
-//! | states | - | state columns (B, C), equally many of every group | - |
+//! | states | state columns (B, C and A) | state columns (B, C), equally many of every group | - |
 //!
 //! A unit exists where every layer of the model has it in the same size.
 //! A tensor is cut along one axis, which is made of spans: some have a slice for every unit, others stay. Readers are
@@ -33,8 +33,10 @@ pub struct Part {
     /// The weights of Mamba-2's norm after the gate, whose mean square runs over the units.
     pub is_gate_norm: bool,
     pub shape: Vec<usize>,
-    /// 1 in a reader `[outputs, units * width]`, else 0.
+    /// Whether it is a matrix `[outputs, units * width]` that multiplies what the units put out.
     pub reads: bool,
+    /// Which axis of `shape` is cut.
+    axis: usize,
     spans: Vec<Span>,
 }
 
@@ -88,7 +90,7 @@ impl Part {
 
     /// Without the units that go.
     pub fn cut(&self, values: &[f32], removed: &[bool]) -> Edit {
-        let axis = usize::from(self.reads);
+        let axis = self.axis;
         let inner: usize = self.shape[axis + 1..].iter().product();
         let kept = self.kept(removed);
         let mut shape = self.shape.clone();
@@ -121,6 +123,10 @@ impl Units {
             ("channels", Mixer::Mamba2(m), None) | ("heads", Mixer::Mamba2(m), _) => {
                 alike(same_mixer, mamba2(m, names, d_model))
             }
+            // The norms of a Falcon Mamba run over the columns.
+            ("states", Mixer::Mamba(m), _) if m.norm_eps.is_none() => {
+                alike(same_mixer, mamba_states(m, names))
+            }
             ("states", Mixer::Mamba2(m), _) => alike(same_mixer, mamba2_states(m, names, d_model)),
             ("heads", Mixer::Attention(a), _) => match names.qkv {
                 Qkv::Three(parts) if names.has_free_heads => {
@@ -136,15 +142,15 @@ impl Units {
         Units { count, groups: 1, width, parts: Vec::new(), names, change }
     }
 
-    fn part(&mut self, name: String, shape: Vec<usize>, reads: bool, spans: &[Span]) {
-        let is_gate_norm = false;
-        self.parts.push(Part { name, is_gate_norm, shape, reads, spans: spans.to_vec() });
+    fn part(&mut self, name: String, shape: Vec<usize>, axis: usize, spans: &[Span]) {
+        let (is_gate_norm, reads, spans) = (false, false, spans.to_vec());
+        self.parts.push(Part { name, is_gate_norm, shape, reads, axis, spans });
     }
 
     fn rows(&mut self, name: String, spans: &[Span], rest: &[usize]) {
         let mut shape = vec![self.length(spans)];
         shape.extend(rest);
-        self.part(name, shape, false, spans);
+        self.part(name, shape, 0, spans);
     }
 
     /// The rows of a linear layer with `inputs` columns.
@@ -166,7 +172,8 @@ impl Units {
     fn reader(&mut self, name: &str, outputs: usize) {
         let spans = [Each(self.width)];
         let shape = vec![outputs, self.length(&spans)];
-        self.part(format!("{name}.weight"), shape, true, &spans);
+        self.part(format!("{name}.weight"), shape, 1, &spans);
+        self.parts.last_mut().expect("just pushed").reads = true;
     }
 
     fn length(&self, spans: &[Span]) -> usize {
@@ -210,6 +217,10 @@ impl Units {
                 (Shrink::Inner, Mixer::Mamba(m), _) => {
                     m.d_inner = kept;
                     vec![("intermediate_size", number)]
+                }
+                (Shrink::States, Mixer::Mamba(m), _) => {
+                    m.d_state = kept;
+                    vec![("state_size", number)]
                 }
                 (Shrink::States, Mixer::Mamba2(m), _) => {
                     m.d_state = kept / m.n_groups;
@@ -257,6 +268,15 @@ fn mamba(m: &MambaMixer, names: &'static Names, d_model: usize) -> Units {
     units.rows(name("A_log"), &[Each(1)], &[m.d_state]);
     units.rows(name("D"), &[Each(1)], &[]);
     units.reader(&name("out_proj"), d_model);
+    units
+}
+
+fn mamba_states(m: &MambaMixer, names: &'static Names) -> Units {
+    let mut units = Units::new(names, Shrink::States, m.d_state, 1);
+    let x_proj = [Stays(m.dt_rank), Each(1), Each(1)]; // dt, B, C
+    units.rows(format!("{}x_proj.weight", names.ssm), &x_proj, &[m.d_inner]);
+    let a_log = vec![m.d_inner, m.d_state];
+    units.part(format!("{}A_log", names.ssm), a_log, 1, &[Each(1)]);
     units
 }
 

@@ -8,7 +8,7 @@ use crate::kernels::largest_difference;
 use crate::kernels::rows::copy;
 use crate::models::{Edit, Edits, Hooks, LayerOutput, Model, NoHooks, Reduced, Weights, linears};
 use crate::prune::units::{Units, quota};
-use crate::prune::{Pruned, Smaller, scan, shared};
+use crate::prune::{Pruned, Smaller, Subject, shared, states};
 
 /// Every unit that a model has.
 fn units_of(config: &ModelConfig) -> Vec<&'static str> {
@@ -204,36 +204,54 @@ impl Hooks for Output {
     }
 }
 
+/// Tensors of layer 0 without which nothing reads a state column: (name, shape, first row of C).
+fn readouts(config: &ModelConfig) -> Vec<(String, Vec<usize>, usize)> {
+    let parts = match &config.layers[0].mixer {
+        Mixer::Mamba(c) => {
+            let rows = c.dt_rank + 2 * c.d_state;
+            vec![("x_proj.weight", vec![rows, c.d_inner], c.dt_rank + c.d_state)]
+        }
+        Mixer::Mamba2(c) => {
+            // C is made by a convolution and SiLU, and SiLU(0) = 0.
+            let first = c.d_inner + c.n_groups * c.d_state;
+            let bias = c.use_conv_bias.then(|| ("conv1d.bias", vec![c.conv_dim()], first));
+            let weight = ("conv1d.weight", vec![c.conv_dim(), 1, c.d_conv], first);
+            [weight].into_iter().chain(bias).collect()
+        }
+        _ => panic!("a Mamba"),
+    };
+    let named = |(part, shape, first)| (format!("backbone.layers.0.mixer.{part}"), shape, first);
+    parts.into_iter().map(named).collect()
+}
+
 #[test]
 fn ghost_is_the_output_error_of_really_dropping_the_column() {
     let device = Device::Cpu;
-    for name in ["mamba2-f32-groups", "mamba2-bf16-limit"] {
+    for name in ["mamba-f32", "mamba2-f32-groups", "mamba2-bf16-limit"] {
         let loaded = load(name);
-        let Mixer::Mamba2(c) = loaded.config.layers[0].mixer.clone() else { panic!("{name}") };
         let rows = loaded.model.embed(&device, &sequences(1, 40, loaded.config.vocab_size())[0]);
-        let a_log = loaded.weights.values("backbone.layers.0.mixer.A_log", &[c.n_head]).unwrap();
-        let a: Vec<f64> = a_log.iter().map(|a| -f64::from(*a).exp()).collect();
+        let subject = Subject {
+            device: &device,
+            config: &loaded.config,
+            weights: &loaded.weights,
+            dense: &loaded.model,
+        };
         let pace = Pace::default();
-        let scores = scan::ghost(&device, &loaded.model, 0, &a, [&rows].into_iter(), &pace);
+        let scores = states::by("ghost", 1, &subject, 0, [&rows].into_iter(), &pace);
         let scores = block_on(scores).unwrap();
-        assert_eq!(scores.len(), c.n_groups * c.d_state, "{name}");
+        assert_eq!(scores.len(), Units::of(&loaded.config, "states").unwrap().count, "{name}");
         let output = |model: &Model| {
             let mut output = Output::default();
             model.run_layer(&device, 0, rows.clone(), &mut output);
             output.0
         };
         let whole = output(&loaded.model);
-        for column in [0, 1, c.d_state - 1, scores.len() - 1] {
-            // Nothing of the column is read: its C is SiLU(0) = 0.
+        for column in [0, 1, scores.len() / 2, scores.len() - 1] {
             let mut edits = Edits::new();
-            let bias = c.use_conv_bias.then(|| ("conv1d.bias", vec![c.conv_dim()]));
-            let weight = [("conv1d.weight", vec![c.conv_dim(), 1, c.d_conv])];
-            for (part, shape) in weight.into_iter().chain(bias) {
-                let name = format!("backbone.layers.0.mixer.{part}");
+            for (name, shape, first) in readouts(&loaded.config) {
                 let mut values = loaded.weights.values(&name, &shape).unwrap();
-                let size = values.len() / c.conv_dim();
-                let row = c.d_inner + c.n_groups * c.d_state + column;
-                values[row * size..(row + 1) * size].fill(0.0);
+                let size = values.len() / shape[0];
+                values[(first + column) * size..][..size].fill(0.0);
                 edits.insert(name, Edit::new(&shape, values));
             }
             let weights = loaded.weights.with_edits(edits);
@@ -248,13 +266,29 @@ fn ghost_is_the_output_error_of_really_dropping_the_column() {
 }
 
 #[test]
+fn states_that_cannot_be_taken_are_refused() {
+    // The norms of a Falcon Mamba run over the columns; a Mamba-2 has no A of its own for a column.
+    for (name, spec, part) in [
+        ("falcon-f32", "structured:unit=states", "channels or layers"),
+        ("mamba2-f32-groups", "structured:unit=states,score=sparsessm", "bc or ghost"),
+    ] {
+        let error = load(name).prune(spec, &mut None).err().expect(spec).to_string();
+        assert!(error.contains(part), "{name}: {error}");
+    }
+}
+
+#[test]
 fn every_architecture_shrinks_and_runs_with_prefill_equal_to_steps() {
     for name in MODELS {
         let loaded = load(name);
         let ids = &sequences(1, 20, loaded.config.vocab_size())[0];
         let steps: Vec<&[u32]> = ids.chunks(1).collect();
         for unit in units_of(&loaded.config) {
-            for options in ["share=0.5", "share=0.95,score=ghost", "compensate=no,inputs=dense"] {
+            let mut all = vec!["share=0.5", "share=0.95,score=ghost", "compensate=no,inputs=dense"];
+            if name == "mamba-f32" {
+                all.push("share=0.3,score=sparsessm");
+            }
+            for options in all {
                 let spec = format!("structured:unit={unit},{options}");
                 let pruned = loaded.prune(&spec, &mut None).unwrap();
                 let (config, model) = small(&loaded.weights, &pruned);
@@ -326,5 +360,5 @@ fn a_share_never_takes_everything_and_one_out_of_range_is_refused() {
         );
     }
     let error = load("mamba-f32").prune("structured:unit=heads", &mut None).err().unwrap();
-    assert!(error.to_string().contains("channels or layers"), "{error}");
+    assert!(error.to_string().contains("channels, states or layers"), "{error}");
 }
