@@ -1,20 +1,21 @@
 // What run.mjs times: two ways to the same result on the same operands in one page. Driven from there: prepare, then
 // repeat.
-import init, { Gemm, Scan } from "./pkg/whittle_page_bench.js";
+import init, { Decode, Gemm, Scan } from "./pkg/whittle_page_bench.js";
 import { matmulModel } from "./onnx.mjs";
 
 let calls;
 
-/** Makes the two calls (0 is Whittle's, 1 the peer's) and runs each once. Gives the device's name, how far the results
- *  lie apart and how large they are. */
+/** Makes the two calls (0 is Whittle's, 1 the peer's) and runs each once. Gives the device's name, how many
+ *  products a call computes, how far the results lie apart and how large they are. */
 window.prepare = async (wanted) => {
   await init();
-  const pair = await (wanted.kind === "gemm" ? gemm(wanted) : scan(wanted));
+  const pair = await KINDS[wanted.kind](wanted);
   calls = pair.calls;
   const [ours, theirs] = [await pair.results[0](), await pair.results[1]()];
   if (ours.length !== theirs.length) throw new Error(`${ours.length} values beside ${theirs.length}`);
   const most = (f) => ours.reduce((most, v, i) => Math.max(most, Math.abs(f(v, theirs[i]))), 0);
-  return { device: pair.device, largest: most((a) => a), difference: most((a, b) => a - b) };
+  const products = pair.products ?? [1, 1];
+  return { device: pair.device, products, largest: most((a) => a), difference: most((a, b) => a - b) };
 };
 
 /** Milliseconds a call, over `times` calls one after another. */
@@ -49,6 +50,19 @@ async function scan({ seqLen, dInner, dState }) {
     results: forms.map((form) => () => example.output(form)),
   };
 }
+
+/** One row of x with whole numbers and with their values in f32, on the CPU. */
+function decode({ outs, depth, bits, group }) {
+  const both = Decode.open(outs, depth, bits, group);
+  return {
+    device: "CPU (wasm simd128)",
+    products: [0, 1].map((form) => both.products(form)),
+    calls: [0, 1].map((form) => () => both.run(form)),
+    results: [0, 1].map((form) => () => both.output(form)),
+  };
+}
+
+const KINDS = { gemm, scan, decode };
 
 function operands(rows, outs, depth) {
   let seed = 1;

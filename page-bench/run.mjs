@@ -1,7 +1,8 @@
 // The speed of Whittle beside what it is held against, in headless Chromium: one Markdown table on standard output.
 //
 // `cargo xtask bench` makes what this needs (dist/, page-bench/pkg, page-bench/node_modules) and runs it. `node page-bench/run.mjs
-// ROW ...` measures some rows alone: gemm-cpu, gemm-gpu, scan, page, prune, change. Exit code 0 whatever the figures are.
+// ROW ...` measures some rows alone: gemm-cpu, gemm-gpu, scan, decode (or one of its rows), page, prune, change. Exit code 0 whatever
+// the figures are.
 import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -46,6 +47,28 @@ const ROWS = {
   },
 };
 
+/** One decoded row times weights of these shapes (outputs x inputs): int8 and int4, a scale a row and in groups of 64. */
+const SHAPES = [
+  [3072, 768],
+  [768, 3072],
+  [4096, 4096],
+];
+const DECODE = SHAPES.flatMap(([outs, depth]) =>
+  [8, 4].flatMap((bits) =>
+    [depth, 64].map((group) => {
+      const scales = group === depth ? "a scale a row" : `groups of ${group}`;
+      const row = {
+        what: `Decoding ${outs}x${depth}, int${bits}, ${scales}, wasm`,
+        peer: "the same weights in f32, wasm, this repository",
+        wanted: { kind: "decode", outs, depth, bits, group },
+        bar: bits === 8 ? 1.5 : undefined,
+      };
+      return [`int${bits}-${group === depth ? "row" : group}-${outs}x${depth}`, row];
+    }),
+  ),
+);
+Object.assign(ROWS, Object.fromEntries(DECODE));
+
 /** Rows that open the built page. */
 const PAGES = ["page", "prune", "change"];
 
@@ -61,7 +84,14 @@ async function measured(browser, address, { wanted }) {
   }
   const times = await inTurns((which, times) => page.evaluate(([which, times]) => window.repeat(which, times), [which, times]));
   await page.close();
-  return { ...prepared, ...times };
+  return { ...prepared, ...ofOne(times, prepared.products) };
+}
+
+/** The times of calls that compute so many products each, as those of one product. */
+function ofOne({ ms, ratio, cpuRatio }, [ours, theirs]) {
+  const times = (spread, factor) => Object.fromEntries(Object.entries(spread).map(([name, value]) => [name, value * factor]));
+  const factor = ours / theirs;
+  return { ms: [times(ms[0], 1 / ours), times(ms[1], 1 / theirs)], ratio: times(ratio, factor), cpuRatio: cpuRatio * factor };
 }
 
 async function serveBench() {
@@ -127,9 +157,10 @@ async function change(rows) {
 const commit = (cwd) => execFileSync("git", ["describe", "--always", "--dirty"], { cwd, encoding: "utf8" }).trim();
 
 const asked = process.argv.slice(2);
-const names = asked.length ? asked : [...Object.keys(ROWS), ...PAGES];
+const meant = asked.flatMap((name) => (name === "decode" ? DECODE.map(([row]) => row) : [name]));
+const names = meant.length ? meant : [...Object.keys(ROWS), ...PAGES];
 const unknown = names.filter((name) => !PAGES.includes(name) && !(name in ROWS));
-if (unknown.length) throw new Error(`found row ${unknown.join(", ")}; expected ${Object.keys(ROWS).join(", ")} or ${PAGES.join(" or ")}`);
+if (unknown.length) throw new Error(`found row ${unknown.join(", ")}; expected ${Object.keys(ROWS).join(", ")}, decode or ${PAGES.join(" or ")}`);
 const rows = [];
 const about = [];
 const load = () =>

@@ -1,10 +1,10 @@
 // Rows and the Markdown table they make.
 const HEADINGS = ["what", "Whittle", "held against", "its figure", "ratio", "bar", "met", "by CPU time"];
 
-/** A speed beside a peer's: how many times as long the peer takes. */
+/** A speed beside a peer's: how many times as long the peer takes; a bar where there is one. */
 export function ratioRow({ what, peer, bar }, { ms, ratio, cpuRatio }) {
-  const met = ratio.median >= bar;
-  return [what, spread(ms[0], "ms"), peer, spread(ms[1], "ms"), spread(ratio), `>= ${bar}`, verdict(met), short(cpuRatio)];
+  const judged = bar === undefined ? ["none", ""] : [`>= ${bar}`, verdict(ratio.median >= bar)];
+  return [what, spread(ms[0], "ms"), peer, spread(ms[1], "ms"), spread(ratio), ...judged, short(cpuRatio)];
 }
 
 /** A figure that has a limit. */

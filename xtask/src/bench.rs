@@ -28,6 +28,7 @@ A bar is what the project set itself before measuring. What the figures mean:
 - GEMM is y = x Wᵀ with 256 rows in f32, W on the device; x comes from JavaScript and y goes back to it in every call.
   The scan is fused (softplus, D skip, gate). The two results are compared before anything is timed; if they differ
   there is no table.
+- Decoding is y = x Wᵀ with one row, on the CPU; every form walks over 80 MB of copies of W, so that none waits in a cache.
 - The WebGPU adapter is Chromium's SwiftShader, also where there is a GPU: the figures say nothing about a real one.
 - Whittle's kernels are built, bound and passed through wasm-opt as the page's module is.
 - A first visit is every file that the page asks for until its first run is complete. Seconds are medians of 7 visits,
