@@ -128,10 +128,10 @@ async fn drive(inbox: Rc<RefCell<Inbox>>) {
                 interrupted = pace.is_cancelled();
                 continue;
             }
-            if let Some(session) = session.as_mut().filter(|session| session.wants_real_size()) {
+            if let Some(session) = session.as_mut().filter(|session| session.is_asked()) {
                 let pace = Pace::default();
                 inbox.borrow_mut().pace = pace.clone();
-                session.time_real_size(&pace).await;
+                session.answer(&pace).await;
                 continue;
             }
             if let Some(session) = session.as_mut().filter(|session| session.is_sweeping()) {

@@ -53,6 +53,8 @@ fn wrong_settings_are_refused_in_one_line() {
     );
     refused(&["run", "--prune", "wanda:sparsity=2"], &["sparsity", "0 to 0.95"]);
     refused(&["run", "--reduce", "utrc:cut=0.6"], &["cut", "at most"]);
+    refused(&["run", "--prune", "wanda:only=nope"], &["only", "nope", "in_proj"]);
+    refused(&["run", "--calibration-beside", &prose], &["calibration-beside", "--prune"]);
     refused(
         &["run", "--model", "recall-llama", "--reduce", "evit:score=delta"],
         &["score", "llama"],
@@ -270,4 +272,43 @@ fn a_tokenizer_from_elsewhere_opens_a_model_that_has_none() {
     }
     let asked = ["score", "--model", &without, "--text", &text, "--tokenizer", "nowhere.json"];
     refused(&asked, &["nowhere.json"]);
+}
+
+/// The lines of JSON that a run prints.
+fn json_lines(arguments: &[&str]) -> Vec<Value> {
+    let output = whittle(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_text_that_a_pruning_was_calibrated_on_is_set_against_another() {
+    let eval = concat!(env!("CARGO_MANIFEST_DIR"), "/models/eval/");
+    let [same, other] = ["calibration.txt", "recall_calibration.txt"].map(|f| format!("{eval}{f}"));
+    let run = [
+        "run",
+        "--model",
+        "lm-mamba2",
+        "--eval",
+        "text:context=1,target=64,windows=8",
+        "--tokens",
+        "1",
+        "--json",
+    ];
+    let prune = ["--prune", "wanda:sparsity=0.7,sequences=2", "--backend", "cpu"];
+    let beside = ["--calibration-beside", &same, "--calibration-beside", &other];
+    let lines = json_lines(&[&run[..], &prune, &beside].concat());
+    let [run, same, other] = &lines[..] else { panic!("{} lines", lines.len()) };
+    let figure = |line: &Value, side: &str| line["quality"][0][side]["value"].as_f64().unwrap();
+    // The first side is the run's compressed one; the same text makes the same model.
+    for line in [same, other] {
+        assert_eq!(figure(line, "baseline"), figure(run, "compressed"), "{line}");
+    }
+    assert_eq!(figure(same, "change"), 0.0);
+    // Keys and values teach nothing of prose.
+    let change = &other["quality"][0]["change"];
+    assert!(figure(other, "change") > 0.0, "{change}");
+    let [low, high] = ["low", "high"].map(|end| change[end].as_f64().unwrap());
+    assert!(low < figure(other, "change") && figure(other, "change") < high, "{change}");
 }

@@ -324,3 +324,63 @@ fn data_of_the_users_own_is_read_by_what_fits_it_and_named_in_the_link() {
     assert!(said(&last_view(&events)).contains("made with other data"));
     assert_eq!(last_view(&events)["settings"]["eval"], "questions");
 }
+
+/// What a session tells of the peers of its settings, once it is asked.
+fn peers(session: &mut Session, events: &Told) -> Vec<Value> {
+    assert!(!session.is_asked());
+    assert_eq!(session.handle(90, Request::Peers), Next::Nothing);
+    assert!(session.is_asked());
+    pollster::block_on(session.answer(&Pace::default()));
+    assert!(!session.is_asked(), "it is measured once");
+    of_type(events, "peers").into_iter().map(|event| event["found"].clone()).collect()
+}
+
+#[test]
+fn peers_are_told_one_by_one_against_the_run_and_name_their_settings() {
+    let (mut session, events) = listening();
+    let settings = [
+        ("model", "recall-llama"),
+        ("backend", "cpu"),
+        ("eval", "recall:n=8"),
+        ("tokens", "1"),
+        ("reduce", "off"),
+        ("prune", "rtn:bits=4,group=32"),
+    ];
+    set(&mut session, &events, &settings);
+    let view = finished(&mut session, &events);
+    let told = peers(&mut session, &events);
+    let last = told.last().unwrap();
+    assert_eq!((&last["done"], &last["text"]), (&true.into(), &"Measured".into()), "{last}");
+    assert_eq!(last["fragment"], view["fragment"]);
+    let found = last["found"]["peers"].as_array().unwrap();
+    let prunings: Vec<&str> = found.iter().map(|p| p["prune"].as_str().unwrap()).collect();
+    assert_eq!(prunings[0], "off");
+    // int4 in groups of 64 is GPTQ's default.
+    for wanted in ["mrp:pattern=2:4", "gptq:bits=8,group=row", "gptq"] {
+        assert!(prunings.contains(&wanted), "{wanted} of {prunings:?}");
+    }
+    assert!(prunings.iter().any(|p| p.starts_with("structured")), "{prunings:?}");
+    // One more in every event but those that say what is on.
+    let counts: Vec<usize> =
+        told.iter().map(|t| t["found"]["peers"].as_array().unwrap().len()).collect();
+    assert!(counts.is_sorted() && counts[0] == 0 && told[0]["done"] == false, "{counts:?}");
+    // The run's own side is the one that the run measured, and the dense peer is its baseline.
+    let dense = &found[0]["quality"][0];
+    let (of_run, of_dense) = (&view["run"]["quality"][0]["compressed"], &dense["compressed"]);
+    assert_eq!(dense["baseline"]["value"], of_run["value"]);
+    assert_eq!(of_dense["value"], view["run"]["quality"][0]["baseline"]["value"]);
+    let bytes = |cost: &Value| cost["bytes_per_token"].as_f64().unwrap();
+    assert!(bytes(&found[0]["cost"]) > bytes(&last["found"]["cost"]));
+}
+
+#[test]
+fn nothing_compressed_has_no_peers_and_a_cancel_forgets_the_question() {
+    let (mut session, events) = listening();
+    let settings = [("model", "recall-llama"), ("reduce", "off"), ("prune", "off")];
+    set(&mut session, &events, &settings);
+    let told = peers(&mut session, &events);
+    assert!(told[0]["text"].as_str().unwrap().contains("nothing compressed"), "{told:?}");
+    session.handle(91, Request::Peers);
+    session.handle(92, Request::Cancel);
+    assert!(!session.is_asked());
+}

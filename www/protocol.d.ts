@@ -71,7 +71,7 @@ values: Array<string>, } | { "type": "pause" } | { "type": "real_size",
 /**
  * One of [`Catalog::shapes`].
  */
-shape: string, } | { "type": "compare", 
+shape: string, } | { "type": "peers" } | { "type": "compare", 
 /**
  * The SPEC of the evaluation that scored the items.
  */
@@ -187,7 +187,11 @@ point: Point, } | { "type": "real_size",
 /**
  * The whole of it.
  */
-found: RealSize, } | { "type": "compared", 
+found: RealSize, } | { "type": "peers", 
+/**
+ * The whole of it.
+ */
+found: PeersView, } | { "type": "compared", 
 /**
  * The number of that request.
  */
@@ -1426,3 +1430,70 @@ parameters: number,
  * What is timed so far.
  */
 speed: Speed | null, };
+
+/**
+ * How far the peers are.
+ */
+export type PeersView = { 
+/**
+ * The address fragment of the settings whose peers they are.
+ */
+fragment: string, 
+/**
+ * What is being measured, or how it ended.
+ */
+text: string, 
+/**
+ * Nothing more is coming.
+ */
+done: boolean, 
+/**
+ * What is measured so far.
+ */
+found: Peers, };
+
+/**
+ * A run's compressed side and its peers.
+ */
+export type Peers = { 
+/**
+ * Of this run, counted.
+ */
+cost: PointCost, 
+/**
+ * In the order in which they were measured.
+ */
+peers: Array<Peer>, };
+
+/**
+ * A peer, and how it compares with the run's compressed side.
+ */
+export type Peer = { 
+/**
+ * Name for people.
+ */
+label: string, 
+/**
+ * SPEC or "off".
+ */
+reduce: string, 
+/**
+ * SPEC or "off".
+ */
+prune: string, 
+/**
+ * Counted: bytes of weights that a decoded token reads, FLOPs of reading the contexts.
+ */
+cost: PointCost, 
+/**
+ * `baseline` is the run's compressed side, `compressed` the peer, `change` the peer less the run, paired.
+ */
+quality: Array<Quality>, 
+/**
+ * Peer / run, measured in turns.
+ */
+decode_ratio: Estimate, 
+/**
+ * The same of reading the prompt.
+ */
+prefill_ratio: Estimate, };

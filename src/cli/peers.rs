@@ -1,7 +1,7 @@
-//! `whittle run --peers`: what else could be had for the same bytes or FLOPs, as a table.
+//! `whittle run --peers`: what else could be had for the same bytes or FLOPs, as a table; and `--calibration-beside`.
 
 use super::figures::{range, shown};
-use crate::eval::PointCost;
+use crate::eval::{PointCost, Quality};
 use crate::session::peers::Peers;
 
 /// Prints the table, or one line of JSON.
@@ -27,6 +27,24 @@ pub fn print(found: &Peers, as_json: bool) {
                 shown(q, &q.compressed),
                 shown(q, &q.change)
             );
+        }
+    }
+}
+
+/// Prints what other calibration texts do, or one line of JSON a text.
+pub fn print_texts(found: &[(String, Vec<Quality>)], as_json: bool) {
+    for (name, quality) in found {
+        if as_json {
+            let line = serde_json::json!({ "calibration": name, "quality": quality });
+            println!("{line}");
+            continue;
+        }
+        println!("\ncalibrated on {name} in place of the run's text, the same items");
+        println!("{:<40} {:>26} {:>26} {:>26}", "", "run's text", "this text", "difference");
+        for q in quality {
+            let figures = [&q.baseline, &q.compressed, &q.change].map(|e| shown(q, e));
+            let label = format!("{}, n = {}", q.label, q.change.n);
+            println!("{label:<40} {:>26} {:>26} {:>26}", figures[0], figures[1], figures[2]);
         }
     }
 }

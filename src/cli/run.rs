@@ -9,7 +9,7 @@ use crate::eval::{Estimate, Point, Quality, items};
 use crate::pace::Pace;
 use crate::session::bundle::Entry;
 use crate::session::link::Link;
-use crate::session::peers::peers;
+use crate::session::peers::{other_texts, peers};
 use crate::session::protocol::{Cost, RunView, Status};
 use crate::session::spec::{OWN, RunSpec};
 use crate::session::sweep::{Sweeper, Timing};
@@ -33,6 +33,10 @@ pub struct Args {
     /// A UTF-8 text file to gather input statistics on. The link then names a model of your own: it cannot carry the text.
     #[arg(long)]
     calibration: Option<String>,
+    /// Another text: the model is pruned once more with its statistics, and the two are set against each other on the same
+    /// items. May be given several times.
+    #[arg(long)]
+    calibration_beside: Vec<String>,
     /// Evaluation SPEC; the default belongs to the model.
     #[arg(long)]
     eval: Option<String>,
@@ -66,7 +70,7 @@ pub struct Args {
     /// FLOPs (other reductions), on the same items.
     #[arg(long)]
     peers: bool,
-    /// Print the whole result as JSON; peers are a second line.
+    /// Print the whole result as JSON; other calibration texts and peers are lines of their own.
     #[arg(long)]
     json: bool,
     /// Print the figures as a Markdown table in the columns of lm_eval.
@@ -130,6 +134,13 @@ pub async fn main(args: Args) -> Result<()> {
     if let Some(backend) = args.backend {
         spec.backend = backend.into();
     }
+    // Before the run, which may take long.
+    let texts = args.calibration_beside.iter().map(|f| Ok((f.clone(), load::text(f)?)));
+    let texts = texts.collect::<Result<Vec<_>>>()?;
+    if !texts.is_empty() && spec.pruning.is_none() {
+        let expected = "--prune SPEC beside it: a text only matters to a pruning";
+        return Err(Error::input("--calibration-beside", "nothing pruned", expected));
+    }
     let loaded = engine.model(&spec.model).await?;
     // A link means what it means on the page. A SPEC that is typed here is refused by name instead.
     if args.link.is_some() && args.reduce.is_none() {
@@ -160,9 +171,14 @@ pub async fn main(args: Args) -> Result<()> {
             print_quality(&point.quality);
         }
     }
+    if !texts.is_empty() {
+        let pace = Pace::default();
+        let found = other_texts(&mut engine, &spec, texts, &pace, &mut |t| load::note(t)).await?;
+        table::print_texts(&found, args.json);
+    }
     if args.peers {
         let found =
-            peers(&mut engine, &spec, &Pace::default(), &mut |text| load::note(text)).await?;
+            peers(&mut engine, &spec, &Pace::default(), &mut |_, text| load::note(text)).await?;
         table::print(&found, args.json);
     }
     Ok(())

@@ -14,10 +14,20 @@ pub async fn sequences(
     loaded: &Loaded,
     setting: &Setting,
 ) -> Result<Vec<Vec<u32>>> {
+    of_text(engine, loaded, setting, &loaded.calibration).await
+}
+
+/// The same of another text than the model's. Errors: as [`sequences`].
+pub async fn of_text(
+    engine: &Engine,
+    loaded: &Loaded,
+    setting: &Setting,
+    text: &CalibrationText,
+) -> Result<Vec<Vec<u32>>> {
     let encode = |text: &str| loaded.encode(text);
     let wanted = setting.number("sequences") as usize;
     let longest = loaded.config.longest();
-    match &loaded.calibration {
+    match text {
         CalibrationText::Own(text) => {
             calibration::sequences(text, Cut::Windows, &encode, wanted, longest)
         }

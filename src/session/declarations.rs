@@ -77,7 +77,10 @@ fn declarations() -> String {
         Score,
         StateView,
         StateUse,
-        RealSize
+        RealSize,
+        PeersView,
+        Peers,
+        Peer
     );
     text
 }

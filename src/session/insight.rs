@@ -1,6 +1,6 @@
-//! What a run tells beside its figures: which words, which items, which states; and speed at another size.
+//! What a run tells beside its figures: which words, which items, which states; speed at another size; peers.
 
-use crate::eval::{Score, Speed, StateUse};
+use crate::eval::{Estimate, PointCost, Quality, Score, Speed, StateUse};
 use serde::Serialize;
 
 /// The prompt and what was written after it, token by token: what each token cost the two models, -log p in nats. A cost
@@ -92,4 +92,48 @@ pub struct RealSize {
     pub parameters: u64,
     /// What is timed so far.
     pub speed: Option<Speed>,
+}
+
+/// A peer, and how it compares with the run's compressed side.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Peer {
+    /// Name for people.
+    pub label: String,
+    /// SPEC or "off".
+    pub reduce: String,
+    /// SPEC or "off".
+    pub prune: String,
+    /// Counted: bytes of weights that a decoded token reads, FLOPs of reading the contexts.
+    pub cost: PointCost,
+    /// `baseline` is the run's compressed side, `compressed` the peer, `change` the peer less the run, paired.
+    pub quality: Vec<Quality>,
+    /// Peer / run, measured in turns.
+    pub decode_ratio: Estimate,
+    /// The same of reading the prompt.
+    pub prefill_ratio: Estimate,
+}
+
+/// A run's compressed side and its peers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Peers {
+    /// Of this run, counted.
+    pub cost: PointCost,
+    /// In the order in which they were measured.
+    pub peers: Vec<Peer>,
+}
+
+/// How far the peers are.
+#[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct PeersView {
+    /// The address fragment of the settings whose peers they are.
+    pub fragment: String,
+    /// What is being measured, or how it ended.
+    pub text: String,
+    /// Nothing more is coming.
+    pub done: bool,
+    /// What is measured so far.
+    pub found: Peers,
 }

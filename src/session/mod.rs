@@ -1,5 +1,6 @@
 //! A session: what a person set, what is loaded, what is shown. The page and the command line both sit on it.
 
+mod asked;
 pub mod calibration;
 mod catalog;
 mod compare;
@@ -50,6 +51,7 @@ use crate::method::Setting;
 use crate::pace::Pace;
 use crate::weights::Bytes;
 use crate::{Error, Result, eval};
+use asked::Question;
 use link::Link;
 use own_data::OwnData;
 use parts::Told;
@@ -75,8 +77,8 @@ pub struct Session {
     data: Option<OwnData>,
     sweep: Option<Series>,
     sweeper: Sweeper,
-    /// The name of a published shape whose timing was asked for.
-    real_size: Option<String>,
+    /// Measured when nothing else is on.
+    asked: Option<Question>,
     /// For what is asked while a run holds the session.
     desk: Rc<RefCell<Option<Desk>>>,
     emit: Emit,
@@ -103,20 +105,8 @@ impl Session {
         engine.help = Help::new(emit.clone());
         let sweeper = Sweeper::new(spec.backend, Timing::InTurns);
         let (awaited, data, sweep) = (None, None, None);
-        let (real_size, desk) = (None, Rc::default());
-        Session {
-            engine,
-            spec,
-            view,
-            runs: 0,
-            awaited,
-            data,
-            sweep,
-            sweeper,
-            real_size,
-            desk,
-            emit,
-        }
+        let (asked, desk) = (None, Rc::default());
+        Session { engine, spec, view, runs: 0, awaited, data, sweep, sweeper, asked, desk, emit }
     }
 
     /// Where the cost on paper can be asked for at any time; empty before there is a model.
@@ -160,7 +150,11 @@ impl Session {
                 Next::Nothing
             }
             Request::RealSize { shape } => {
-                self.real_size = Some(shape);
+                self.asked = Some(Question::RealSize(shape));
+                Next::Nothing
+            }
+            Request::Peers => {
+                self.asked = Some(Question::Peers);
                 Next::Nothing
             }
             // Answered while a run is on, or not by a session.
@@ -172,7 +166,7 @@ impl Session {
             Request::Cancel => {
                 self.view.run = None;
                 self.sweep = None;
-                self.real_size = None;
+                self.asked = None;
                 self.view.status = ended(State::Cancelled, "Cancelled");
                 Next::Nothing
             }

@@ -1,65 +1,37 @@
 //! What else could be had for the same: peers of a compressed model at the bytes that it reads for a token, peers of a
 //! reduction at the FLOPs that it takes to read the context, each scored on the same items and set against it, paired.
+//! And what the calibration text does: the same pruning with the statistics of others.
 //!
 //! Half precision with 2:4, int8 and int4 have the bytes that they have, and the table says them; a structured pruning is
 //! made with the share that comes nearest. Reductions share the schedule, so their lengths are equal to the token.
 
 use super::calibration;
 use super::engine::Engine;
+pub use super::insight::{Peer, Peers};
+use super::open::{CalibrationText, Loaded};
 use super::run::{build_task, speed_text};
 use super::spec::RunSpec;
 use crate::config::ModelConfig;
 use crate::eval::sweep::counted;
-use crate::eval::{
-    Estimate, Placed, PointCost, PrunedModel, Quality, Score, Sheet, Task, Timed, speed,
-};
+use crate::eval::{Placed, PointCost, PrunedModel, Quality, Score, Sheet, Task, Timed, speed};
 use crate::method::Setting;
 use crate::models::linears;
 use crate::pace::Pace;
 use crate::prune::{self, Calibration};
 use crate::reduce::{self, Place};
 use crate::{Error, Result};
-use serde::Serialize;
 
 /// Tokens decoded, and time, where a peer is timed.
 const DECODE: usize = 16;
 const BUDGET_MS: f64 = 4000.0;
-
-/// A peer, and how it compares with the run's compressed side.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Peer {
-    /// Name for people.
-    pub label: String,
-    /// SPEC or "off".
-    pub reduce: String,
-    /// SPEC or "off".
-    pub prune: String,
-    /// Counted: bytes of weights that a decoded token reads, FLOPs of reading the contexts.
-    pub cost: PointCost,
-    /// `baseline` is the run's compressed side, `compressed` the peer, `change` the peer less the run, paired.
-    pub quality: Vec<Quality>,
-    /// Peer / run, measured in turns.
-    pub decode_ratio: Estimate,
-    /// The same of reading the prompt.
-    pub prefill_ratio: Estimate,
-}
-
-/// A run's compressed side and its peers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Peers {
-    /// Of this run, counted.
-    pub cost: PointCost,
-    /// In the order in which they were measured.
-    pub peers: Vec<Peer>,
-}
 
 /// Settings of a peer.
 struct Candidate {
     label: String,
     reduction: Option<Setting>,
     pruning: Option<Setting>,
+    /// In place of the model's calibration text.
+    text: Option<CalibrationText>,
 }
 
 /// One side with what it scored.
@@ -81,60 +53,108 @@ struct Bench<'a> {
     file_bytes: u64,
 }
 
-/// Measures the peers of what a spec compresses. `hear` is told what is being done.
+/// Hears what is found so far, and what is being done.
+pub type Hear<'a> = dyn FnMut(&Peers, &str) + 'a;
+
+/// Measures the peers of what a spec compresses. `hear` is told what is found and what is being done.
 ///
 /// Errors: the spec compresses nothing; cancelled; as in a run.
 pub async fn peers(
     engine: &mut Engine,
     spec: &RunSpec,
     pace: &Pace,
-    hear: &mut dyn FnMut(&str),
+    hear: &mut Hear<'_>,
 ) -> Result<Peers> {
     if spec.pruning.is_none() && spec.reduction.is_none() {
         let expected = "a pruning or a token reduction whose peers are wanted";
         return Err(Error::input("peers", "nothing compressed", expected));
     }
     let loaded = engine.model(&spec.model).await?;
-    let task = build_task(engine, spec, &loaded).await?;
     let device = engine.device(spec.backend, &loaded).await?.device;
     let (dense, weights) = engine.baseline(&device, &loaded)?;
     let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense).at(pace);
-    let mut priors = Sheet::of(&task);
-    priors.find_priors(&task, &placed.arm(None), pace).await?;
-    let file_bytes = loaded.view.bytes;
-    let mut bench = Bench { placed, task, priors, kept: None, file_bytes };
-    let own = Candidate {
-        label: "this run".into(),
-        reduction: spec.reduction.clone(),
-        pruning: spec.pruning.clone(),
-    };
-    hear("Scoring this run");
-    let own = bench.side(engine, &loaded, own, pace).await?;
+    let mut bench = Bench::of(engine, spec, &loaded, placed, pace).await?;
+    let mut found = Peers::default();
+    hear(&found, "Scoring this run");
+    let own = bench.side(engine, &loaded, Candidate::of(spec), pace).await?;
     let text = speed_text(engine, &loaded, &loaded.encode_whole(&spec.prompt)?).await?;
-    let mut peers = Vec::new();
+    found.cost = own.cost;
     for candidate in candidates(&bench.placed, spec, &own)? {
-        hear(&format!("Peer: {}", candidate.label));
+        hear(&found, &format!("Peer: {}", candidate.label));
         let label = candidate.label.clone();
         let side = bench.side(engine, &loaded, candidate, pace).await?;
-        peers.push(bench.against(label, &own, side, &text, pace).await?);
+        found.peers.push(bench.against(label, &own, side, &text, pace).await?);
     }
-    Ok(Peers { cost: own.cost, peers })
+    hear(&found, "Measured");
+    Ok(found)
 }
 
-impl Bench<'_> {
+/// The pruning of a spec with the statistics of other texts, (name, text): of each the quality, where `baseline` is the
+/// pruning with the model's own text, `compressed` that with the other, `change` the other less the own, paired.
+///
+/// Errors: a text is too short; cancelled; as in a run.
+pub async fn other_texts(
+    engine: &mut Engine,
+    spec: &RunSpec,
+    texts: Vec<(String, String)>,
+    pace: &Pace,
+    hear: &mut dyn FnMut(&str),
+) -> Result<Vec<(String, Vec<Quality>)>> {
+    let loaded = engine.model(&spec.model).await?;
+    let device = engine.device(spec.backend, &loaded).await?.device;
+    let (dense, weights) = engine.baseline(&device, &loaded)?;
+    let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense).at(pace);
+    let mut bench = Bench::of(engine, spec, &loaded, placed, pace).await?;
+    hear("Scoring the pruning with the text of the model");
+    let own = bench.side(engine, &loaded, Candidate::of(spec), pace).await?;
+    let mut found = Vec::new();
+    for (name, text) in texts {
+        hear(&format!("Calibrating on {name}"));
+        let text = Some(CalibrationText::Own(text));
+        let other = Candidate { text, ..Candidate::of(spec) };
+        let side = bench.side(engine, &loaded, other, pace).await?;
+        found.push((name, bench.task.difference(&own.scores, &side.scores)));
+    }
+    Ok(found)
+}
+
+impl Candidate {
+    /// What a spec compresses.
+    fn of(spec: &RunSpec) -> Candidate {
+        let (reduction, pruning) = (spec.reduction.clone(), spec.pruning.clone());
+        Candidate { label: "this run".into(), reduction, pruning, text: None }
+    }
+}
+
+impl<'a> Bench<'a> {
+    /// With nothing scored but what all sides are set against.
+    async fn of(
+        engine: &mut Engine,
+        spec: &RunSpec,
+        loaded: &Loaded,
+        placed: Placed<'a>,
+        pace: &Pace,
+    ) -> Result<Bench<'a>> {
+        let task = build_task(engine, spec, loaded).await?;
+        let mut priors = Sheet::of(&task);
+        priors.find_priors(&task, &placed.arm(None), pace).await?;
+        Ok(Bench { placed, task, priors, kept: None, file_bytes: loaded.view.bytes })
+    }
+
     /// Makes a side and scores all items.
     async fn side(
         &mut self,
         engine: &Engine,
-        loaded: &super::Loaded,
+        loaded: &Loaded,
         candidate: Candidate,
         pace: &Pace,
     ) -> Result<Side> {
-        let Candidate { reduction, pruning, .. } = candidate;
+        let Candidate { reduction, pruning, text, .. } = candidate;
+        let text = text.as_ref().unwrap_or(&loaded.calibration);
         let pruned = match &pruning {
             None => self.placed.unpruned(),
             Some(setting) => {
-                let sequences = calibration::sequences(engine, loaded, setting).await?;
+                let sequences = calibration::of_text(engine, loaded, setting, text).await?;
                 let kept = &mut self.kept;
                 self.placed.pruned(setting, &sequences, kept, pace, &mut |_, _| {}).await?
             }
@@ -201,8 +221,8 @@ const FIXED: [(&str, &str); 3] = [
 fn of_pruning(placed: &Placed<'_>, spec: &RunSpec, own: &Side) -> Result<Vec<Candidate>> {
     let with = |label: &str, pruning: Option<Setting>| Candidate {
         label: label.into(),
-        reduction: spec.reduction.clone(),
         pruning,
+        ..Candidate::of(spec)
     };
     let mut all = vec![with("dense", None)];
     for (label, spec) in FIXED {
@@ -259,7 +279,7 @@ fn of_reduction(config: &ModelConfig, spec: &RunSpec, own: &Setting) -> Vec<Cand
     let others = reduce::abouts().into_iter().filter(fits).map(|about| Candidate {
         label: about.label.into(),
         reduction: Some(Setting::default_of(about).like(own)),
-        pruning: spec.pruning.clone(),
+        ..Candidate::of(spec)
     });
     let is_alike = |c: &Candidate| {
         c.reduction.as_ref().is_some_and(|s| {

@@ -10,16 +10,20 @@
 //! `www/protocol.d.ts` declares the same for the page's scripts. It is made from the types here by a test, see
 //! `super::declarations`.
 
+mod model;
 mod run;
 
 pub use super::file::{DataView, File};
-pub use super::insight::{ItemView, PromptToken, RealSize, StateView, WordsView, WrittenToken};
+pub use super::insight::{
+    ItemView, Peer, Peers, PeersView, PromptToken, RealSize, StateView, WordsView, WrittenToken,
+};
 pub use crate::eval::{Cost, Decode};
 use crate::eval::{Point, Quality, Score, Scored};
 use crate::method::About;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+pub use model::{ModelChoice, ModelView};
 pub use run::{
     ControlView, Fate, PaperCost, Part, PublishedView, RunView, Side, TraceToken, TraceView, Which,
 };
@@ -107,6 +111,8 @@ pub enum Request {
         /// One of [`Catalog::shapes`].
         shape: String,
     },
+    /// Measure what else could be had for the bytes or FLOPs of what is compressed. Told by [`Event::Peers`].
+    Peers,
     /// The difference of two runs on the same items, second minus first, paired. Answered by [`Event::Compared`], also
     /// while a run is on.
     Compare {
@@ -189,6 +195,11 @@ pub enum Event {
         /// The whole of it.
         found: Box<RealSize>,
     },
+    /// How far the peers are, and those that are measured.
+    Peers {
+        /// The whole of it.
+        found: Box<PeersView>,
+    },
     /// Answers [`Request::Compare`].
     Compared {
         /// The number of that request.
@@ -246,24 +257,6 @@ pub struct Catalog {
     pub backends: Vec<(&'static str, &'static str)>,
     /// Published shapes that can be timed with random weights.
     pub shapes: Vec<&'static str>,
-}
-
-/// A bundled model before it is loaded.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct ModelChoice {
-    /// Value of the control `model`, and the model's name in links.
-    pub id: String,
-    /// For people.
-    pub label: String,
-    /// model_type
-    pub family: String,
-    /// Weights, each counted once.
-    pub parameters: u64,
-    /// Size of the weights file.
-    pub bytes: u64,
-    /// Ids of the evaluations that make sense for it; the first is its default.
-    pub evaluations: Vec<String>,
 }
 
 /// Control name (`reduce`, `prune.pattern`..) -> what it could be set to -> why that cannot be chosen with this model.
@@ -367,28 +360,4 @@ pub enum Level {
     Warning,
     /// The engine chose something that a person may want to know of.
     Info,
-}
-
-/// The loaded model.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct ModelView {
-    /// A bundled id, or "own".
-    pub id: String,
-    /// For people.
-    pub label: String,
-    /// model_type
-    pub family: String,
-    /// Weights that the model uses, each counted once.
-    pub parameters: u64,
-    /// Size of the weights files.
-    pub bytes: u64,
-    /// Of the weights files, lower-case hex; its first 16 digits name the model in links.
-    pub sha256: String,
-    /// The model card (Markdown, shown as plain text).
-    pub card: String,
-    /// config.json fields that nobody here knows.
-    pub ignored: Vec<String>,
-    /// Sentences about what was left out or is unusual.
-    pub notes: Vec<String>,
 }

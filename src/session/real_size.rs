@@ -5,6 +5,7 @@
 //! stands for every method with a mask, and other methods calibrate on a few random tokens.
 
 use super::Session;
+use super::asked::why;
 use super::engine::Engine;
 use super::insight::RealSize;
 use super::open::{Loaded, open};
@@ -32,14 +33,8 @@ const LENGTH: usize = 64;
 type Hear<'a> = dyn FnMut(RealSize) + 'a;
 
 impl Session {
-    /// Whether the timing of a published shape was asked for.
-    pub fn wants_real_size(&self) -> bool {
-        self.real_size.is_some()
-    }
-
     /// Times the settings in the shape that was asked for. What ends it is told too.
-    pub async fn time_real_size(&mut self, pace: &Pace) {
-        let Some(name) = self.real_size.take() else { return };
+    pub(super) async fn time_real_size(&mut self, name: String, pace: &Pace) {
         let spec = self.spec.clone();
         let mut last = RealSize { shape: name.clone(), ..empty() };
         let emit = &self.emit;
@@ -48,12 +43,10 @@ impl Session {
             emit(Event::RealSize { found: Box::new(found) });
         };
         let ended = measure(&mut self.engine, &spec, &name, pace, &mut hear).await;
-        let text = match ended {
-            Ok(()) => return,
-            Err(Error::Cancelled) => "Stopped, because something else was asked for.".to_string(),
-            Err(e) => e.to_string(),
-        };
-        let found = RealSize { text, done: true, speed: None, ..last };
+        if ended.is_ok() {
+            return;
+        }
+        let found = RealSize { text: why(ended.map(|()| "")), done: true, speed: None, ..last };
         (self.emit)(Event::RealSize { found: Box::new(found) });
     }
 }
@@ -172,7 +165,7 @@ fn stand_in(setting: &Setting) -> Setting {
 }
 
 /// What of a mask decides how long its matrices take.
-const KEPT: [&str; 5] = ["sparsity", "pattern", "matrices", "layers", "run"];
+const KEPT: [&str; 6] = ["sparsity", "pattern", "matrices", "only", "layers", "run"];
 
 #[cfg(test)]
 mod tests {
