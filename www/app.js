@@ -21,6 +21,7 @@ import { notices } from "./ui/notices.js";
 import { offline } from "./ui/offline.js";
 import { output } from "./ui/output.js";
 import { ownData } from "./ui/own-data.js";
+import { peers } from "./ui/peers.js";
 import { presets } from "./ui/presets.js";
 import { realSize } from "./ui/real-size.js";
 import { runBar } from "./ui/run.js";
@@ -64,8 +65,8 @@ let sent = 0;
 let awaited = 0;
 /** @type {import("./state.js").PaperCost | undefined} */
 let paper;
-/** @type {import("./state.js").RealSize | undefined} */
-let timed;
+/** What was measured beside a run, by the type of the event that told it. @type {Record<string, any>} */
+let found = {};
 /** Comparisons that wait for their answer, by the number of the request. @type {Map<number, (found: any) => void>} */
 const comparing = new Map();
 let changed = -HASTE_MS;
@@ -104,7 +105,7 @@ const app = {
     sent += 1;
     engine.send({ id: sent, type: "preview", name, value });
   },
-  realSize: () => timed,
+  found: (type) => found[type],
   compare(evaluation, first, second) {
     sent += 1;
     const number = sent;
@@ -128,7 +129,8 @@ const app = {
 
 /** @param {string} from What the settings come from. */
 function start(from) {
-  catalog = view = run = failure = timed = undefined;
+  catalog = view = run = failure = undefined;
+  found = {};
   loading = "Loading the engine (WebAssembly).";
   clearTimeout(slow);
   slow = setTimeout(() => {
@@ -163,8 +165,8 @@ function start(from) {
       if (answers > awaited) paper = cost;
       app.redraw();
     },
-    realSize(found) {
-      timed = found;
+    found({ type, found: newest }) {
+      found[type] = newest;
       app.redraw();
     },
     compared(answers, quality, problem) {
@@ -229,6 +231,7 @@ const panels = [
   tradeoff(app),
   trace(),
   scorecard(),
+  peers(app),
   speed(),
   realSize(app),
   along(),

@@ -71,7 +71,8 @@ export function startEngine(hear) {
       case "cost":
         return hear.cost(event.answers, event.cost);
       case "real_size":
-        return hear.realSize(event.found);
+      case "peers":
+        return hear.found(event);
       case "assist":
         return helpers.assist(event);
       case "dismiss":

@@ -1,7 +1,7 @@
 // What the panels are given: the engine's newest view, and the run that belongs to it, put together from its parts.
 
 import type * as Protocol from "./protocol.js";
-import type { Ask, Catalog, ItemView, PaperCost, Part, Point, Quality, RealSize, Request, Score, View } from "./protocol.js";
+import type { Ask, Catalog, Event, ItemView, PaperCost, Part, Point, Quality, Request, Score, View } from "./protocol.js";
 
 export * from "./protocol.js";
 
@@ -28,6 +28,9 @@ export type Panel = (view: Shown | undefined, catalog: Catalog, loading: string)
 /** What the page itself has to say: an engine that broke, a file that cannot be read. */
 export type Failure = { text: string; action: "restart" | "afresh" | "reload" | "dismiss" };
 
+/** What is measured when a person asks for it, beside a run. */
+export type Found = Extract<Event, { found: any }>;
+
 export type App = {
   points: ReturnType<typeof import("./points.js").points>;
   view(): Shown | undefined;
@@ -41,8 +44,8 @@ export type App = {
   redraw(): void;
   /** A slider is under the finger: what the results show is no longer what is chosen. Asks for the cost on paper. */
   moving(name: string, value: string): void;
-  /** The newest timing in a published shape. */
-  realSize(): RealSize | undefined;
+  /** The newest of what is measured beside a run. */
+  found<T extends Found["type"]>(type: T): Extract<Found, { type: T }>["found"] | undefined;
   /** What the second run's scores are more than the first's, on the same items, paired. */
   compare(evaluation: string, first: Score[], second: Score[]): Promise<{ quality: Quality[]; problem: string | null }>;
   complain(text: string): void;
@@ -57,7 +60,7 @@ export type Hearer = {
   result(run: number, part: Part): void;
   cost(answers: number, cost: PaperCost): void;
   point(series: string, point: Point): void;
-  realSize(found: RealSize): void;
+  found(event: Found): void;
   compared(answers: number, quality: Quality[], problem: string | null): void;
   failed(failure: Failure): void;
   /** The worker has said nothing for long, or says something again. */

@@ -544,6 +544,23 @@ function answer(data) {
     tell({ type: "real_size", found });
     return view();
   }
+  if (data.type === "peers") {
+    const cost = { flops_share: 1, bytes_per_token: 1_200_000, bytes_per_token_dense: 2_000_000, file_bytes: 1_900_000 };
+    const { decode_ratio, prefill_ratio } = speed();
+    const peer = {
+      label: "int8, a scale a row (GPTQ)",
+      reduce: "off",
+      prune: "gptq:bits=8,group=row",
+      cost,
+      quality: quality(ALL),
+      decode_ratio,
+      prefill_ratio,
+    };
+    const found = { fragment: fragment(), text: "Measured", done: true, found: { cost, peers: [peer] } };
+    tell({ type: "peers", found: { ...found, text: "Scoring this run", done: false, found: { cost, peers: [] } } });
+    tell({ type: "peers", found });
+    return view();
+  }
   if (data.type === "sweep") {
     const [group] = data.knob.split(".");
     sweep = { knob: data.knob, done: 0, total: data.values.length, paused: false };

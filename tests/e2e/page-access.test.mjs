@@ -198,7 +198,7 @@ test("while a run is on, the status is told at most once a second", async () => 
   await close();
 });
 
-test("scripts and styles stay under 98 kB gzip as they are written, write no HTML, and load files in named places only", async () => {
+test("scripts and styles stay under 99 kB gzip as they are written, write no HTML, and load files in named places only", async () => {
   const names = (await readdir(www, { recursive: true })).filter((name) => /\.(js|css)$/.test(name));
   let bytes = 0;
   for (const name of names) {
@@ -208,6 +208,6 @@ test("scripts and styles stay under 98 kB gzip as they are written, write no HTM
     if (!LOADERS.includes(name)) assert.doesNotMatch(text, /\bfetch\(/, name);
   }
   assert.ok(names.length > 10);
-  // Of these, 6 kB open items of one's own and rows of the hub.
-  assert.ok(bytes <= 98_000, `${bytes} bytes`);
+  // Of these, 6 kB open items of one's own and rows of the hub, and 1 kB measures peers.
+  assert.ok(bytes <= 99_000, `${bytes} bytes`);
 });

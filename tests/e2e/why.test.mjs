@@ -110,6 +110,27 @@ test("speed at real size runs on a click, says that it is speed only, and distur
     assert.match(await page.locator("#headline .quality").innerText(), /−2\.1 pt/);
   }));
 
+test("peers are measured on a click, and those of other settings are not shown", () =>
+  withRun({}, async ({ page, says, tab, heard }) => {
+    await tab("Scores and controls");
+    const region = page.getByRole("region", { name: /Peers at the same cost/ });
+    assert.equal(await region.getByRole("table").count(), 0, "nothing is measured before it is asked for");
+    await region.getByRole("button", { name: "Measure peers" }).click();
+    await region.getByText("Measured", { exact: true }).waitFor();
+    assert.deepEqual((await heard()).at(-1), { type: "peers" });
+    const line = flat(await region.getByRole("row", { name: /int8/ }).innerText());
+    assert.match(line, /gptq:bits=8,group=row/);
+    assert.match(line, /1\.2 MB 100\.0% of the FLOPs/);
+    assert.match(line, /−2\.1 pt \(−5\.8 to \+1\.7 pt\)/);
+    assert.match(line, /1\.34× \(1\.32× to 1\.36×\)/);
+    assert.equal(await region.getByRole("row").count(), 3, "columns, this run and one peer");
+    await page.getByRole("spinbutton", { name: "Sparsity, exact value" }).fill("0.7");
+    await page.keyboard.press("Enter");
+    await region.getByRole("table").waitFor({ state: "detached" });
+    await says("Run complete");
+    await region.getByText("Measured", { exact: true }).waitFor({ state: "detached" });
+  }));
+
 test("pinned runs are compared item by item, by the engine", () =>
   withRun({}, async ({ page, says, tab }) => {
     await page.getByRole("spinbutton", { name: "Sparsity, exact value" }).fill("0.7");

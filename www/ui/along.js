@@ -2,9 +2,8 @@
 // baseline, and the tokens that the reduction took away marked.
 
 import { nats, probability } from "../format.js";
-import { byId, cell, el, empty, row, scroller, table } from "./dom.js";
+import { byId, cell, drawn, el, empty, row, scroller, table } from "./dom.js";
 import { mark } from "./lasting.js";
-import { drawn } from "./memo.js";
 
 /** @import { WordsView } from "../protocol.js" */
 /** @typedef {{ text: string, written: boolean, went: number | null, baseline: number | null, compressed: number | null, change: number | null }} Token */

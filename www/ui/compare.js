@@ -1,7 +1,7 @@
 // Pinned runs side by side, and their differences, paired over the items that they share. The engine does the statistics.
 
 import { change, changeInterval, count, percent } from "../format.js";
-import { cell, el, table } from "./dom.js";
+import { cell, el, row, table } from "./dom.js";
 import { figures, setting } from "./figures.js";
 
 /** @import { Kept } from "../store.js" */
@@ -36,7 +36,7 @@ const title = ({ name, point }) => name || setting(point);
 
 /** @param {Kept[]} runs */
 function sideBySide(runs) {
-  const line = (head, write) => el("tr", { role: "row" }, el("th", { scope: "row", role: "rowheader" }, head), ...runs.map((run) => write(run)));
+  const line = (head, write) => row(head, "", ...runs.map((run) => write(run)));
   const figure = (at) => (run) => cell(...figures(run.point)[at]);
   const same = new Set(runs.map(({ point: p }) => `${p.model} ${p.evaluation} ${p.seed}`)).size === 1;
   const words = same ? "Same model, items and seed: each change is paired with the same baseline." : "Beware: model, items or seed differ.";
@@ -62,10 +62,9 @@ async function differences(app, runs, number, tell) {
   const found = await Promise.all(others.map((second) => difference(app, first, second)));
   const lines = found.flatMap(({ second, quality }) =>
     quality.map((q) =>
-      el(
-        "tr",
-        { role: "row" },
-        el("th", { scope: "row", role: "rowheader" }, q.label, el("small", {}, `${title(second)} minus ${title(first)}`)),
+      row(
+        q.label,
+        `${title(second)} minus ${title(first)}`,
         cell(
           change(q.change.value, q.unit, q.baseline.value),
           `(${changeInterval(q.change, q.unit, q.baseline.value)}) n=${count(q.change.n)}`,

@@ -41,6 +41,23 @@ export function part(root, make) {
   };
 }
 
+/**
+ * The same for large data: redrawn when another object is to be shown, which is found out without reading it.
+ * @template T
+ * @param {Element} root
+ * @param {(what: T) => (Node | string | undefined)[]} make
+ * @returns {(what: T) => void}
+ */
+export function drawn(root, make) {
+  /** @type {any} */
+  let last = {};
+  return (what) => {
+    if (what === last) return;
+    last = what;
+    root.replaceChildren(...make(what).filter((node) => node !== undefined));
+  };
+}
+
 /** A box that scrolls sideways on its own instead of the page, and can be reached by keyboard. */
 export const scroller = (label, ...children) => el("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": label }, ...children);
 
@@ -92,3 +109,25 @@ export const empty = (words) => el("p", { class: "empty" }, words);
 
 /** What this browser keeps for the page, a line each; nothing where it keeps nothing. */
 export const shelf = (lines) => (lines.length === 0 ? [] : [el("h3", {}, "Kept in this browser"), el("ul", { class: "plain" }, ...lines)]);
+
+/**
+ * Fills the element `id` with a button that has the engine measure something beside a run, and what was found. Returns
+ * show(view, found, why): `why` says that it cannot be asked for.
+ * @template {{ done: boolean, text: string }} T
+ * @param {import("../state.js").App} app
+ * @param {string} id
+ * @param {{ words: string, label: string, tools?: Node[], ask: () => import("../state.js").Request, make: (found: T) => Node[] }} what
+ */
+export function asked(app, id, { words, label, tools = [], ask, make }) {
+  const button = el("button", { type: "button", class: "small" }, label);
+  const said = el("p", { class: "note", role: "status" });
+  const result = el("div");
+  byId(id).replaceChildren(el("p", { class: "note" }, words), el("div", { class: "row tools" }, ...tools, button), said, result);
+  button.addEventListener("click", () => app.send(ask()));
+  const draw = part(result, (/** @type {T | undefined} */ found) => (found ? make(found) : []));
+  return (/** @type {import("../state.js").Shown | undefined} */ view, /** @type {T | undefined} */ found, why = "") => {
+    button.disabled = !view || view.status.running || why !== "" || found?.done === false;
+    text(said, why || (found?.text ?? ""));
+    draw(found);
+  };
+}

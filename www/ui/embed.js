@@ -1,4 +1,4 @@
-// `?embed=1` before the fragment: the chart and three controls, for a page of a course. What is hidden stands in panels.css.
+// `?embed=1` before the fragment: the chart and three controls, for a page of a course. What is hidden stands in style.css.
 
 import { byId } from "./dom.js";
 

@@ -2,10 +2,9 @@
 
 import { nats } from "../format.js";
 import { save } from "./chart/export.js";
-import { byId, el, empty, table, text } from "./dom.js";
+import { byId, drawn, el, empty, table, text } from "./dom.js";
 import { csvLine } from "./exports.js";
 import { mark } from "./lasting.js";
-import { drawn } from "./memo.js";
 
 /** @import { ItemView, Score } from "../protocol.js" */
 /** @typedef {{ item: string, context: string, options: string[], label: number, right: [boolean | null, boolean | null], chosen: [number | null, number | null], logs: [number, number], all: [number[], number[]] }} Line */

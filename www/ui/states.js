@@ -1,9 +1,8 @@
 // How state-space layers use their states: which columns carry the output, how few of them, and how long they remember.
 
 import { count, percent } from "../format.js";
-import { byId, cell, el, empty, row, scroller, table } from "./dom.js";
+import { byId, cell, drawn, el, empty, row, scroller, table } from "./dom.js";
 import { mark } from "./lasting.js";
-import { drawn } from "./memo.js";
 
 /** @import { StateUse, StateView } from "../protocol.js" */
 

@@ -2,7 +2,7 @@
 // chooses, and all layers at once as a picture and as a table.
 
 import { score } from "../format.js";
-import { byId, el, empty, part, scroller, table, text } from "./dom.js";
+import { byId, el, empty, part, row, scroller, table, text } from "./dom.js";
 import { mark } from "./lasting.js";
 
 /** The fate in a sign, and in words for who cannot see it or hovers over it. */
@@ -182,5 +182,5 @@ function line(token) {
   };
   // Spaces and line ends are tokens too.
   const word = el("td", { role: "cell" }, el("code", {}, JSON.stringify(token.text)));
-  return el("tr", { role: "row" }, el("th", { scope: "row", role: "rowheader" }, String(token.position)), word, ...token.fates.map(fate));
+  return row(String(token.position), "", word, ...token.fates.map(fate));
 }
