@@ -54,7 +54,7 @@ pub fn read(config: &Value) -> ModelConfig {
     parse(config).unwrap_or_else(|e| panic!("{config}: {e}"))
 }
 
-fn mamba_of(config: &ModelConfig) -> &MambaMixer {
+pub fn mamba_of(config: &ModelConfig) -> &MambaMixer {
     match &config.layers[0].mixer {
         Mixer::Mamba(mixer) => mixer,
         other => panic!("expected a Mamba, got {other:?}"),

@@ -1,7 +1,7 @@
 //! config.json of the families: what an absent field means, and what each flag does.
 
 use super::config::{
-    attention_of, llama, mamba, mamba2, mamba2_of, mlp_of, parse, read, rope_of, with,
+    attention_of, llama, mamba, mamba_of, mamba2, mamba2_of, mlp_of, parse, read, rope_of, with,
 };
 use serde_json::{Value, json};
 use whittle::config::{Activation, Layer, Mixer, MlpKind, ModelConfig};
@@ -192,4 +192,35 @@ fn a_hybrid_has_the_mixers_its_list_names_and_multiplies_as_it_says() {
             other => panic!("{change}: expected an error about {field}, got {other:?}"),
         }
     }
+}
+
+#[test]
+fn matrices_of_a_mamba_have_at_most_half_a_milliard_elements() {
+    let of = |d_model: usize, dt_rank: usize| {
+        parse(
+            &json!({"model_type": "mamba", "vocab_size": 8, "hidden_size": d_model, "num_hidden_layers": 1,
+            "intermediate_size": 65536, "state_size": 16, "time_step_rank": dt_rank}),
+        )
+    };
+    let named = |result: Result<ModelConfig, Error>| match result {
+        Err(Error::Config { field, .. }) => field,
+        other => panic!("expected an error about a size, got {other:?}"),
+    };
+    // in_proj has twice the rows, x_proj those of dt and of B and C; 2^29 elements are the most.
+    assert!(of(4096, 64).is_ok());
+    assert_eq!(named(of(4097, 64)), "in_proj");
+    assert!(of(64, 8192 - 32).is_ok());
+    assert_eq!(named(of(64, 8192 - 31)), "x_proj");
+}
+
+#[test]
+fn the_width_of_a_mamba_is_stated_or_an_expansion() {
+    let width = |change: Value| mamba_of(&read(&with(mamba(), change))).d_inner;
+    assert_eq!(width(json!({"intermediate_size": null, "expand": null})), 1536);
+    assert_eq!(width(json!({"intermediate_size": null, "expand": 1.5})), 1152);
+    let width = |change: Value| parse(&with(mamba2(), change)).map(|c| mamba2_of(&c).d_inner);
+    assert_eq!(width(json!({"expand": null, "intermediate_size": 256})).unwrap(), 256);
+    assert_eq!(width(json!({"expand": 2, "intermediate_size": 256})).unwrap(), 256);
+    assert_eq!(width(json!({"expand": null, "intermediate_size": null})).unwrap(), 256);
+    assert!(width(json!({"expand": null, "intermediate_size": 512})).is_err(), "heads of 32");
 }
