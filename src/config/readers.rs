@@ -104,3 +104,31 @@ pub(super) fn reader_of(fields: &mut Fields) -> Result<&'static Reader> {
 fn supported() -> String {
     format!("one of {}", FAMILIES.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hybrid_is_among_both_kinds_and_the_others_among_one() {
+        let [mut all, mut either] =
+            [FAMILIES.to_vec(), [&WITH_STATE_SPACE[..], &WITH_ATTENTION].concat()];
+        all.push("granitemoehybrid");
+        all.sort_unstable();
+        either.sort_unstable();
+        assert_eq!(all, either);
+        let state_space = ["falcon_mamba", "granitemoehybrid", "mamba", "mamba2"];
+        assert!(state_space.iter().all(|family| WITH_STATE_SPACE.contains(family)));
+        assert_eq!(WITH_STATE_SPACE.len(), state_space.len());
+        assert!(WITH_ATTENTION.contains(&"opt") && WITH_ATTENTION.contains(&"llama"));
+    }
+
+    #[test]
+    fn a_file_without_a_type_is_an_original_one_only_with_both_of_its_sizes() {
+        for file in ["{}", r#"{"d_model": 64}"#, r#"{"n_layer": 2}"#] {
+            let error = reader_of(&mut Fields::parse(file.as_bytes()).unwrap()).err();
+            let text = error.expect("no type").to_string();
+            assert!(text.contains("model_type is absent; expected one of mamba"), "{text}");
+        }
+    }
+}
