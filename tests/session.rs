@@ -232,7 +232,10 @@ fn a_link_of_ones_own_model_waits_for_its_files_and_says_where_they_differ() {
         bytes: std::fs::read(folder.join(name)).unwrap().into(),
     };
     let files = ["config.json", "tokenizer.json", "model.safetensors"].map(read).into();
-    assert_eq!(session.handle(2, Request::Open { files, origin: String::new() }), Next::Run);
+    assert_eq!(
+        session.handle(2, Request::Open { files, origin: String::new(), random: false }),
+        Next::Run
+    );
     let view = of_type(&events, "view").pop().unwrap();
     let notices = view["notices"].to_string();
     assert!(notices.contains("other weights of own (0123456789abcdef)"), "{notices}");

@@ -43,7 +43,11 @@ files: Array<File>,
 /**
  * `org/name@commit` where they came from the hub; else empty.
  */
-origin: string, } | { "type": "open_data", 
+origin: string, 
+/**
+ * Only config.json is given, and seeded random weights in its shape are wanted.
+ */
+random: boolean, } | { "type": "open_data", 
 /**
  * Of the file, for people.
  */

@@ -174,9 +174,11 @@ impl Session {
                 self.spec = RunSpec::first();
                 Next::Run
             }
-            Request::Open { files, origin } => {
+            Request::Open { files, origin, random } => {
                 let files = files.into_iter().map(|f| (f.name, f.bytes)).collect();
-                self.open(files, &origin).unwrap_or_else(|e| self.refuse(&e))
+                let files = if random { shape::in_place_of(files) } else { Ok(files) };
+                let opened = files.and_then(|files| self.open(files, &origin));
+                opened.unwrap_or_else(|e| self.refuse(&e))
             }
             Request::OpenData { name, bytes } => {
                 self.open_data(&name, bytes).unwrap_or_else(|e| self.refuse(&e))

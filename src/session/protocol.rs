@@ -77,6 +77,9 @@ pub enum Request {
         /// `org/name@commit` where they came from the hub; else empty.
         #[serde(default)]
         origin: String,
+        /// Only config.json is given, and seeded random weights in its shape are wanted.
+        #[serde(default)]
+        random: bool,
     },
     /// Data of the user's own: rows of questions or of a task, or a text. Chooses an evaluation that reads it.
     OpenData {

@@ -9,7 +9,7 @@
 use super::bundle::sha256_hex;
 use crate::config::ModelConfig;
 use crate::models::{Role, TensorShape, tensors};
-use crate::weights::Dtype;
+use crate::weights::{Bytes, Dtype};
 use crate::{Error, Result, Rng};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -147,6 +147,17 @@ impl Shape {
             at += piece;
         }
     }
+}
+
+/// The files of random weights in the shape of the config.json among these.
+///
+/// Errors: there is none, or as [`Shape::files`].
+pub fn in_place_of(files: Vec<(String, Bytes)>) -> Result<Vec<(String, Bytes)>> {
+    const FILE: &str = "config.json";
+    let config = files.iter().find(|(name, _)| name == FILE);
+    let (_, config) = config.ok_or_else(|| Error::file(FILE, "is missing; it has the shape"))?;
+    let shape = Shape { name: FILE.into(), seed: 0, dtype: None };
+    Ok(shape.files(config)?.into_iter().map(|(name, bytes)| (name, bytes.into())).collect())
 }
 
 /// Values `at..at + n` of a tensor.

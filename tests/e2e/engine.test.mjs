@@ -158,6 +158,17 @@ test("broken files are refused by name, the model that was there goes on, and go
   await close();
 });
 
+test("a config.json alone is tried with random weights, which are named as such", LIMIT, async () => {
+  const { page, close } = await open("#v=1&m=recall-mamba2&ev=recall:level=easy,n=8&gen=2&b=cpu");
+  await complete(page);
+  const buffer = await readFile(model("lm-llama", "config.json"));
+  await page.locator("#files").setInputFiles([{ name: "config.json", mimeType: "application/json", buffer }]);
+  await page.getByRole("button", { name: "Try its shape with random weights" }).click();
+  await page.getByText("Random weights in the shape of config.json (seed 0)").first().waitFor();
+  await complete(page);
+  await close();
+});
+
 test("a link opened elsewhere gives the same text and the same figures", LIMIT, async () => {
   const link = "#v=1&m=lm-llama&ev=continuation:n=12&seed=3&tr=utrc:cut=0.3&sp=wanda:pattern=2:4&gen=16&t=0.8";
   const first = await open(link);

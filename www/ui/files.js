@@ -52,7 +52,11 @@ export function files(app) {
       forgetAll();
       app.redraw();
     });
-    return [el("p", { class: "note" }, `Gathered: ${names.join(", ")}. Add what is still missing.`), forget];
+    const made = [el("p", { class: "note" }, `Gathered: ${names.join(", ")}. Add what is still missing.`), forget];
+    if (`${names}` !== "config.json") return made;
+    const random = el("button", { type: "button", class: "small" }, "Try its shape with random weights");
+    random.addEventListener("click", () => read([...gathered.values()], app, true));
+    return [...made, random];
   });
   return (view) => {
     const taken = view && view.answers >= asked && view.settings.model === "own" && !view.notices.some(({ level }) => level === "error");
@@ -81,7 +85,7 @@ let reads = 0;
 
 /** Reads all that is gathered, and hands the weights over as they are. A later reading has all of an earlier one, which then
  *  is not sent: it could come after it, with less. */
-async function read(list, app) {
+async function read(list, app, random = false) {
   if (list.length === 0) return;
   reads += 1;
   const mine = reads;
@@ -95,7 +99,7 @@ async function read(list, app) {
       await file.slice(0, 1).arrayBuffer();
       files.push({ name: plainName, bytes: isWeights(plainName) ? file : new Uint8Array(await file.arrayBuffer()) });
     }
-    if (mine === reads) asked = app.send({ type: "open", files, origin });
+    if (mine === reads) asked = app.send({ type: "open", files, origin, random });
   } catch (error) {
     gathered.delete(plain(name));
     app.complain(`${name} could not be read (${error.message}). Nothing was opened. ` + "Choose the files themselves, not their folder.");
