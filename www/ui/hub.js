@@ -157,13 +157,14 @@ export function hub(app) {
   }
 
   async function discard(folder) {
+    let word = "Deleted.";
     try {
       await remove(folder);
-      text(said, "Deleted.");
     } catch (error) {
-      text(said, `The files could not be deleted (${error.message}); another tab may be using them.`);
+      word = `The files could not be deleted (${error.message}); another tab may be using them.`;
     }
     await refresh();
+    text(said, word);
   }
 
   async function refresh() {

@@ -142,8 +142,8 @@ function rowsBox(app) {
   const discard = (kept) =>
     attempt(async () => {
       await removeRows(kept.file);
-      text(said, "Deleted.");
       await refresh();
+      text(said, "Deleted.");
     });
 
   async function refresh() {
