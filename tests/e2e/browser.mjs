@@ -22,7 +22,8 @@ export async function watchedPage(browser, options = {}) {
   context.on("weberror", (error) => problems.push(`uncaught: ${error.error().message}`));
   context.on("requestfailed", (request) => {
     const why = request.failure()?.errorText;
-    if (!isIconMissed(request.url(), why)) problems.push(`failed: ${request.url()} ${why}`);
+    // What the page itself breaks off, as with the next choice, or when it is left, has not failed.
+    if (why !== "net::ERR_ABORTED" && !isIconMissed(request.url(), why)) problems.push(`failed: ${request.url()} ${why}`);
   });
   context.on("response", (response) => {
     if (response.status() >= 400) problems.push(`${response.status()}: ${response.url()}`);
@@ -36,9 +37,9 @@ export async function watchedPage(browser, options = {}) {
   return { page: await context.newPage(), problems, close: () => context.close() };
 }
 
-/** Chromium may ask for the tab's icon again when the address changes: without a network, or broken off by the next page. */
+/** Chromium may ask for the tab's icon again when the address changes, also without a network. */
 function isIconMissed(url, why) {
-  return url.endsWith("/favicon.svg") && /ERR_INTERNET_DISCONNECTED|ERR_ABORTED/.test(`${why}`);
+  return url.endsWith("/favicon.svg") && `${why}`.includes("ERR_INTERNET_DISCONNECTED");
 }
 
 /** Lets the page, which is not open yet, believe that the machine has so many cores. */
