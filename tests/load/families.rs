@@ -224,3 +224,16 @@ fn the_width_of_a_mamba_is_stated_or_an_expansion() {
     assert_eq!(width(json!({"expand": null, "intermediate_size": null})).unwrap(), 256);
     assert!(width(json!({"expand": null, "intermediate_size": 512})).is_err(), "heads of 32");
 }
+
+#[test]
+fn two_spellings_of_a_scaled_rotation_must_say_the_same() {
+    let linear = |factor: f64| json!({"rope_type": "linear", "factor": factor, "rope_theta": 100000});
+    let both = |old: f64, new: f64| {
+        parse(&with(llama(), json!({"rope_scaling": linear(old), "rope_parameters": linear(new)})))
+    };
+    assert!(both(2.0, 2.0).is_ok());
+    match both(2.0, 4.0) {
+        Err(Error::Config { field, .. }) => assert_eq!(field, "rope_scaling"),
+        other => panic!("expected an error about rope_scaling, got {other:?}"),
+    }
+}
