@@ -286,26 +286,32 @@ fn json_lines(arguments: &[&str]) -> Vec<Value> {
 fn the_text_that_a_pruning_was_calibrated_on_is_set_against_another() {
     let eval = concat!(env!("CARGO_MANIFEST_DIR"), "/models/eval/");
     let [same, other] = ["calibration.txt", "recall_calibration.txt"].map(|f| format!("{eval}{f}"));
-    let run = [
-        "run",
-        "--model",
-        "lm-mamba2",
-        "--eval",
-        "text:context=1,target=64,windows=8",
-        "--tokens",
-        "1",
-        "--json",
-    ];
-    let prune = ["--prune", "wanda:sparsity=0.7,sequences=2", "--backend", "cpu"];
     let beside = ["--calibration-beside", &same, "--calibration-beside", &other];
-    let lines = json_lines(&[&run[..], &prune, &beside].concat());
-    let [run, same, other] = &lines[..] else { panic!("{} lines", lines.len()) };
-    let figure = |line: &Value, side: &str| line["quality"][0][side]["value"].as_f64().unwrap();
-    // The first side is the run's compressed one; the same text makes the same model.
-    for line in [same, other] {
-        assert_eq!(figure(line, "baseline"), figure(run, "compressed"), "{line}");
+    let measured = |eval: &str| {
+        let run = ["run", "--model", "lm-mamba2", "--eval", eval, "--tokens", "1", "--json"];
+        let prune = ["--prune", "wanda:sparsity=0.7,sequences=2", "--backend", "cpu"];
+        json_lines(&[&run[..], &prune, &beside].concat())
+    };
+    let value = |of: &Value, side: &str| of[side]["value"].as_f64().unwrap();
+    let figure = |line: &Value, side: &str| value(&line["quality"][0], side);
+    // What a context is worth is set against the dense model without it, a choice against the chooser's own word.
+    let [windows, choices] =
+        ["text:context=1,target=64,windows=8", "continuation:n=20,controls=0"].map(measured);
+    for lines in [&windows, &choices] {
+        let [run, same, other] = &lines[..] else { panic!("{} lines", lines.len()) };
+        let own = |id: &Value| {
+            let all = run["quality"].as_array().unwrap();
+            value(all.iter().find(|q| q["metric"] == *id).unwrap(), "compressed")
+        };
+        // The first side is the run's compressed one; the same text makes the same model.
+        for quality in
+            [same, other].into_iter().flat_map(|line| line["quality"].as_array().unwrap())
+        {
+            assert_eq!(value(quality, "baseline"), own(&quality["metric"]), "{quality}");
+        }
+        assert_eq!(figure(same, "change"), 0.0);
     }
-    assert_eq!(figure(same, "change"), 0.0);
+    let [_, _, other] = &windows[..] else { panic!("{} lines", windows.len()) };
     // Keys and values teach nothing of prose.
     let change = &other["quality"][0]["change"];
     assert!(figure(other, "change") > 0.0, "{change}");

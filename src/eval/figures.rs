@@ -118,6 +118,11 @@ impl Metric {
     pub fn needs_baseline(&self) -> bool {
         matches!(self.kind, Kind::OfBaseline(_))
     }
+
+    /// Whether every arm is set against what one model, that of the first arm, says without a context.
+    pub fn shares_priors(&self) -> bool {
+        matches!(self.kind, Kind::WithPrior(_))
+    }
 }
 
 /// The figures of two arms on the same items, resampled once for all of them.

@@ -48,6 +48,11 @@ impl Task {
         &*self.items[i]
     }
 
+    /// Whether a figure sets every arm against what one model says without a context; else each has its own model's word.
+    pub fn shares_priors(&self) -> bool {
+        self.metrics.iter().any(Metric::shares_priors)
+    }
+
     /// The figures of the items scored so far.
     pub fn figures(&self, baseline: &[Score], compressed: &[Score]) -> Vec<Quality> {
         let paired = Paired::new(baseline, compressed);

@@ -47,7 +47,7 @@ struct Side {
 struct Bench<'a> {
     placed: Placed<'a>,
     task: Task,
-    /// What the dense model says of every item without its context: all sides are set against that.
+    /// What the dense model says of every item without its context.
     priors: Sheet,
     kept: Option<Calibration>,
     file_bytes: u64,
@@ -160,7 +160,9 @@ impl<'a> Bench<'a> {
             }
         };
         let arm = self.placed.compressed(&pruned, reduction.as_ref());
-        let mut sheet = self.priors.without_scores();
+        // As in a run: a choice is judged by its own model's word, what a context is worth by the dense model's.
+        let is_dense = pruning.is_none() || self.task.shares_priors();
+        let mut sheet = if is_dense { self.priors.without_scores() } else { Sheet::of(&self.task) };
         let scores = sheet.complete(&self.task, &arm, pace, &mut |_| {}).await?;
         let cost = counted(&self.placed, &self.task, &pruned, reduction.as_ref(), self.file_bytes)?;
         Ok(Side { pruned, reduction, pruning, scores, cost })

@@ -227,7 +227,8 @@ fn the_width_of_a_mamba_is_stated_or_an_expansion() {
 
 #[test]
 fn two_spellings_of_a_scaled_rotation_must_say_the_same() {
-    let linear = |factor: f64| json!({"rope_type": "linear", "factor": factor, "rope_theta": 100000});
+    let linear =
+        |factor: f64| json!({"rope_type": "linear", "factor": factor, "rope_theta": 100000});
     let both = |old: f64, new: f64| {
         parse(&with(llama(), json!({"rope_scaling": linear(old), "rope_parameters": linear(new)})))
     };
