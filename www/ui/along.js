@@ -25,7 +25,7 @@ export function along() {
       el(
         "p",
         { class: "note" },
-        "Shaded: the token costs the compressed model more; underlined: less. Struck out: the reduction took it away. ",
+        "Shaded over a line: the token costs the compressed model more; over dots: less. Struck out: the reduction took it away. ",
         words.prompt.some(({ baseline }) => baseline !== null) ? "" : "The prompt is only read under a token reduction, so its tokens cost nothing. ",
         "After the bar stands what the baseline wrote.",
         words.left_out ? ` The first ${words.left_out} tokens of the prompt are left out.` : "",
