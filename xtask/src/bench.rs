@@ -111,7 +111,7 @@ fn module(toolbox: &Toolbox) -> Result<()> {
     run(&mut build)?;
     let mut bind = Command::new("wasm-bindgen");
     bind.args(["--target", "web", "--no-typescript", "--out-dir", "page-bench/pkg"]);
-    bind.arg(target_folder().join(WASM_TARGET).join("web/whittle_bench.wasm"));
+    bind.arg(target_folder().join(WASM_TARGET).join("web/whittle_page_bench.wasm"));
     run(bind.env("PATH", &toolbox.path))?;
     let mut optimise = Command::new("wasm-opt");
     optimise.args(["-O3", "-o", MODULE, MODULE]);
