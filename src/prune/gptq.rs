@@ -11,7 +11,7 @@
 use super::by_matrix::{ByMatrix, HostInputs, MatrixJob, Needs, Work};
 use super::grid::{BITS, GRID, GROUP, MatrixLevels, Rule};
 use super::knobs::{BLOCK, DAMPING, INPUTS_PRUNED, LAYERS, MATRICES, ONLY, RATIOS, RUN, SEQUENCES};
-use super::pattern::{PATTERN, SPARSITY, THRESHOLD_OF_BLOCK};
+use super::pattern::{PATTERN, SPARSITY, THRESHOLD_OF_BLOCK, TOP};
 use super::sparsegpt;
 use crate::config::FAMILIES;
 use crate::method::{About, Knob, KnobKind, Setting};
@@ -29,7 +29,7 @@ static ABOUT: About = About {
         GRID,
         Knob {
             help: "Share of the weights that become zero in the same pass (unstructured pattern)",
-            kind: KnobKind::Number { min: 0.0, max: 0.95, step: 0.05, default: 0.0 },
+            kind: KnobKind::Number { min: 0.0, max: TOP, step: 0.05, default: 0.0 },
             ..SPARSITY
         },
         PATTERN,

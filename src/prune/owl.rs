@@ -8,6 +8,7 @@
 //! pruned are not scored; a ratio stays within 0 and 0.95; layers that are all alike keep s.
 
 use super::calibrate::input_squares;
+use super::pattern::TOP;
 use super::task::Subject;
 use crate::Result;
 use crate::models::Linear;
@@ -17,8 +18,6 @@ use crate::pace::Pace;
 const OUTLYING: f64 = 5.0;
 /// Half the width of the ratios.
 const LAMBDA: f64 = 0.08;
-/// Highest sparsity of the knob.
-const TOP: f64 = 0.95;
 
 /// The sparsity of every matrix. Errors: cancelled, or the GPU failed.
 pub async fn ratios(

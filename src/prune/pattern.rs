@@ -17,12 +17,15 @@ pub enum Pattern {
     NofM { zeros: usize, group: usize },
 }
 
+/// Highest sparsity that can be asked for, and that a rule of ratios gives a matrix.
+pub const TOP: f64 = 0.95;
+
 /// The knobs that every method with a mask begins with.
 pub const SPARSITY: Knob = Knob {
     id: "sparsity",
     label: "Sparsity",
     help: "Share of the weights that become zero (unstructured pattern)",
-    kind: KnobKind::Number { min: 0.0, max: 0.95, step: 0.05, default: 0.5 },
+    kind: KnobKind::Number { min: 0.0, max: TOP, step: 0.05, default: 0.5 },
 };
 pub const PATTERN: Knob = Knob {
     id: "pattern",

@@ -8,14 +8,13 @@
 //!
 //! Source: ours; no paper gives this rule.
 
+use super::pattern::TOP;
 use crate::models::Linear;
 
 /// Points for every doubling of the error.
 const STEP: f64 = 0.05;
 /// Largest shift.
 const MOST: f64 = 0.1;
-/// Highest sparsity of the knob.
-const TOP: f64 = 0.95;
 /// A matrix that lost nothing counts as this error.
 const LEAST: f64 = 1e-12;
 

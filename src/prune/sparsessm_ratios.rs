@@ -11,6 +11,7 @@
 //! the narrow convolution is not pruned here, so it has no ratio.
 
 use super::calibrate::input_squares;
+use super::pattern::TOP;
 use super::task::Subject;
 use crate::models::{Linear, Names};
 use crate::order::sort_f64;
@@ -19,8 +20,6 @@ use crate::{Error, Result};
 
 /// The largest shift.
 const ALPHA: f64 = 0.08;
-/// Highest sparsity of the knob.
-const TOP: f64 = 0.95;
 /// Most matrices of each end that are shifted.
 const MOST: usize = 24;
 
