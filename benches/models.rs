@@ -1,9 +1,12 @@
 //! Speed of whole models on the CPU, natively: `cargo bench --bench models -- FOLDER [--prompt 512] [--decode 32]
-//! [--rounds 3] [--threads 1]`.
+//! [--warm 512] [--rounds 3] [--threads 1] [--prune SPEC]`.
 //!
 //! FOLDER holds config.json and model.safetensors; no tokenizer is needed, the prompt is made of seeded ids. Prints one
 //! JSON line: CPU seconds (user and system, all threads) and wall seconds of opening the model, of a prefill and of one
-//! decoded token (median of the rounds, head included), page faults of a prefill and the peak of resident memory.
+//! decoded token (median of the rounds, head included), bytes of weights that a decoded token reads, page faults of a
+//! prefill and the peak of resident memory. Before the rounds the first --warm tokens of the prompt (all, unless it is
+//! given) are read once. With SPEC (`whittle methods`, for example rtn:bits=8,group=row) the model is pruned or rounded
+//! before it is timed, calibrated on seeded ids; the peak of memory is then that of the pruning too.
 //! On a machine that others use too, the CPU seconds of one thread say more than the wall clock. Linux only.
 
 #[cfg(target_os = "linux")]
@@ -21,14 +24,20 @@ mod native {
     use whittle::Rng;
     use whittle::backend::Device;
     use whittle::config::ModelConfig;
-    use whittle::models::{Model, NoHooks, Weights};
+    use whittle::method::Setting;
+    use whittle::models::{Execution, Model, NoHooks, Weights, linears};
+    use whittle::pace::Pace;
+    use whittle::prune::{self, Subject};
     use whittle::weights::Checkpoint;
 
     pub fn main() {
         let args: Vec<String> = std::env::args().collect();
+        let text = |name: &str| {
+            let at = args.iter().position(|arg| arg == name)?;
+            Some(args.get(at + 1).unwrap_or_else(|| panic!("{name}: expected a value behind it")))
+        };
         let number = |name: &str, default: usize| {
-            let at = args.iter().position(|arg| arg == name);
-            at.map_or(default, |i| args[i + 1].parse().expect("a whole number"))
+            text(name).map_or(default, |n| n.parse().expect("a whole number"))
         };
         whittle::threads::keep_freed_memory();
         let Some(folder) = args.get(1).filter(|arg| !arg.starts_with("--")) else {
@@ -37,17 +46,24 @@ mod native {
         };
         let [prompt, tokens, rounds] =
             [number("--prompt", 512), number("--decode", 32), number("--rounds", 3)];
+        let warm = number("--warm", prompt).clamp(1, prompt);
         whittle::threads::set(Some(number("--threads", 1))).expect("a number of threads");
         let mut loaded = None;
         let load = cost(|| loaded = Some(open(folder)));
-        let (config, model) = loaded.expect("it was opened");
+        let mut loaded = loaded.expect("it was opened");
+        let spec = text("--prune");
+        if let Some(spec) = spec {
+            loaded = pruned(loaded, spec);
+        }
+        let Loaded { config, weights, model } = loaded;
         let mut rng = Rng::new(1);
         let ids: Vec<u32> = (0..prompt).map(|_| rng.below(config.vocab_size()) as u32).collect();
         let (mut prefills, mut steps) = (Vec::new(), Vec::new());
-        for _ in 0..=rounds {
+        for round in 0..=rounds.max(1) {
+            let read = if round == 0 { &ids[..warm] } else { &ids };
             let mut state = model.start(&Device::Cpu);
             prefills.push(cost(|| {
-                let hidden = model.forward(&Device::Cpu, &ids, &mut state, &mut NoHooks);
+                let hidden = model.forward(&Device::Cpu, read, &mut state, &mut NoHooks);
                 model.logits(&Device::Cpu, hidden.row_range(hidden.rows() - 1, 1));
             }));
             let decoded = cost(|| {
@@ -63,6 +79,8 @@ mod native {
             "model": folder,
             "prompt": prompt,
             "threads": whittle::threads::count(),
+            "prune": spec,
+            "read_mb": bytes_per_token(&config, &weights, &model) as f64 / 1e6,
             "load_cpu_s": load.cpu_s,
             "load_s": load.wall_s,
             "prefill_cpu_s": prefill.cpu_s,
@@ -75,7 +93,13 @@ mod native {
         println!("{line}");
     }
 
-    fn open(folder: &str) -> (ModelConfig, Model) {
+    struct Loaded {
+        config: ModelConfig,
+        weights: Weights,
+        model: Model,
+    }
+
+    fn open(folder: &str) -> Loaded {
         let file = |name: &str| {
             std::fs::read(format!("{folder}/{name}")).unwrap_or_else(|e| panic!("{name}: {e}"))
         };
@@ -84,7 +108,40 @@ mod native {
         let checkpoint = Checkpoint::open(vec![(name.into(), file(name))]).expect("weights");
         let weights = Weights::new(Rc::new(checkpoint));
         let model = Model::load(&Device::Cpu, &config, &weights).expect("a model");
-        (config, model)
+        Loaded { config, weights, model }
+    }
+
+    /// The model as a SPEC leaves it, multiplied as it asks.
+    fn pruned(dense: Loaded, spec: &str) -> Loaded {
+        let setting = Setting::parse(spec, &prune::abouts()).expect("a SPEC").expect("a method");
+        let Loaded { config, weights, model } = &dense;
+        let subject = Subject { device: &Device::Cpu, config, weights, dense: model };
+        let mut rng = Rng::new(2);
+        let mut ids = || (0..64).map(|_| rng.below(config.vocab_size()) as u32).collect();
+        let sequences = [ids(), ids()];
+        let (mut kept, mut hear) = (None, |_: usize, _: usize| {});
+        let pace = Pace::default();
+        let work = prune::prune(&subject, &sequences, &setting, &mut kept, &pace, &mut hear);
+        let pruned = pollster::block_on(work).expect("it can be pruned");
+        let execution = match setting.knobs().any(|(id, value)| id == "run" && value.is("packed")) {
+            true => Execution::Packed,
+            false => Execution::Dense,
+        };
+        let mut weights = weights.with_edits(pruned.edits).executed(execution);
+        let mut config = config.clone();
+        if let Some(smaller) = pruned.smaller {
+            weights = weights.with_layers(&smaller.layers);
+            config = smaller.config;
+        }
+        let model = Model::load(&Device::Cpu, &config, &weights).expect("what is left of a model");
+        Loaded { config, weights, model }
+    }
+
+    /// Of the linear layers, as they are run, and of the head.
+    fn bytes_per_token(config: &ModelConfig, weights: &Weights, model: &Model) -> usize {
+        let layers = linears(config);
+        let layers = layers.iter().filter_map(|linear| weights.loaded(&linear.name));
+        model.head().bytes() + layers.map(|matrix| matrix.bytes_per_token()).sum::<usize>()
     }
 
     #[derive(Clone, Copy)]
