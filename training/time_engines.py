@@ -1,17 +1,22 @@
-"""Time prefill and decode of one transformer on the CPU: Whittle, PyTorch and llama.cpp in turns, in one run.
+"""Time prefill and decode of one model on the CPU: Whittle, PyTorch and llama.cpp in turns, in one run.
 
 usage: python time_engines.py /tmp/smollm2 --bench ../target/fast/deps/models-HASH [--llama-bench PATH --gguf F16.gguf]
-       [--gguf-q8 Q8.gguf] [--turns 5] [--prompt 512] [--decode 32] [--cpu 1] [--torch f32,bf16]
+       [--gguf-q8 Q8.gguf [--int8 SPEC]...] [--prune SPEC]... [--turns 5] [--prompt 512] [--decode 32] [--cpu 1]
+       [--torch f32,bf16]
 
 Whittle is the program that `cargo bench --profile fast --bench models --no-run` builds. llama-bench comes from the source
 that PyPI's llama-cpp-python carries (cmake -DGGML_NATIVE=ON, target llama-bench), its files from convert_hf_to_gguf.py
-there. PyTorch runs transformers' class in eager mode with its cache. All of them use one thread, on one core where --cpu
-names it. A turn is every engine once, each in a process of its own, in an order that turns round; an engine reads the
-prompt of random tokens once to warm up and then once for the figure, and decodes after it. Weights are f16 in Whittle
-and llama.cpp, q8_0 in the second file.
+there; shape_models.py makes Mambas for all three. PyTorch runs transformers' class in eager mode with its cache (of Mamba
+a slow scan: --torch "" leaves it out). All of them use one thread, on one core where --cpu names it. A turn is every
+engine once, each in a process of its own, in an order that turns round; an engine reads the prompt of random tokens once
+to warm up and then once for the figure, and decodes after it. Weights are f16 in Whittle and llama.cpp. In the second file
+they are q8_0, whole numbers of 8 bits with a scale for every 32, and Whittle runs beside it rounded in the same way, or as
+--int8 says; it keeps embedding and head in f16, llama.cpp does not. --prune adds Whittle with a compressed form, for
+example magnitude:pattern=2:4.
 
-Prints a Markdown table: the median of the turns in seconds and milliseconds, and how many times as long the other engine
-takes as Whittle, formed within a turn: median, smallest and largest.
+Prints Markdown: the median of the turns in seconds and milliseconds, and how many times as long the other engine takes as
+Whittle with the same storage, formed within a turn: median, smallest and largest; then how many times as fast as f16 the
+compressed forms are.
 """
 
 import argparse
@@ -22,6 +27,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -30,8 +37,9 @@ def cpu_name() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def whittle(program: str, model: str, prompt: int, decode: int) -> tuple[float, float]:
-    command = [program, model, "--prompt", prompt, "--decode", decode, "--rounds", 1, "--threads", 1]
+def whittle(a: argparse.Namespace, spec: str | None) -> tuple[float, float]:
+    command = [a.bench, a.model, "--prompt", a.prompt, "--decode", a.decode, "--rounds", 1, "--threads", 1]
+    command += ["--prune", spec] if spec else []
     out = json.loads(subprocess.run([str(w) for w in command], check=True, capture_output=True, text=True).stdout)
     return out["prefill_s"], out["decode_ms"]
 
@@ -61,11 +69,12 @@ def torch_side(model: str, prompt: int, decode: int, precision: str) -> tuple[fl
             start = time.perf_counter()
             out = net(ids, use_cache=True, logits_to_keep=1)
             prefill = time.perf_counter() - start
-        cache, next_id = out.past_key_values, ids[:, :1]
+        name = "cache_params" if "mamba" in net.config.model_type else "past_key_values"
+        cache, next_id = out[name], ids[:, :1]
         start = time.perf_counter()
         for _ in range(decode):
-            out = net(next_id, past_key_values=cache, use_cache=True)
-            cache = out.past_key_values
+            out = net(next_id, use_cache=True, **{name: cache})
+            cache = out[name]
         return prefill, (time.perf_counter() - start) / decode * 1e3
 
 
@@ -77,19 +86,56 @@ def torch_worker(arguments: argparse.Namespace, precision: str) -> tuple[float, 
     return prefill, decode
 
 
-def engines(a: argparse.Namespace) -> dict:
-    found = {"Whittle, f16": lambda: whittle(a.bench, a.model, a.prompt, a.decode)}
+OURS = "Whittle, f16"
+
+
+@dataclass
+class Side:
+    run: Callable[[], tuple[float, float]]
+    against: list[str] = field(default_factory=lambda: [OURS])
+    times: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
+
+
+def engines(a: argparse.Namespace) -> dict[str, Side]:
+    found = {OURS: Side(lambda: whittle(a, None))}
+    int8 = (a.int8 or ["rtn:bits=8,group=32"]) if a.gguf_q8 else []
+    for spec in [*int8, *a.prune]:
+        found[f"Whittle, {spec}"] = Side(lambda spec=spec: whittle(a, spec))
     for precision in filter(None, a.torch.split(",")):
-        found[f"PyTorch {precision}, eager"] = lambda precision=precision: torch_worker(a, precision)
-    for name, gguf in [("f16", a.gguf), ("q8_0", a.gguf_q8)]:
+        found[f"PyTorch {precision}, eager"] = Side(lambda precision=precision: torch_worker(a, precision))
+    for name, gguf, ours in [("f16", a.gguf, [OURS]), ("q8_0", a.gguf_q8, [f"Whittle, {spec}" for spec in int8])]:
         if a.llama_bench and gguf:
-            found[f"llama.cpp {name}"] = lambda gguf=gguf: llama(a.llama_bench, gguf, a.prompt, a.decode)
+            found[f"llama.cpp {name}"] = Side(lambda gguf=gguf: llama(a.llama_bench, gguf, a.prompt, a.decode), ours)
     return found
 
 
 def ratio(theirs: list[float], ours: list[float]) -> str:
     ratios = sorted(b / a for a, b in zip(ours, theirs, strict=True))
     return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
+def row(name: str, side: Side, compared: list[str]) -> str:
+    prefill, decode = (statistics.median(times) for times in side.times)
+    return f"| {name} | {prefill:.3f} | {compared[0]} | {decode:.1f} | {compared[1]} |"
+
+
+def table(sides: dict[str, Side]) -> None:
+    head = "| engine | prefill, s | {0} | decode, ms a token | {0} |\n| --- | --- | --- | --- | --- |"
+    print(head.format("as long as Whittle"))
+    for name, side in sides.items():
+        if name.startswith("Whittle"):
+            print(row(name, side, ["", ""]))
+            continue
+        for base in side.against:
+            label = name if base == OURS else f"{name}, beside {base}"
+            compared = [ratio(theirs, own) for theirs, own in zip(side.times, sides[base].times, strict=True)]
+            print(row(label, side, compared))
+    forms = {name: side for name, side in sides.items() if name.startswith("Whittle") and name != OURS}
+    if forms:
+        print("\n" + head.format("times as fast as f16"))
+    for name, side in forms.items():
+        dense = sides[OURS].times
+        print(row(name, side, [ratio(slow, fast) for slow, fast in zip(dense, side.times, strict=True)]))
 
 
 def main() -> None:
@@ -99,6 +145,8 @@ def main() -> None:
     parser.add_argument("--llama-bench")
     parser.add_argument("--gguf")
     parser.add_argument("--gguf-q8")
+    parser.add_argument("--int8", action="append", metavar="SPEC", help="Whittle beside --gguf-q8: rtn:bits=8,group=32")
+    parser.add_argument("--prune", action="append", default=[], metavar="SPEC", help="a compressed form of Whittle's")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--decode", type=int, default=32)
@@ -114,19 +162,15 @@ def main() -> None:
     if a.cpu is not None:
         os.sched_setaffinity(0, {a.cpu})
     sides = engines(a)
-    times = {name: ([], []) for name in sides}
     for turn in range(a.turns):
         names = list(sides)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            for kept, value in zip(times[name], sides[name](), strict=True):
-                kept.append(value)
-            print(f"turn {turn + 1}: {name}: {times[name][0][-1]:.3f} s, {times[name][1][-1]:.1f} ms", file=sys.stderr)
-    ours = times["Whittle, f16"]
+            prefill, decode = sides[name].run()
+            sides[name].times[0].append(prefill)
+            sides[name].times[1].append(decode)
+            print(f"turn {turn + 1}: {name}: {prefill:.3f} s, {decode:.1f} ms", file=sys.stderr)
     print(f"{cpu_name()}, one thread, {a.turns} turns, {a.prompt} tokens of prompt, {a.decode} decoded\n")
-    print("| engine | prefill, s | as long as Whittle | decode, ms a token | as long as Whittle |\n| --- | --- | --- | --- | --- |")
-    for name, (prefill, decode) in times.items():
-        compared = ["", ""] if name.startswith("Whittle") else [ratio(prefill, ours[0]), ratio(decode, ours[1])]
-        print(f"| {name} | {statistics.median(prefill):.3f} | {compared[0]} | {statistics.median(decode):.1f} | {compared[1]} |")
+    table(sides)
 
 
 if __name__ == "__main__":
