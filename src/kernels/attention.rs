@@ -11,6 +11,8 @@
 //! Shaders read vec4s, so that a headdim or a view that is not a multiple of 4 is first copied into padded heads.
 
 mod cpu;
+mod few_rows;
+mod heads;
 
 use super::{Case, groups, random, spread};
 use crate::Rng;
