@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { launch } from "../tests/e2e/browser.mjs";
 import { MODEL, startHub } from "../tests/e2e/hub-server.mjs";
 import { dist, serve } from "../tests/e2e/server.mjs";
+import { peak } from "./memory.mjs";
 
 const FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "model.safetensors"];
 /** Something small, complete before the measurement begins. */
@@ -74,18 +75,4 @@ function watch() {
     window.longest = Math.max(window.longest, now - last);
     last = now;
   }, 20);
-}
-
-/** Most memory that a process of a tab had so far: VmHWM, Linux only. */
-async function peak(browser) {
-  const session = await browser.newBrowserCDPSession();
-  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
-  const tabs = processInfo.filter(({ type }) => type === "renderer");
-  const peaks = await Promise.all(
-    tabs.map(async ({ id }) => {
-      const status = await readFile(`/proc/${id}/status`, "utf8");
-      return Number(/VmHWM:\s+(\d+) kB/.exec(status)[1]) * 1024;
-    }),
-  );
-  return Math.max(...peaks);
 }
