@@ -11,48 +11,63 @@ use whittle::Result;
 use whittle::eval::{PrunedModel, Quality, Timed, Verdict, speed};
 use whittle::pace::Pace;
 
-/// Rows, and the one type of model that has what a method works on.
-const ROWS: [(ResultRow, Option<&str>); 27] = [
-    (row("RTN int8, a scale a row", "rtn:bits=8,group=row"), None),
-    (row("GPTQ int8, a scale a row", "gptq:bits=8,group=row"), None),
-    (row("RTN int4, a scale a row", "rtn:bits=4,group=row"), None),
-    (row("GPTQ int4, a scale a row", "gptq:bits=4,group=row"), None),
-    (row("RTN int4, groups of 64", "rtn:bits=4,group=64"), None),
-    (row("GPTQ int4, groups of 64", "gptq:bits=4,group=64"), None),
-    (row("GPTQ int4, groups of 64, zero points", "gptq:bits=4,group=64,grid=range"), None),
-    (row("GPTQ int4, groups of 32", "gptq:bits=4,group=32"), None),
-    (row("MRP 2:4", "mrp:pattern=2:4"), None),
-    (row("GPTQ int8 with 2:4", "gptq:bits=8,group=row,pattern=2:4"), None),
-    (row("GPTQ int4 with 50 % zeros", "gptq:bits=4,group=64,sparsity=0.5"), None),
-    (row("structured, a quarter of the channels", "structured:share=0.25"), None),
-    (row("Wanda 60 %", "wanda:sparsity=0.6"), None),
-    (row("Wanda 60 %, swaps", "wanda:sparsity=0.6,swaps=100"), None),
-    (row("Wanda 60 %, refit", "wanda:sparsity=0.6,refit=row,inputs=pruned"), None),
-    (row("Wanda 60 %, swaps, refit", "wanda:sparsity=0.6,swaps=100,refit=row,inputs=pruned"), None),
-    (row("MRP 60 %, blocks of 128", "mrp:sparsity=0.6,block=128"), None),
-    (row("MRP 60 %, blocks of 128, mask of Thanos", "mrp:sparsity=0.6,block=128,mask=W"), None),
-    (row("SparseGPT 70 %", "sparsegpt:sparsity=0.7"), None),
-    (row("SparseGPT 70 %, ratios of OWL", "sparsegpt:sparsity=0.7,ratios=owl"), None),
+/// Rows, and the types of model that have what a method works on; none stands for all.
+const ROWS: [(ResultRow, &[&str]); 30] = [
+    (row("RTN int8, a scale a row", "rtn:bits=8,group=row"), &[]),
+    (row("GPTQ int8, a scale a row", "gptq:bits=8,group=row"), &[]),
+    (row("RTN int4, a scale a row", "rtn:bits=4,group=row"), &[]),
+    (row("GPTQ int4, a scale a row", "gptq:bits=4,group=row"), &[]),
+    (row("RTN int4, groups of 64", "rtn:bits=4,group=64"), &[]),
+    (row("GPTQ int4, groups of 64", "gptq:bits=4,group=64"), &[]),
+    (row("GPTQ int4, groups of 64, zero points", "gptq:bits=4,group=64,grid=range"), &[]),
+    (row("GPTQ int4, groups of 32", "gptq:bits=4,group=32"), &[]),
+    (row("MRP 2:4", "mrp:pattern=2:4"), &[]),
+    (row("GPTQ int8 with 2:4", "gptq:bits=8,group=row,pattern=2:4"), &[]),
+    (row("GPTQ int4 with 50 % zeros", "gptq:bits=4,group=64,sparsity=0.5"), &[]),
+    (row("structured, a quarter of the channels", "structured:share=0.25"), &[]),
+    (row("Wanda 60 %", "wanda:sparsity=0.6"), &[]),
+    (row("Wanda 60 %, swaps", "wanda:sparsity=0.6,swaps=100"), &[]),
+    (row("Wanda 60 %, refit", "wanda:sparsity=0.6,refit=row,inputs=pruned"), &[]),
+    (row("Wanda 60 %, swaps, refit", "wanda:sparsity=0.6,swaps=100,refit=row,inputs=pruned"), &[]),
+    (row("MRP 60 %, blocks of 128", "mrp:sparsity=0.6,block=128"), &[]),
+    (row("MRP 60 %, blocks of 128, mask of Thanos", "mrp:sparsity=0.6,block=128,mask=W"), &[]),
+    (row("SparseGPT 70 %", "sparsegpt:sparsity=0.7"), &[]),
+    (row("SparseGPT 70 %, ratios of OWL", "sparsegpt:sparsity=0.7,ratios=owl"), &[]),
     (
         row("SparseGPT 70 %, ratios by sensitivity", "sparsegpt:sparsity=0.7,ratios=sensitivity"),
-        None,
+        &[],
     ),
-    (row("half of the states", "structured:unit=states,share=0.5"), Some("mamba2")),
+    (row("half of the states", "structured:unit=states,share=0.5"), &["mamba", "mamba2"]),
+    (row("half of the states, GHOST", "structured:unit=states,share=0.5,score=ghost"), &["mamba2"]),
     (
-        row("half of the states, GHOST", "structured:unit=states,share=0.5,score=ghost"),
-        Some("mamba2"),
+        row("three quarters of the states", "structured:unit=states,share=0.75"),
+        &["mamba", "mamba2"],
     ),
-    (row("three quarters of the states", "structured:unit=states,share=0.75"), Some("mamba2")),
     (
         row("three quarters of the states, GHOST", "structured:unit=states,share=0.75,score=ghost"),
-        Some("mamba2"),
+        &["mamba2"],
     ),
-    (row("SparseSSM 50 %, no memory", "sparsessm:sparsity=0.5"), Some("mamba")),
-    (row("SparseSSM 50 %, A = -1", "sparsessm:sparsity=0.5,removed=rate"), Some("mamba")),
+    (row("SparseSSM 50 %, no memory", "sparsessm:sparsity=0.5"), &["mamba"]),
+    (row("SparseSSM 50 %, A = -1", "sparsessm:sparsity=0.5,removed=rate"), &["mamba"]),
+    (
+        row("half of the states, SparseSSM", "structured:unit=states,share=0.5,score=sparsessm"),
+        &["mamba"],
+    ),
+    (
+        row(
+            "three quarters of the states, SparseSSM",
+            "structured:unit=states,share=0.75,score=sparsessm",
+        ),
+        &["mamba"],
+    ),
+    (
+        row("SparseGPT 70 %, ratios of SparseSSM", "sparsegpt:sparsity=0.7,ratios=sparsessm"),
+        &["mamba"],
+    ),
 ];
 
 /// Labels: the one that is expected to be better, and the other.
-const PAIRS: [(&str, &str); 11] = [
+const PAIRS: [(&str, &str); 14] = [
     ("GPTQ int4, a scale a row", "RTN int4, a scale a row"),
     ("GPTQ int4, groups of 64", "RTN int4, groups of 64"),
     ("GPTQ int4, groups of 64", "MRP 2:4"),
@@ -64,6 +79,9 @@ const PAIRS: [(&str, &str); 11] = [
     ("SparseGPT 70 %, ratios by sensitivity", "SparseGPT 70 %, ratios of OWL"),
     ("half of the states, GHOST", "half of the states"),
     ("three quarters of the states, GHOST", "three quarters of the states"),
+    ("half of the states, SparseSSM", "half of the states"),
+    ("three quarters of the states, SparseSSM", "three quarters of the states"),
+    ("SparseGPT 70 %, ratios of SparseSSM", "SparseGPT 70 %"),
 ];
 
 /// The int8 whose perplexity is set against the dense one in a sentence.
@@ -72,7 +90,7 @@ const INT8: &str = "GPTQ int8, a scale a row";
 /// Rows that a model of this type has.
 pub fn rows_of(family: &str) -> impl Iterator<Item = (usize, &'static str)> {
     let rows = ROWS.iter().enumerate();
-    rows.filter(move |(_, (_, only))| only.is_none_or(|f| f == family))
+    rows.filter(move |(_, (_, only))| only.is_empty() || only.contains(&family))
         .map(|(i, (r, _))| (i, r.spec))
 }
 
