@@ -64,6 +64,8 @@ fn a_value_is_its_own_option_and_no_other() {
     // A comma would end it in a SPEC, and what is no ASCII in a link.
     assert!(setting.set_knob("words", "a,b").is_err() && setting.set_knob("words", "é").is_err());
     assert_eq!(setting.text("words"), "two");
+    let error = setting.set_knob("words", "a,bc").unwrap_err().to_string();
+    assert!(error.contains("found \"a,bc\""), "{error}");
 }
 
 #[test]
