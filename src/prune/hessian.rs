@@ -189,3 +189,107 @@ async fn factor(h: &[f64], n: usize, pace: &Pace) -> Result<Option<Vec<f64>>> {
     }
     Ok(Some(u))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prune::linalg::tests::positive;
+    use pollster::block_on;
+
+    /// By Gauss and Jordan, of H[a.., a..].
+    fn inverse_from(h: &[f64], n: usize, a: usize) -> Vec<f64> {
+        let m = n - a;
+        let mut left: Vec<f64> = (a..n).flat_map(|i| h[i * n + a..(i + 1) * n].to_vec()).collect();
+        let mut right: Vec<f64> = (0..m * m).map(|k| f64::from(u8::from(k / m == k % m))).collect();
+        for c in 0..m {
+            let pivot = left[c * m + c];
+            for k in 0..m {
+                left[c * m + k] /= pivot;
+                right[c * m + k] /= pivot;
+            }
+            for i in (0..m).filter(|i| *i != c) {
+                let f = left[i * m + c];
+                for k in 0..m {
+                    left[i * m + k] -= f * left[c * m + k];
+                    right[i * m + k] -= f * right[c * m + k];
+                }
+            }
+        }
+        right
+    }
+
+    fn close(found: f64, expected: f64, what: &str) {
+        assert!(
+            (found - expected).abs() < 1e-9 * expected.abs().max(1.0),
+            "{what}: {found}, {expected}"
+        );
+    }
+
+    #[test]
+    fn everything_read_from_the_factor_is_what_the_inverse_says() {
+        let (n, pace) = (70, Pace::default());
+        let gram = positive(n, 5);
+        let mut hessian = block_on(Hessian::new(&gram, n, 0.1, &pace)).unwrap();
+        let mean = (0..n).map(|j| gram[j * n + j]).sum::<f64>() / n as f64;
+        for (k, sum) in gram.iter().enumerate() {
+            let damping = if k / n == k % n { 0.1 * mean } else { 0.0 };
+            close(hessian.h[k], sum + damping, "H");
+        }
+        assert_eq!((hessian.damping, hessian.retries), (0.1, 0));
+        assert!(hessian.dead.iter().all(|dead| !dead));
+        let inverse = inverse_from(&hessian.h, n, 0);
+        block_on(hessian.invert(&pace)).unwrap();
+        let diagonal = hessian.inverse_diagonal();
+        for k in 0..n * n {
+            close(hessian.inverse[k], inverse[k], "inverse");
+            if k / n == k % n {
+                close(diagonal[k / n], inverse[k], "diagonal");
+            }
+            assert!(k / n <= k % n || hessian.u[k] == 0.0, "U is an upper triangle");
+        }
+        let factor = hessian.factor_diagonal();
+        for (a, b) in [(0, 3), (2, 69), (5, 70), (66, 70)] {
+            let rest = inverse_from(&hessian.h, n, a);
+            let (block, trailing) = (
+                hessian.inverse_block(a, b),
+                block_on(hessian.trailing_inverse(a, b, &pace)).unwrap(),
+            );
+            let size = b - a;
+            for k in 0..size * size {
+                close(trailing[k], rest[k / size * (n - a) + k % size], "trailing");
+                close(block[k], inverse[(a + k / size) * n + a + k % size], "block");
+            }
+            close(factor[a] * factor[a], rest[0], "U_jj squared");
+        }
+        let change: Vec<f64> =
+            (0..n).map(|j| if j % 3 == 0 { 0.0 } else { j as f64 - 30.0 }).collect();
+        let pairs = (0..n * n).map(|k| change[k / n] * hessian.h[k] * change[k % n]);
+        close(hessian.loss(&change), pairs.sum(), "loss");
+    }
+
+    #[test]
+    fn dead_inputs_and_a_singular_matrix_are_made_harmless_and_counted() {
+        let pace = Pace::default();
+        let dead =
+            block_on(Hessian::new(&[3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0], 3, 0.5, &pace));
+        let dead = dead.unwrap();
+        assert_eq!(dead.dead, [false, true, false]);
+        // The mean of those alive is 2, so the damping 1.
+        assert_eq!(dead.h, [4.0, 0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0, 2.0]);
+        let all_dead = block_on(Hessian::new(&[0.0], 1, 0.5, &pace)).unwrap();
+        assert_eq!((all_dead.h, all_dead.dead), (vec![1.5], vec![true]));
+        let ones = [1.0; 4];
+        let raised = block_on(Hessian::new(&ones, 2, 0.0, &pace)).unwrap();
+        assert_eq!((raised.retries, raised.damping), (1, LEAST_DAMPING));
+        let again = block_on(raised.raised(&ones, &pace)).unwrap();
+        assert_eq!((again.retries, again.damping), (2, 10.0 * LEAST_DAMPING));
+        let message = |gram: &[f64]| match block_on(Hessian::new(gram, 1, 0.1, &pace)) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("{gram:?} has a factor"),
+        };
+        assert!(
+            message(&[f64::NAN]).contains("finite") && message(&[f64::INFINITY]).contains("finite")
+        );
+        assert_eq!(symmetric(vec![1.0, 2.0, 4.0, 5.0], 2), [1.0, 3.0, 3.0, 5.0]);
+    }
+}

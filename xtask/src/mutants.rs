@@ -4,8 +4,8 @@
 //! stands right of it, and so do the files of figures; they are copied into a crate of their own under target/mutants,
 //! which builds in seconds. Their unit tests and tests/load go with them.
 //!
-//! `reduce` and `prune` are not among them, but for `prune/pattern`: they compute with kernels and the backend, and their
-//! tests with whole models, so that each change of them would be minutes of building. Fixtures of public code hold them.
+//! `reduce` and most of `prune` are not among them: they compute with kernels and the backend, and their tests with whole
+//! models, so that each change of them would be minutes of building. Fixtures of public code hold them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -33,10 +33,10 @@ const MODULES: [&str; 12] = [
 /// Files of larger modules that need nothing else of these.
 const PARTS: [(&str, &[&str]); 2] = [
     ("eval", &["agreement", "figures", "point", "quality", "score", "stats"]),
-    ("prune", &["pattern"]),
+    ("prune", &["hessian", "linalg", "pair", "pattern", "product", "system"]),
 ];
 /// Crates that only the modules left behind need; they take minutes to build.
-const LEFT_OUT: [&str; 5] = ["clap", "gemm", "toml", "ureq", "wgpu"];
+const LEFT_OUT: [&str; 4] = ["clap", "toml", "ureq", "wgpu"];
 
 /// `arguments` go to cargo-mutants, for example `-f src/eval/stats.rs`.
 pub fn mutants(arguments: &[&str]) -> Result<()> {
@@ -74,6 +74,10 @@ fn slice() -> std::io::Result<()> {
         for file in files {
             let path = format!("src/{module}/{file}.rs");
             fs::copy(&path, root.join(&path))?;
+            let folder = format!("src/{module}/{file}");
+            if Path::new(&folder).is_dir() {
+                copy(Path::new(&folder), &root.join(&folder))?;
+            }
             text += &format!("pub mod {file};\npub use {file}::*;\n");
         }
         fs::write(root.join(format!("src/{module}/mod.rs")), text)?;
