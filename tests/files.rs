@@ -16,8 +16,6 @@ mod fuzz_text;
 mod hub;
 #[path = "files/hub_server.rs"]
 mod hub_server;
-#[path = "files/pickle.rs"]
-mod pickle;
 #[path = "files/rows.rs"]
 mod rows;
 #[path = "files/tiny.rs"]

@@ -4,5 +4,8 @@ mod load {
     mod config;
     mod corrupt;
     mod families;
+    mod limits;
+    mod pickle;
+    mod saved;
     mod weights;
 }
