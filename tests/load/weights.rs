@@ -1,10 +1,9 @@
 //! Checkpoints that are in order: values, names, shards, metadata, digest.
 
 use std::collections::HashMap;
-use std::fs;
 
 use safetensors::tensor::{Dtype as FileDtype, TensorView, serialize};
-use whittle::weights::{Bytes, Checkpoint, Dtype, shards};
+use whittle::weights::{Checkpoint, Dtype, shards};
 
 use super::corrupt::raw_file;
 
@@ -132,8 +131,12 @@ fn a_digest_of_several_pieces_is_what_sha256sum_prints() {
     );
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn a_mapped_file_is_the_file() {
+    use std::fs;
+    use whittle::weights::Bytes;
+
     let path = "tests/fixtures/models/llama-f16-legacy/model.safetensors";
     let mapped = Bytes::map(&fs::File::open(path).expect(path)).expect("a regular file");
     let held = open_one(fs::read(path).expect(path));
