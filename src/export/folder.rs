@@ -40,6 +40,8 @@ impl Folder {
         for _ in 0..TRIES {
             let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
             let unfinished = out.with_file_name(format!(".{name}.unfinished-{process}-{count}"));
+            // A signal that came between the two would leave the folder.
+            let _waiting = signals::hold();
             match fs::create_dir(&unfinished) {
                 Ok(()) => {
                     signals::remove_when_ended(&unfinished, files);
@@ -107,6 +109,7 @@ fn sync(folder: &Path) -> std::io::Result<()> {
 
 #[cfg(not(unix))]
 mod signals {
+    pub fn hold() {}
     pub fn remove_when_ended(_: &std::path::Path, _: &[&str]) {}
     pub fn forget() {}
 }
@@ -123,12 +126,38 @@ mod signals {
     /// Paths of the files, the folder last. Lists are never freed: the handler may be reading one.
     static PATHS: AtomicPtr<Vec<CString>> = AtomicPtr::new(null_mut());
 
+    /// Those that end the program when nothing else is said.
+    const ENDING: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+    /// Signals wait for this thread until this is dropped.
+    pub struct Held(libc::sigset_t);
+
+    pub fn hold() -> Held {
+        // SAFETY: the calls fill in the sets that they are given.
+        unsafe {
+            let (mut ending, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigemptyset(&mut ending);
+            for signal in ENDING {
+                libc::sigaddset(&mut ending, signal);
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, &ending, &mut before);
+            Held(before)
+        }
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            // SAFETY: the set is the one that `hold` was given.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, null_mut()) };
+        }
+    }
+
     pub fn remove_when_ended(folder: &Path, files: &[&str]) {
         let paths = files.iter().map(|name| folder.join(name)).chain([folder.to_path_buf()]);
         let paths = paths.map(|path| CString::new(path.as_os_str().as_bytes()));
         let Ok(paths) = paths.collect::<Result<Vec<CString>, _>>() else { return };
         PATHS.store(Box::into_raw(Box::new(paths)), Ordering::SeqCst);
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        for signal in ENDING {
             // SAFETY: the handler calls only functions that POSIX allows in one, and reads only what is never freed.
             unsafe {
                 let before = libc::signal(signal, ended as *const () as libc::sighandler_t);
