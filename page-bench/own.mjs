@@ -2,21 +2,20 @@
 // cancelled run is over; dropped, and from a hub on this machine.
 //
 // usage: node page-bench/own.mjs FOLDER      (config.json, tokenizer.json, model.safetensors; dist/ is built)
-import { readFile, readdir, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { launch } from "../tests/e2e/browser.mjs";
 import { MODEL, startHub } from "../tests/e2e/hub-server.mjs";
 import { dist, serve } from "../tests/e2e/server.mjs";
+import { modelFiles } from "./folder.mjs";
 import { peak } from "./memory.mjs";
 
-const FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "model.safetensors"];
 /** Something small, complete before the measurement begins. */
 const BEFORE = "#v=1&m=recall-mamba2&ev=recall:level=easy,n=8&gen=2&tr=off&sp=off&b=cpu";
 
 const [folder] = process.argv.slice(2);
 if (!folder) throw new Error("usage: node page-bench/own.mjs FOLDER");
-const there = await readdir(folder);
-const names = FILES.filter((name) => there.includes(name));
+const names = await modelFiles(folder);
 const stored = (await stat(join(folder, "model.safetensors"))).size;
 const mb = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
 console.log(`${folder}: ${mb(stored)} of weights; the bar for memory is ${mb(1.5 * stored + 150e6)}`);

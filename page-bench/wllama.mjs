@@ -5,13 +5,14 @@
 // Whittle runs the folder with int8 against its own f16; its speed section reads 512 tokens and decodes in turns. wllama
 // reads as many tokens of the same kind of text, decodes as many as it is asked for, and times itself; it has one
 // thread, because this server sends no headers that let it have more, and no GPU layers.
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createReadStream } from "node:fs";
 import { basename, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { launchWithoutGpu } from "../tests/e2e/browser.mjs";
 import { serve } from "../tests/e2e/server.mjs";
+import { modelFiles } from "./folder.mjs";
 import { peak } from "./memory.mjs";
 import { middle } from "./turns.mjs";
 
@@ -20,15 +21,13 @@ const WLLAMA = join(here, "node_modules/@wllama/wllama");
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm", ".gguf": "application/octet-stream" };
 const PROMPT = 512;
 const DECODE = 32;
-const FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "model.safetensors"];
 /** Something small for the first run; what is dropped after it is measured with the same method. */
 const LINK = "#v=1&m=lm-llama&ev=text:context=1,target=64,windows=1&gen=2&tr=off&sp=rtn:bits=8,group=row&b=cpu";
 
 const [folder, gguf, turns = "3"] = process.argv.slice(2);
 if (!folder || !gguf) throw new Error("usage: node page-bench/wllama.mjs FOLDER Q8.gguf [TURNS]");
 const { version } = JSON.parse(await readFile(join(WLLAMA, "package.json"), "utf8"));
-const there = await readdir(folder);
-const files = FILES.filter((name) => there.includes(name)).map((name) => join(folder, name));
+const files = (await modelFiles(folder)).map((name) => join(folder, name));
 
 const seen = { whittle: [], wllama: [] };
 for (let turn = 0; turn < Number(turns); turn++) {
@@ -87,7 +86,6 @@ function listen() {
       super(...of);
       this.addEventListener("message", ({ data }) => {
         if (data.type === "result" && data.part?.speed) window.told.speed = data.part.speed;
-        if (data.type === "result" && data.part?.problem) window.told.problem = data.part.problem;
         if (data.status?.text === "Run complete") window.told.complete = true;
       });
     }
