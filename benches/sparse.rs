@@ -20,6 +20,7 @@ mod native {
     use whittle::Rng;
     use whittle::backend::{Bits, Blocks, Device, Format, Matrix, Tensor, WeightValues};
     use whittle::kernels::matmul::matmul;
+    use whittle::weights::Dtype;
 
     /// More than twice the last level cache of common machines.
     const COLD: usize = 80 << 20;
@@ -180,7 +181,9 @@ mod native {
         let dense = device.matrix(shape.0, shape.1, values);
         let make = || match words[0] {
             "dense" => device.matrix(shape.0, shape.1, values),
-            "int8" | "int4" => dense.clone().quantised(device, &blocks(words[0], words[1], shape)),
+            "int8" | "int4" => {
+                Matrix::quantised(device, &blocks(words[0], words[1], shape), Dtype::F16)
+            }
             "2:4" => dense.clone().pack_as(device, Some(Format::TwoOfFour), values),
             _ => dense.clone().pack_as(device, Some(Format::Bitmask), values),
         };

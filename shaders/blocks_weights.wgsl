@@ -4,6 +4,8 @@
 
 override FOUR_BITS: bool = false;
 override ZEROS: bool = false;
+// Low bits of an f32 that the type of the checkpoint drops: 0 for f32, 13 for f16, 16 for bf16.
+override DROPPED: u32 = 0u;
 
 @group(0) @binding(1) var<storage, read> weights: array<vec4u>;
 
@@ -23,6 +25,18 @@ fn half_bytes(word: u32) -> vec4f {
     return vec4f((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(15u));
 }
 
+// As the checkpoint would store them.
+fn rounded(w: vec4f) -> vec4f {
+    if DROPPED == 13u {
+        return vec4f(unpack2x16float(pack2x16float(w.xy)), unpack2x16float(pack2x16float(w.zw)));
+    }
+    if DROPPED == 16u {
+        let bits = bitcast<vec4u>(w);
+        return bitcast<vec4f>((bits + 0x7fffu + ((bits >> vec4u(16u)) & vec4u(1u))) & vec4u(0xffff0000u));
+    }
+    return w;
+}
+
 // Weights at..at + 8 of the matrix with its rows one after the other; `at` is a multiple of 8.
 fn eight(at: u32) -> Eight {
     let row = at / p.w_stride;
@@ -37,13 +51,13 @@ fn eight(at: u32) -> Eight {
         let word = p.w_codes + (at >> 5u) * 4u + ((k & 15u) >> 2u);
         let shift = ((k >> 4u) & 1u) * 4u;
         return Eight(
-            scale * (half_bytes(weight_word(word) >> shift) - zero),
-            scale * (half_bytes(weight_word(word + 1u) >> shift) - zero),
+            rounded(scale * (half_bytes(weight_word(word) >> shift) - zero)),
+            rounded(scale * (half_bytes(weight_word(word + 1u) >> shift) - zero)),
         );
     }
     let word = p.w_codes + (at >> 2u);
     return Eight(
-        scale * (signed_bytes(weight_word(word)) - zero),
-        scale * (signed_bytes(weight_word(word + 1u)) - zero),
+        rounded(scale * (signed_bytes(weight_word(word)) - zero)),
+        rounded(scale * (signed_bytes(weight_word(word + 1u)) - zero)),
     );
 }

@@ -12,6 +12,7 @@
 //! Each part starts on eight words.
 
 use super::{Device, Ids};
+use crate::weights::Dtype;
 use half::f16;
 
 /// Inputs of a chunk.
@@ -97,12 +98,14 @@ pub struct PackedBlocks {
     pub group: usize,
     /// Whether the grid is not symmetric.
     pub has_zeros: bool,
+    /// What products of many rows round the weights to: the type in which the checkpoint, and so an export, stores them.
+    pub dtype: Dtype,
     words: Ids,
 }
 
 impl PackedBlocks {
     /// Lays the parts out and copies them to the device; parts that do not fit together are our mistake.
-    pub fn new(device: &Device, blocks: &Blocks) -> PackedBlocks {
+    pub fn new(device: &Device, blocks: &Blocks, dtype: Dtype) -> PackedBlocks {
         let Blocks { rows, cols, bits, group, .. } = *blocks;
         assert!(group >= cols || group.is_multiple_of(CHUNK), "group of {group} inputs");
         assert_eq!(blocks.codes.len(), rows * cols, "blocks [{rows}, {cols}]");
@@ -118,7 +121,7 @@ impl PackedBlocks {
             }
         }
         let has_zeros = !blocks.zeros.is_empty();
-        PackedBlocks { rows, cols, bits, group, has_zeros, words: device.ids(&words) }
+        PackedBlocks { rows, cols, bits, group, has_zeros, dtype, words: device.ids(&words) }
     }
 
     /// Scales, zeros and codes, as described above.

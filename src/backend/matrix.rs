@@ -9,6 +9,7 @@ use super::gpu::Buffer;
 use super::host_matrix::{HostMatrix, reads_halves};
 use super::packed::{Format, Packed, fits_two_of_four};
 use super::precision::Precision;
+use crate::weights::Dtype;
 use half::f16;
 use std::rc::Rc;
 
@@ -28,7 +29,6 @@ pub struct Matrix {
     cols: usize,
     data: MatrixData,
     packed: Option<Packed>,
-    blocks: Option<PackedBlocks>,
 }
 
 /// How the values are stored.
@@ -38,6 +38,8 @@ pub enum MatrixData {
     Cpu(Rc<HostMatrix>),
     /// Rows padded to [`Matrix::row_stride`].
     Gpu(Precision, Buffer),
+    /// Whole numbers with scales, on either.
+    Blocks(PackedBlocks),
 }
 
 impl WeightValues<'_> {
@@ -75,7 +77,7 @@ impl Matrix {
                 MatrixData::Gpu(Precision::F16, gpu.upload(bytemuck::cast_slice(&padded)))
             }
         };
-        Self { rows, cols, data, packed: None, blocks: None }
+        Self { rows, cols, data, packed: None }
     }
 
     /// Adds a packed form for products with few rows, where the zeros of `values`, those of this matrix, are worth it.
@@ -112,25 +114,23 @@ impl Matrix {
         Self { packed: format.and_then(pack), ..self }
     }
 
-    /// Adds the whole numbers whose dequantised values are those of this matrix, for products with few rows. The dense
-    /// form stays: products with many rows need it.
-    pub fn quantised(self, device: &Device, blocks: &Blocks) -> Self {
-        assert_eq!((blocks.rows, blocks.cols), (self.rows, self.cols), "blocks of a matrix");
-        Self { blocks: Some(PackedBlocks::new(device, blocks)), ..self }
+    /// Whole numbers with scales, of a checkpoint that stores `dtype`. There is no dense form beside them.
+    pub fn quantised(device: &Device, blocks: &Blocks, dtype: Dtype) -> Self {
+        let data = MatrixData::Blocks(PackedBlocks::new(device, blocks, dtype));
+        Self { rows: blocks.rows, cols: blocks.cols, data, packed: None }
     }
 
-    /// The quantised form, if there is one.
+    /// The quantised form, if it has that.
     pub fn blocks(&self) -> Option<&PackedBlocks> {
-        self.blocks.as_ref()
+        match &self.data {
+            MatrixData::Blocks(blocks) => Some(blocks),
+            _ => None,
+        }
     }
 
     /// Bytes that a decoded token reads of it.
     pub fn bytes_per_token(&self) -> usize {
-        match (&self.blocks, &self.packed) {
-            (Some(blocks), _) => blocks.bytes(),
-            (None, Some(packed)) => packed.bytes(),
-            (None, None) => self.bytes(),
-        }
+        self.packed.as_ref().map_or_else(|| self.bytes(), Packed::bytes)
     }
 
     /// The form without zeros for products with few rows, if there is one.
@@ -140,13 +140,7 @@ impl Matrix {
 
     /// f32 values that a kernel wrote, rows padded with zeros to [`Matrix::row_stride`].
     pub fn on_gpu(rows: usize, cols: usize, padded: Buffer) -> Self {
-        Self {
-            rows,
-            cols,
-            data: MatrixData::Gpu(Precision::F32, padded),
-            packed: None,
-            blocks: None,
-        }
+        Self { rows, cols, data: MatrixData::Gpu(Precision::F32, padded), packed: None }
     }
 
     /// Outputs.
@@ -164,16 +158,17 @@ impl Matrix {
         self.cols.next_multiple_of(8)
     }
 
-    /// The dense form.
+    /// The values.
     pub fn data(&self) -> &MatrixData {
         &self.data
     }
 
-    /// Bytes the values of the dense form take on the device.
+    /// Bytes that the values take on the device, without a packed form.
     pub fn bytes(&self) -> usize {
         match &self.data {
             MatrixData::Cpu(host) => host.bytes(),
             MatrixData::Gpu(precision, _) => self.rows * self.row_stride() * precision.bytes(),
+            MatrixData::Blocks(blocks) => blocks.bytes(),
         }
     }
 }

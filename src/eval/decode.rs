@@ -62,7 +62,7 @@ pub fn count(
         (0, Execution::Dense) => DENSE.into(),
         (0, Execution::Packed) => NOT_WORTH_IT.into(),
         _ if quantised > 0 => format!(
-            "{quantised} of {pruned} matrices are read as {} with their scales, for decoding. {DEQUANTISED}",
+            "{quantised} of {pruned} matrices are stored and read as {} with their scales. {WIDENED}",
             if bits == Bits::Four { "int4" } else { "int8" }
         ),
         _ => format!(
@@ -85,7 +85,7 @@ fn per_token(config: &ModelConfig) -> f64 {
 const SMALLER: &str = "What is left is smaller and dense: less is read and multiplied, in reading a context as in decoding.";
 const DENSE: &str = "Run dense, as asked for: a zero is read and multiplied like any other number, so nothing is faster.";
 const NOT_WORTH_IT: &str = "Nothing is packed: these zeros do not fit 2:4, and on this device a bitmask of them takes longer to unpack than a dense matrix to read. So nothing is faster.";
-const DEQUANTISED: &str = "Reading a context multiplies many tokens with each weight; there the dequantised copy is used, which stays in memory.";
+const WIDENED: &str = "A decoded token reads them as they are. Reading a context multiplies many tokens with each weight; there they are widened to f32 first.";
 const PREFILL: &str = "Reading a context multiplies many tokens with each weight; there such zeros cannot be faster, and the dense copy is used and stays in memory.";
 
 impl Decode {

@@ -1,6 +1,7 @@
-//! Linear layer of few rows whose weights are whole numbers with scales: y = x Wᵀ + bias + residual.
+//! Linear layer whose weights are whole numbers with scales: y = x Wᵀ + bias + residual.
 //!
-//! Shapes as in `matmul`; W `[out, in]` as `backend::PackedBlocks`. Inputs are whole numbers too: of every chunk of 32
+//! Shapes as in `matmul`; W `[out, in]` as `backend::PackedBlocks`. A product of many rows widens the weights (`widen`). In
+//! one of few rows, which waits for the weights, inputs are whole numbers too: of every chunk of 32
 //! x = t n with n of 16 bits and t = max |x| / 32,639, so that a product of a chunk is
 //!   t s sum (code - zero) n
 //! with an exact sum in i32. That moves an input by 1.5e-5 of the largest in its chunk at most, far less than the weights
@@ -10,6 +11,7 @@
 mod native;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
+mod widen;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -17,8 +19,10 @@ mod x86;
 use native as cpu;
 #[cfg(target_arch = "wasm32")]
 use wasm as cpu;
+pub(super) use widen::dropped_bits;
 
 use super::cpu_gemm::Rows;
+use super::packed::FEW_ROWS;
 use super::simd::widened;
 use crate::Rng;
 use crate::backend::{Bits, Blocks, CHUNK, PackedBlocks};
@@ -33,6 +37,9 @@ pub(super) fn accumulate(x: Rows<'_>, w: &PackedBlocks, y: &mut [f32]) {
     assert_eq!(y.len(), x.rows * w.rows, "results");
     if x.cols == 0 {
         return;
+    }
+    if x.rows > FEW_ROWS {
+        return widen::accumulate(x, &WeightRows::of(w), w.dtype, y);
     }
     let input = |t: usize| cpu::inputs(&x.values[t * x.stride..][..x.cols], w.group, w.bits);
     let inputs: Vec<Inputs> = (0..x.rows).map(input).collect();
@@ -225,6 +232,7 @@ fn plain(row: &BlockRow<'_>, x: &Inputs) -> f32 {
 mod tests {
     use super::*;
     use crate::backend::Device;
+    use crate::weights::Dtype;
 
     /// Random codes; every size and kind of grid.
     fn examples() -> Vec<Blocks> {
@@ -248,23 +256,28 @@ mod tests {
         let mut rng = Rng::new(13);
         for blocks in examples() {
             let Blocks { rows, cols, bits, group, .. } = blocks;
-            let packed = PackedBlocks::new(&Device::Cpu, &blocks);
-            let (n, stride) = (3, cols + 2);
-            let values = rng.normals(n * stride, 1.0);
-            let x = Rows { values: &values, rows: n, cols, stride };
-            let mut found = vec![0.5; n * rows];
-            accumulate(x, &packed, &mut found);
-            let weights = blocks.to_f32();
-            for (i, found) in found.iter().enumerate() {
-                let x = &values[i / rows * stride..][..cols];
-                let w = &weights[i % rows * cols..][..cols];
-                let products = || x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
-                let (exact, size) =
-                    (products().sum::<f64>(), products().map(f64::abs).sum::<f64>());
-                // Inputs move by 1.5e-5 of the largest of 32, which may be four times a usual one.
-                let most = 4e-5 * size + 1e-5;
-                let d = (f64::from(*found) - 0.5 - exact).abs();
-                assert!(d <= most, "{rows}x{cols} {bits:?} {group}: {found} {exact} {most}");
+            // Inputs of few rows move by 1.5e-5 of the largest of 32, which may be four times a usual one.
+            let few = (3, Dtype::F32, 4e-5);
+            let many = [Dtype::F32, Dtype::F16, Dtype::BF16].map(|dtype| (7, dtype, 1e-6));
+            for (n, dtype, share) in many.into_iter().chain([few]) {
+                let packed = PackedBlocks::new(&Device::Cpu, &blocks, dtype);
+                let stride = cols + 2;
+                let values = rng.normals(n * stride, 1.0);
+                let x = Rows { values: &values, rows: n, cols, stride };
+                let mut found = vec![0.5; n * rows];
+                accumulate(x, &packed, &mut found);
+                let weights: Vec<f32> = blocks.to_f32().iter().map(|w| dtype.round(*w)).collect();
+                for (i, found) in found.iter().enumerate() {
+                    let x = &values[i / rows * stride..][..cols];
+                    let w = &weights[i % rows * cols..][..cols];
+                    let products = || x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
+                    let (exact, size) =
+                        (products().sum::<f64>(), products().map(f64::abs).sum::<f64>());
+                    let most = share * size + 1e-6 + 0.3 * share;
+                    let d = (f64::from(*found) - 0.5 - exact).abs();
+                    let case = format!("{rows}x{cols} {bits:?} {group} {n} {dtype}");
+                    assert!(d <= most, "{case}: {found} {exact} {most}");
+                }
             }
         }
     }
@@ -274,7 +287,7 @@ mod tests {
     fn vectors_and_plain_loops_agree() {
         let mut rng = Rng::new(14);
         for blocks in examples() {
-            let packed = PackedBlocks::new(&Device::Cpu, &blocks);
+            let packed = PackedBlocks::new(&Device::Cpu, &blocks, Dtype::F16);
             let x = rng.normals(blocks.cols, 1.0);
             let x = [cpu::inputs(&x, blocks.group, blocks.bits)];
             let rows = WeightRows::of(&packed);
@@ -291,7 +304,7 @@ mod tests {
     #[test]
     fn an_input_that_is_not_finite_is_not_hidden() {
         let blocks = examples().remove(8);
-        let packed = PackedBlocks::new(&Device::Cpu, &blocks);
+        let packed = PackedBlocks::new(&Device::Cpu, &blocks, Dtype::F16);
         for broken in [f32::NAN, f32::INFINITY] {
             let mut values = vec![1.0; blocks.cols];
             values[0] = broken;

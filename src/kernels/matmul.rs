@@ -116,7 +116,7 @@ pub fn matmul<'a>(
     let Device::Gpu(gpu) = device else { return job.on_cpu() };
     let form = job.form(gpu);
     match (w.blocks(), job.packed()) {
-        (Some(blocks), _) if form.is_matvec() => job.on_gpu_blocks(gpu, form, blocks),
+        (Some(blocks), _) => job.on_gpu_blocks(gpu, form, blocks),
         (None, Some(packed)) => job.on_gpu_packed(gpu, packed, packed::PackedForm::of(gpu)),
         _ => job.on_gpu(gpu, form),
     }
@@ -154,9 +154,6 @@ impl<'a> MatmulJob<'a> {
 
     fn on_cpu(&self) -> Tensor {
         let (rows, outs) = (self.x.rows, self.w.rows());
-        let MatrixData::Cpu(host) = self.w.data() else {
-            panic!("matmul: the weights are on a GPU");
-        };
         let mut y = match self.residual {
             Some(residual) => residual.cpu().to_vec(),
             None => vec![0.0; rows * outs],
@@ -166,11 +163,11 @@ impl<'a> MatmulJob<'a> {
                 row.iter_mut().zip(bias.cpu()).for_each(|(y, b)| *y += b);
             }
         }
-        let blocks = self.w.blocks().filter(|_| rows <= FEW_ROWS);
-        match (blocks, self.packed()) {
-            (Some(blocks), _) => blocks::accumulate(Rows::of(self.x), blocks, &mut y),
-            (None, Some(packed)) => packed::accumulate(Rows::of(self.x), packed, &mut y),
-            (None, None) => cpu_gemm::accumulate(Rows::of(self.x), host, 0..outs, &mut y),
+        match (self.w.data(), self.packed()) {
+            (_, Some(packed)) => packed::accumulate(Rows::of(self.x), packed, &mut y),
+            (MatrixData::Cpu(w), _) => cpu_gemm::accumulate(Rows::of(self.x), w, 0..outs, &mut y),
+            (MatrixData::Blocks(w), _) => blocks::accumulate(Rows::of(self.x), w, &mut y),
+            (MatrixData::Gpu(..), _) => panic!("matmul: the weights are on a GPU"),
         }
         Tensor::on_cpu(rows, outs, y)
     }
@@ -221,7 +218,11 @@ impl<'a> MatmulJob<'a> {
             ..self.params()
         };
         let on = |is: bool| f64::from(u8::from(is));
-        let constants = vec![("FOUR_BITS", on(w.bits == Bits::Four)), ("ZEROS", on(w.has_zeros))];
+        let mut constants =
+            vec![("FOUR_BITS", on(w.bits == Bits::Four)), ("ZEROS", on(w.has_zeros))];
+        if !form.is_matvec() {
+            constants.push(("DROPPED", f64::from(blocks::dropped_bits(w.dtype))));
+        }
         let buffer = w.words().gpu();
         self.launch(gpu, form, Stored { shaders: &BLOCKS, buffer, constants, params })
     }
@@ -298,6 +299,7 @@ pub(super) fn weight_constants(w: &Matrix) -> (&Buffer, (&'static str, f64)) {
     match w.data() {
         MatrixData::Gpu(precision, buffer) => (buffer, precision.constant()),
         MatrixData::Cpu(_) => panic!("CPU weights were given to a GPU kernel"),
+        MatrixData::Blocks(_) => panic!("quantised weights were given to a dense kernel"),
     }
 }
 

@@ -227,15 +227,13 @@ impl Weights {
     pub fn matrix(&self, device: &Device, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
         let stored = &self.stored(name);
         if let Some(edited) = self.edit(stored, &[rows, cols])? {
-            let matrix = self.rearranged(device, name, [rows, cols], edited);
-            return Ok(match self.blocks(stored) {
-                Some(blocks) => {
-                    let matrix = matrix.quantised(device, blocks);
-                    self.edited.borrow_mut().insert(stored.to_string(), matrix.clone());
-                    matrix
-                }
-                None => matrix,
-            });
+            let Some(blocks) = self.blocks(stored) else {
+                return Ok(self.rearranged(device, name, [rows, cols], edited));
+            };
+            let dtype = self.checkpoint.dtype(&self.found(stored)).unwrap_or(Dtype::F32);
+            let matrix = Matrix::quantised(device, blocks, dtype);
+            self.edited.borrow_mut().insert(stored.to_string(), matrix.clone());
+            return Ok(matrix);
         }
         let name = stored.as_ref();
         if let Some(matrix) = self.uploaded.borrow().get(name) {

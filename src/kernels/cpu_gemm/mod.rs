@@ -15,6 +15,8 @@ pub use panels::gram;
 
 #[cfg(not(target_arch = "wasm32"))]
 use crate::backend::Stored;
+#[cfg(target_arch = "wasm32")]
+use crate::backend::WeightValues;
 use crate::backend::{HostMatrix, Layout, PANEL, View};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::threads;
@@ -75,7 +77,19 @@ fn on_one_thread(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f3
         };
     }
     assert_eq!(w.layout(), Layout::Panels, "weights are packed in panels here");
-    panels::accumulate(x, w, outputs, y);
+    let stride = outputs.len();
+    panels::accumulate(x, w, outputs, y, stride);
+}
+
+/// Adds x Wᵀ for row-major weights `[outs, x.cols]` to `outs` columns of y `[x.rows, ..]`, whose rows are `stride` apart.
+pub fn product(x: Rows<'_>, weights: &[f32], outs: usize, y: &mut [f32], stride: usize) {
+    #[cfg(not(target_arch = "wasm32"))]
+    rows::product(x, weights, outs, y, stride);
+    #[cfg(target_arch = "wasm32")]
+    {
+        let w = HostMatrix::new(outs, x.cols, WeightValues::F32(weights));
+        panels::accumulate(x, &w, 0..outs, y, stride);
+    }
 }
 
 #[cfg(test)]

@@ -17,10 +17,17 @@ const DEPTH: usize = 768;
 /// Rows of a block: 64 * 768 * 4 bytes = 192 KiB of activations.
 const ROWS: usize = 16 * TILE;
 
-pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
+/// Adds x Wᵀ for the outputs `outputs` to as many columns of y `[x.rows, ..]`, whose rows are `stride` apart.
+pub fn accumulate(
+    x: Rows<'_>,
+    w: &HostMatrix,
+    outputs: Range<usize>,
+    y: &mut [f32],
+    stride: usize,
+) {
     let weights = match w.stored() {
         Stored::F32(panels) => Panels::F32(panels),
-        Stored::F16(panels) if x.rows < TILE => return few_rows(x, panels, outputs, y),
+        Stored::F16(panels) if x.rows < TILE => return few_rows(x, panels, outputs, y, stride),
         Stored::F16(panels) => Panels::F16(panels),
     };
     // One row block reads each weight once, whatever the depth; fewer, longer walks are better then.
@@ -36,8 +43,7 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
                 let start = out * w.cols() + inputs.start * PANEL;
                 let panel = weights.block(start..start + inputs.len() * PANEL, &mut wide);
                 let block = Block { x, inputs: inputs.clone(), quads: &quads, panel };
-                let to =
-                    Target { stride: outputs.len(), col: out - outputs.start, cols: tile_outs };
+                let to = Target { stride, col: out - outputs.start, cols: tile_outs };
                 block.run(rows.clone(), to, y);
             }
         }
@@ -72,11 +78,11 @@ impl<'a> Panels<'a> {
 }
 
 /// Fewer than [`TILE`] rows: every weight is read once, as f16.
-fn few_rows(x: Rows<'_>, panels: &[f16], outputs: Range<usize>, y: &mut [f32]) {
+fn few_rows(x: Rows<'_>, panels: &[f16], outputs: Range<usize>, y: &mut [f32], stride: usize) {
     for out in outputs.clone().step_by(PANEL) {
         let panel = &panels[out * x.cols..(out + PANEL) * x.cols];
         let cols = PANEL.min(outputs.end - out);
-        let to = Target { stride: outputs.len(), col: out - outputs.start, cols };
+        let to = Target { stride, col: out - outputs.start, cols };
         let y = &mut y[to.col..];
         match x.rows {
             1 => to.add(whole_rows::<f16, 1>(x, 0..x.cols, 0, panel), y),

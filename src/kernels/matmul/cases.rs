@@ -2,8 +2,9 @@
 
 use super::{MatmulForm, MatmulJob, blocks, matmul};
 use crate::Rng;
-use crate::backend::{Bits, Device, PackedBlocks, WeightValues};
+use crate::backend::{Bits, Device, Matrix, MatrixData, WeightValues};
 use crate::kernels::{Case, embedding, random};
+use crate::weights::Dtype;
 
 /// Every form at sizes 1, around its tiles and at one that divides nothing; f32 and f16; a view with offset.
 pub fn cases() -> Vec<Case> {
@@ -47,14 +48,17 @@ fn block_case(form: MatmulForm, (rows, outs, depth): (usize, usize, usize), i: u
             let blocks = blocks::random_blocks(&mut rng, (outs, depth), bits, group, i % 4 > 1);
             let x = random(device, &mut rng, rows, depth + 8);
             let x = x.columns(if depth % 4 == 0 { 4 } else { 3 }, depth);
-            let values = blocks.to_f32();
-            let w = device.matrix(outs, depth, WeightValues::F32(&values));
-            let job = MatmulJob::new(x, &w, None, None);
-            vec![match device {
-                Device::Gpu(gpu) => {
-                    job.on_gpu_blocks(gpu, form, &PackedBlocks::new(device, &blocks))
+            // Products of few rows do not round.
+            let dtype =
+                [Dtype::F32, Dtype::F16, Dtype::BF16][if form.is_matvec() { 0 } else { i % 3 }];
+            let values: Vec<f32> = blocks.to_f32().into_iter().map(|w| dtype.round(w)).collect();
+            let dense = device.matrix(outs, depth, WeightValues::F32(&values));
+            let quantised = Matrix::quantised(device, &blocks, dtype);
+            vec![match (device, quantised.data()) {
+                (Device::Gpu(gpu), MatrixData::Blocks(w)) => {
+                    MatmulJob::new(x, &quantised, None, None).on_gpu_blocks(gpu, form, w)
                 }
-                Device::Cpu => job.on_cpu(),
+                _ => MatmulJob::new(x, &dense, None, None).on_cpu(),
             }]
         }),
     }
