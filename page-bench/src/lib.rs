@@ -7,6 +7,7 @@ use whittle::Rng;
 use whittle::backend::{Bits, Blocks, Device, Matrix, Tensor, WeightValues};
 use whittle::kernels::matmul::matmul;
 use whittle::kernels::selective_scan::{Example, selective_scan, selective_scan_barrier};
+use whittle::weights::Dtype;
 
 /// One linear layer y = x Wᵀ with its weights on a device.
 #[wasm_bindgen]
@@ -80,11 +81,9 @@ impl Decode {
         let values = blocks.to_f32();
         let device = Device::Cpu;
         let dense = || device.matrix(outs, depth, WeightValues::F32(&values));
-        let first = dense();
         let copies = |bytes: usize| SET_BYTES.div_ceil(bytes);
-        // All share the dense form, which products of one row do not read.
-        let whole: Vec<Matrix> =
-            (0..copies(bytes)).map(|_| first.clone().quantised(&device, &blocks)).collect();
+        let quantised = |_| Matrix::quantised(&device, &blocks, Dtype::F32);
+        let whole: Vec<Matrix> = (0..copies(bytes)).map(quantised).collect();
         let floats = (0..copies(outs * depth * 4)).map(|_| dense()).collect();
         let x = device.tensor(1, depth, &rng.normals(depth, 1.0));
         Ok(Decode { x, forms: [whole, floats] })

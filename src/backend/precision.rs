@@ -1,7 +1,7 @@
 //! How the values of a weight matrix are stored, on either device.
 
-/// Bits of a stored value. Arithmetic is f32 in all of them. Whole numbers with a scale a block of inputs are no value by
-/// itself; they are a form beside the dense one.
+/// Bits of a stored value. Arithmetic is f32 in all of them. Whole numbers with a scale a block of inputs have a
+/// form of their own, [`super::Blocks`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
     /// IEEE half; two values in a word, low half first.

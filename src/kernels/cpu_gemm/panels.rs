@@ -27,7 +27,7 @@ pub fn accumulate(
 ) {
     let weights = match w.stored() {
         Stored::F32(panels) => Panels::F32(panels),
-        Stored::F16(panels) if x.rows < TILE => return few_rows(x, panels, outputs, y, stride),
+        Stored::F16(panels) if x.rows == 1 => return one_row(x, panels, outputs, y),
         Stored::F16(panels) => Panels::F16(panels),
     };
     // One row block reads each weight once, whatever the depth; fewer, longer walks are better then.
@@ -77,18 +77,13 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// Fewer than [`TILE`] rows: every weight is read once, as f16.
-fn few_rows(x: Rows<'_>, panels: &[f16], outputs: Range<usize>, y: &mut [f32], stride: usize) {
+/// One row: every weight is widened in registers.
+fn one_row(x: Rows<'_>, panels: &[f16], outputs: Range<usize>, y: &mut [f32]) {
     for out in outputs.clone().step_by(PANEL) {
         let panel = &panels[out * x.cols..(out + PANEL) * x.cols];
         let cols = PANEL.min(outputs.end - out);
-        let to = Target { stride, col: out - outputs.start, cols };
-        let y = &mut y[to.col..];
-        match x.rows {
-            1 => to.add(whole_rows::<f16, 1>(x, 0..x.cols, 0, panel), y),
-            2 => to.add(whole_rows::<f16, 2>(x, 0..x.cols, 0, panel), y),
-            _ => to.add(whole_rows::<f16, 3>(x, 0..x.cols, 0, panel), y),
-        }
+        let to = Target { stride: cols, col: 0, cols };
+        to.add(whole_rows::<f16, 1>(x, 0..x.cols, 0, panel), &mut y[out - outputs.start..]);
     }
 }
 
