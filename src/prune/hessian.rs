@@ -268,6 +268,17 @@ mod tests {
     }
 
     #[test]
+    fn inputs_of_very_different_sizes_have_a_factor_without_damping() {
+        // XᵀX of two inputs with correlation 1/2, one of them 1e-12 as large.
+        let gram = [4e-24, 1e-12, 1e-12, 1.0];
+        let hessian = block_on(Hessian::new(&gram, 2, 0.0, &Pace::default())).unwrap();
+        assert_eq!(hessian.retries, 0);
+        let diagonal = hessian.inverse_diagonal();
+        close(diagonal[0] * 4e-24, 4.0 / 3.0, "first of the inverse");
+        close(diagonal[1], 4.0 / 3.0, "second of the inverse");
+    }
+
+    #[test]
     fn dead_inputs_and_a_singular_matrix_are_made_harmless_and_counted() {
         let pace = Pace::default();
         let dead =

@@ -173,9 +173,25 @@ pub(super) mod tests {
     fn what_is_not_positive_definite_is_refused() {
         let singular = [1.0, 1.0, 1.0, 1.0];
         let not_a_number = [f64::NAN, 0.0, 0.0, 1.0];
-        for a in [singular, not_a_number] {
+        // Below 2 ε of the largest, on either side of it.
+        let small = [[1e-8, 0.0, 0.0, 1e8], [1e8, 0.0, 0.0, 1e-8]];
+        for a in [singular, not_a_number, small[0], small[1]] {
             let mut full = a.to_vec();
             assert!(!block_on(cholesky(&mut full, 2, &Pace::default())).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_turn_is_one_less_the_cosine_of_rows_of_any_length() {
+        for (x, y, expected) in [
+            ([3.0, 4.0], [4.0, 3.0], 0.04),
+            ([3.0, 4.0], [40.0, 30.0], 0.04),
+            ([1.0, 2.0], [2.0, 4.0], 0.0),
+            ([1.0, 2.0], [-2.0, 1.0], 1.0),
+            ([1.0, 2.0], [-3.0, -6.0], 2.0),
+            ([0.0, 0.0], [1.0, 2.0], 1.0),
+        ] {
+            assert!((turn(&x, &y) - expected).abs() < 1e-15, "{x:?}, {y:?}: {}", turn(&x, &y));
         }
     }
 }

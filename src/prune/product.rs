@@ -100,7 +100,9 @@ mod tests {
         for (m, n, k) in [(1, 1, 1), (4, 4, 3), (5, 9, 7), (3, 2, 40), (13, 6, 1), (0, 3, 2)] {
             let stride = n + 2;
             let (a, b, c) = (values(m * k), values(n * k), values(m * stride));
+            let across: Vec<f64> = (0..m * k).map(|at| a[at % m * k + at / m]).collect();
             let (a, b) = (Grid::new(&a, m, k, k), Grid::new(&b, n, k, k).transposed());
+            let across = Grid::new(&across, k, m, m).transposed();
             let mut expected = c.clone();
             for i in 0..m {
                 for j in 0..n {
@@ -108,7 +110,8 @@ mod tests {
                     expected[i * stride + j] -= 0.5 * sum;
                 }
             }
-            for way in [add_product, tiles::add_product] {
+            let ways = [add_product, tiles::add_product];
+            for (way, a) in ways.iter().flat_map(|way| [(way, a), (way, across)]) {
                 let mut found = c.clone();
                 way(&mut found, stride, -0.5, a, b);
                 let near = |(x, y): (&f64, &f64)| (x - y).abs() < 1e-12 * k as f64;

@@ -187,7 +187,14 @@ mod tests {
     #[test]
     fn what_is_not_positive_definite_is_refused() {
         let mut system = System::default();
-        for a in [[1.0, 1.0, 1.0, 1.0], [f64::NAN, 0.0, 0.0, 1.0], [0.0; 4], [1.0, 2.0, 2.0, 1.0]] {
+        for a in [
+            [1.0, 1.0, 1.0, 1.0],
+            [f64::NAN, 0.0, 0.0, 1.0],
+            [0.0; 4],
+            [1.0, 2.0, 2.0, 1.0],
+            // Below 2 ε of the largest.
+            [1e8, 0.0, 0.0, 1e-8],
+        ] {
             system.choose(&a, 2, &[0, 1]);
             assert!(!system.solve(&mut [1.0, 1.0]), "{a:?}");
         }
