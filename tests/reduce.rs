@@ -356,6 +356,9 @@ fn surprisal_leaves_out_what_transformers_finds_least_surprising() {
     ];
     assert_eq!(kept, expected);
     assert_first(&last, [-1.44144, 0.48934, 0.96447, 1.98804, -0.32855, 0.98296]);
+    // The control leaves out the 32 that surprise most: nobody goes in both.
+    let (control, _) = of_mamba_f32("surprisal:keep=0.64,score=expected");
+    assert!((0..90).all(|t| kept.contains(&t) || control.contains(&t)));
 }
 
 #[test]

@@ -81,6 +81,8 @@ mod tests {
         );
         assert_eq!(of("evit:score=oracle", true), CONTROLS);
         assert_eq!(of("evit:score=delta", true)[4], "evit:score=oracle");
+        assert_eq!(of("surprisal", false), ["surprisal:score=random", "surprisal:score=stride"]);
+        assert_eq!(of("surprisal:score=random", false), ["surprisal:score=stride"]);
         // Another seed is another draw.
         assert_eq!(of("random:seed=3", false), ["stride", "last", "prefix"]);
     }

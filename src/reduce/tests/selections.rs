@@ -7,7 +7,7 @@ use super::vectors::{
 use crate::backend::Device;
 use crate::config::ModelConfig;
 use crate::models::SsmInputs;
-use crate::reduce::{Job, METHODS, Place, Plan, Schedule, TokenReduction, check};
+use crate::reduce::{Job, METHODS, Place, Plan, Reducer, Schedule, TokenReduction, check, runs_on};
 use pollster::block_on;
 
 fn kept(device: &Device, plan: &Plan) -> Vec<u32> {
@@ -96,6 +96,8 @@ fn every_score_drops_the_lowest() {
         }
         // |C B| Delta |x| with C = .25, B = x: .25 v^2 softplus(v) = 6.9 .07 .33 .13 .061 .013
         assert_eq!(of(&device, &v, 3, "evit:score=implicit"), [0, 2, 3]);
+        // A position is 0 for the first token and 1 for the last.
+        assert_eq!(of(&device, &v, 2, "custom:formula=(position-0.5)^2"), [0, 1, 4, 5]);
     }
 }
 
@@ -155,7 +157,13 @@ fn a_score_that_a_model_cannot_give_names_the_families_that_can() {
     ] {
         let error = check(&config, &setting(spec)).unwrap_err().to_string();
         assert!(error.contains(part), "{spec}: {error}");
+        assert!(!runs_on(config.family(), &setting(spec)), "{spec}");
     }
+    let error = check(&llama(6), &setting("evit:cut=0.1,score=delta")).unwrap_err().to_string();
+    assert!(error.contains("delta with a model of type llama"), "{error}");
+    // LazyLLM is for transformers whatever it scores by.
+    assert!(!runs_on("mamba", &setting("lazy:score=clip")));
+    assert!(runs_on("mamba", &setting("evit:score=delta")));
 }
 
 #[test]
@@ -163,13 +171,41 @@ fn the_oracle_drops_filler_first_and_needs_the_marks() {
     let device = Device::Cpu;
     // Two of three tokens are filler in `run`.
     let reducer = run(&device, &mamba(6), "evit:score=oracle,layers=0+1,keep=0.6", 200).unwrap();
-    for trace in block_on(reducer.trace(&device)).unwrap() {
+    let traces = block_on(reducer.trace(&device)).unwrap();
+    for trace in &traces {
         assert!(trace.pruned.iter().all(|t| t % 3 > 0), "layer {}", trace.layer);
     }
+    // Drawn among the filler, not taken from its start.
+    let last = traces[0].pruned.last().unwrap();
+    assert!(traces[0].kept.iter().any(|t| t % 3 > 0 && t < last));
     let reducer =
         crate::reduce::Reducer::new(&mamba(6), &setting("evit:score=oracle"), 200).unwrap();
     let error = reducer.with_filler(&device, None).err().unwrap().to_string();
     assert!(error.contains("recall model"), "{error}");
+    let other = Reducer::new(&mamba(6), &setting("utrc"), 200).unwrap();
+    assert!(other.with_filler(&device, None).is_ok(), "nobody else asks for them");
+}
+
+#[test]
+fn a_trace_says_in_which_branch_a_token_was_folded() {
+    // 20 go; of the shares that are dropped, the least similar.
+    for (spec, hidden, residual) in [
+        ("utrc", 10, 20),
+        ("utrc:q_hidden=1,q_residual=0.3", 0, 14),
+        ("utrc:q_hidden=0,q_residual=0.3", 20, 14),
+        ("utrc:q_hidden=0.5,q_residual=0.8", 10, 4),
+        ("utrc:q_hidden=1,q_residual=1", 0, 0),
+    ] {
+        let setting = if spec.contains(':') { format!("{spec},") } else { format!("{spec}:") };
+        let setting = format!("{setting}keep=0.9,layers=2");
+        let reducer = run(&Device::Cpu, &mamba(6), &setting, 200).unwrap();
+        let trace = block_on(reducer.trace(&Device::Cpu)).unwrap().remove(0);
+        let flags: Vec<(bool, bool)> =
+            trace.merged.iter().map(|m| (m.hidden, m.residual)).collect();
+        let expected = (0..hidden.max(residual)).map(|e| (e < hidden, e < residual));
+        assert_eq!(flags, expected.collect::<Vec<_>>(), "{spec}");
+        assert_eq!(trace.pruned.len(), 20 - flags.len(), "{spec}");
+    }
 }
 
 #[test]

@@ -210,8 +210,14 @@ fn v5_lengths_are_the_integers_of_the_sheet() {
     assert_eq!(kept(&deep, spec, 1000), [905, 820, 743, 673, 610, 553, 501]);
     assert_eq!(kept(&deep, spec, 2048), [1854, 1678, 1519, 1375, 1245, 1127, 1020]);
     assert_eq!(kept(&deep, spec, 85), [77, 70, 64, 58, 53, 48, 44]);
-    for (spec, n) in [(spec, 10), (spec, 1), (spec, 0), ("utrc:keep=1", 1000), ("utrc:cut=0", 1000)]
-    {
+    for (spec, n) in [
+        (spec, 10),
+        (spec, 1),
+        (spec, 0),
+        ("utrc:keep=0.5", 15),
+        ("utrc:keep=1", 1000),
+        ("utrc:cut=0", 1000),
+    ] {
         assert!(kept(&deep, spec, n).is_empty(), "{spec} of {n}");
         assert_eq!(savings(&deep, &setting(spec), n).unwrap().layers, 0.0);
     }
@@ -291,7 +297,9 @@ fn settings_that_cannot_run_are_refused_by_name() {
         assert!(error.to_string().contains(part), "{spec}: {error}");
         assert_eq!(savings(&mamba(6), &setting(spec), 100).err(), Some(error));
     }
-    assert!(check(&mamba(6), &setting("utrc:layers=0+1+2,cut=0.5")).is_ok());
+    for spec in ["utrc:layers=0+1+2,cut=0.5", "utrc:cut=0.35", "utrc:keep=0.5"] {
+        assert_eq!(check(&mamba(6), &setting(spec)), Ok(()), "{spec}");
+    }
 }
 
 /// Runs a reducer over layers whose outputs are noise, as a model would.
