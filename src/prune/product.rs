@@ -119,4 +119,26 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    #[cfg(not(target_arch = "wasm32"))]
+    fn rows_shared_out_to_threads_are_those_of_one() {
+        // Two threads share a product from 2^22 multiplications and twice 96 rows on.
+        let (m, n, k) = (200, 150, 150);
+        let mut rng = Rng::new(12);
+        let mut values =
+            |n: usize| -> Vec<f64> { rng.normals(n, 1.0).iter().map(|x| f64::from(*x)).collect() };
+        let (a, b) = (values(m * k), values(k * n));
+        let b = Grid::new(&b, k, n, n);
+        for a in [Grid::new(&a, m, k, k), Grid::new(&a, k, m, m).transposed()] {
+            let [alone, shared] = [1, 2].map(|count| {
+                threads::set(Some(count)).unwrap();
+                let mut c = vec![0.0; m * n];
+                add_product(&mut c, n, 1.0, a, b);
+                c
+            });
+            assert!(alone == shared && alone[m * n - 1] != 0.0);
+        }
+        threads::set(Some(1)).unwrap();
+    }
 }

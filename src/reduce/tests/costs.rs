@@ -52,6 +52,12 @@ fn a_plan_costs_its_products() {
     ] {
         assert_eq!(cost(config, spec), f64::from(expected), "{spec}");
     }
+    // A layer of a hybrid that attends: four heads of 8 columns.
+    let path =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/granite-f32-rope/config.json");
+    let hybrid = ModelConfig::parse(&std::fs::read(path).unwrap()).unwrap();
+    let expected = 2 * 40 * 97 * 32 + 2 * 32 * 195;
+    assert_eq!(cost(&hybrid, "mtr:score=row"), f64::from(expected));
     // The rest of the layer runs over 40 tokens less: the scan, and [64, 128] of out_proj.
     let out_proj = 2 * 64 * 128;
     assert_eq!(cost(&mamba, "decimamba"), -f64::from(40 * (9 * 128 * 16 + out_proj)));

@@ -2,7 +2,7 @@
 
 use super::vectors::{mamba, setting};
 use crate::config::ModelConfig;
-use crate::reduce::{Schedule, reduces};
+use crate::reduce::{Schedule, check, reduces};
 
 /// Tokens kept after each chosen layer.
 fn kept(config: &ModelConfig, spec: &str, n: usize) -> Vec<usize> {
@@ -29,6 +29,16 @@ fn one_row_between_the_guards_stays() {
     // One token at the start and sixteen at the end are guarded.
     assert!(kept(&config, "stride:keep=0.5", 18).is_empty());
     assert_eq!(kept(&config, "stride:keep=0.5", 19), [18]);
+}
+
+#[test]
+fn the_input_is_shortened_once_whatever_the_depth() {
+    for n_layer in [1, 24] {
+        let spec = "surprisal:schedule=progressive,keep=0.8";
+        assert_eq!(kept(&mamba(n_layer), spec, 200), [160], "{n_layer} layers");
+    }
+    let error = check(&mamba(24), &setting("surprisal:cut=0.55")).unwrap_err().to_string();
+    assert!(error.contains("at most 0.5 with"), "{error}");
 }
 
 #[test]
