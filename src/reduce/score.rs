@@ -264,7 +264,7 @@ pub(super) fn flops_of(config: &ModelConfig, job: &Job, name: &str) -> f64 {
         Mixer::Mamba(_) | Mixer::Mamba2(_) => 0.0,
     };
     match name {
-        // The GPU forms every logit twice.
+        // Of the equation: every logit once, between tokens that may go. The kernels form it twice.
         "column" => 2.0 * attention * n * (n + 1.0) / 2.0,
         "row" => 2.0 * attention * n,
         _ => 0.0,
