@@ -104,16 +104,14 @@ impl RawTensor<'_> {
     /// Place of the first value that is NaN or infinite in f32, found without a copy.
     pub fn first_not_finite(&self) -> Option<usize> {
         // In every type such a value has all bits of its exponent set.
-        let halves = |mask: u16| {
-            let (words, _) = self.bytes.as_chunks();
-            words.iter().position(|word| u16::from_le_bytes(*word) & mask == mask)
-        };
+        let halves =
+            |mask: i16| first_of(&self.bytes, |half| i16::from_le_bytes(half) & mask, mask);
         match self.dtype {
             Dtype::F16 => halves(0x7c00),
             Dtype::BF16 => halves(0x7f80),
             Dtype::F32 => {
-                let (words, _) = self.bytes.as_chunks();
-                words.iter().position(|word| !f32::from_le_bytes(*word).is_finite())
+                let mask = 0x7f80_0000;
+                first_of(&self.bytes, |word| i32::from_le_bytes(word) & mask, mask)
             }
             Dtype::F64 => {
                 let (words, _) = self.bytes.as_chunks();
@@ -137,4 +135,22 @@ impl RawTensor<'_> {
         let (halves, _) = self.bytes.as_chunks();
         halves.iter().map(|half| u16::from_le_bytes(*half)).collect()
     }
+}
+
+/// Elements of which the largest is taken before it is looked at: without a way out, several are taken at once.
+const TOGETHER: usize = 4096;
+
+/// Place of the first element whose exponent is the largest that there is.
+fn first_of<T: Ord + Copy + Default, const N: usize>(
+    bytes: &[u8],
+    exponent: impl Fn([u8; N]) -> T,
+    largest: T,
+) -> Option<usize> {
+    let (words, _) = bytes.as_chunks();
+    let is_in = |words: &[[u8; N]]| {
+        words.iter().fold(T::default(), |most, word| most.max(exponent(*word))) == largest
+    };
+    let piece = words.chunks(TOGETHER).position(is_in)? * TOGETHER;
+    let found = words[piece..].iter().position(|word| exponent(*word) == largest)?;
+    Some(piece + found)
 }

@@ -180,6 +180,12 @@ fn the_first_value_that_is_not_finite_is_found_in_every_type() {
             assert_eq!(first([*most, most, value, most].concat()), Some(2), "{dtype} {value:?}");
             assert_eq!(first([*value, most, value].concat()), Some(0), "{dtype} {value:?}");
         }
+        // Many are looked at together.
+        for at in [4095, 4096, 9999] {
+            let mut many = vec![*most; 10_000];
+            many[at] = rest[0];
+            assert_eq!(first(many.concat()), Some(at), "{dtype}");
+        }
     }
 }
 
