@@ -6,6 +6,7 @@
 
 mod bytes;
 mod header;
+mod numbers;
 mod pickle;
 mod raw;
 mod torch;
@@ -19,6 +20,7 @@ use std::sync::OnceLock;
 
 pub use bytes::Bytes;
 use header::Header;
+pub use numbers::Numbers;
 pub use raw::{Dtype, RawTensor};
 use safetensors::tensor::Dtype as FileDtype;
 use sha2::{Digest, Sha256};
@@ -201,6 +203,16 @@ impl Checkpoint {
         let bytes = shard.bytes.read(entry.range.clone());
         let bytes = bytes.map_err(|problem| Error::file(&shard.file, problem))?;
         Ok(RawTensor { dtype, shape: entry.shape.clone(), bytes })
+    }
+
+    /// The values of a tensor where they lie in a mapped file; nothing for another file, or where they cannot be read there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn in_place<T: bytemuck::Pod>(&self, name: &str) -> Option<Numbers<T>> {
+        let entry = self.tensors.get(name)?;
+        match &self.shards[entry.shard].bytes {
+            Bytes::Mapped(map) => Numbers::mapped(map, entry.range.clone()),
+            Bytes::Held(_) => None,
+        }
     }
 
     /// Lets go of the memory that a tensor of a mapped file took while it was read.

@@ -1,4 +1,5 @@
-//! A weight matrix in memory, in the precision of its checkpoint, laid out once for the CPU kernel that will read it.
+//! A weight matrix in memory, in the precision of its checkpoint, laid out once for the CPU kernel that will read it, or
+//! left where it lies in a mapped file.
 //!
 //! [`Layout::Rows`] is plain row-major: the native GEMM crate packs for itself. [`Layout::Panels`] is for our own
 //! wasm kernel: panels of [`PANEL`] output rows, each stored input by input, so that one step of the inner loop
@@ -6,6 +7,7 @@
 //! in the cache: half the memory and half the bytes of a decoded token, the same values.
 
 use super::WeightValues;
+use crate::weights::Numbers;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
@@ -25,9 +27,9 @@ pub enum Layout {
 #[derive(Debug, Clone)]
 pub enum Stored {
     /// Four bytes a value.
-    F32(Vec<f32>),
+    F32(Numbers<f32>),
     /// Two bytes a value.
-    F16(Vec<f16>),
+    F16(Numbers<f16>),
 }
 
 /// Whether the machine widens f16 and multiplies it eight lanes at a time, which the packed kernels are written for.
@@ -58,13 +60,23 @@ impl HostMatrix {
     /// Copies row-major values, laid out as told (tests and measurements run both layouts anywhere).
     pub fn with_layout(rows: usize, cols: usize, values: WeightValues<'_>, layout: Layout) -> Self {
         assert_eq!(values.len(), rows * cols, "matrix [{rows}, {cols}]");
-        let values = match (layout, values) {
-            (Layout::Rows, WeightValues::F32(v)) => Stored::F32(v.to_vec()),
-            (Layout::Rows, WeightValues::F16(v)) => Stored::F16(v.to_vec()),
-            (Layout::Panels, WeightValues::F32(v)) => Stored::F32(pack(rows, cols, v)),
-            (Layout::Panels, WeightValues::F16(v)) => Stored::F16(pack(rows, cols, v)),
+        let values = match values {
+            WeightValues::F32(v) => Stored::F32(Numbers::Held(laid_out(rows, cols, v, layout))),
+            WeightValues::F16(v) => Stored::F16(Numbers::Held(laid_out(rows, cols, v, layout))),
         };
         Self { rows, cols, layout, values }
+    }
+
+    /// Row-major values as they are, without a copy.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn in_place(rows: usize, cols: usize, values: Stored) -> Self {
+        let matrix = Self { rows, cols, layout: Layout::Rows, values };
+        let size = match &matrix.values {
+            Stored::F32(values) => values.len(),
+            Stored::F16(values) => values.len(),
+        };
+        assert_eq!(size, rows * cols, "matrix [{rows}, {cols}]");
+        matrix
     }
 
     /// Outputs.
@@ -135,6 +147,13 @@ impl HostMatrix {
 /// Copies f16 to f32.
 pub fn widen(from: &[f16], to: &mut [f32]) {
     from.convert_to_f32_slice(to);
+}
+
+fn laid_out<T: Copy + Default>(rows: usize, cols: usize, values: &[T], layout: Layout) -> Vec<T> {
+    match layout {
+        Layout::Rows => values.to_vec(),
+        Layout::Panels => pack(rows, cols, values),
+    }
 }
 
 /// Row-major values in panels; the default value is zero.

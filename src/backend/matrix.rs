@@ -6,6 +6,8 @@
 use super::Device;
 use super::blocks::{Blocks, PackedBlocks};
 use super::gpu::Buffer;
+#[cfg(not(target_arch = "wasm32"))]
+use super::host_matrix::Stored;
 use super::host_matrix::{HostMatrix, reads_halves};
 use super::packed::{Format, Packed, fits_two_of_four};
 use super::precision::Precision;
@@ -78,6 +80,13 @@ impl Matrix {
             }
         };
         Self { rows, cols, data, packed: None }
+    }
+
+    /// Row-major values on the CPU, where they lie.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn in_place(rows: usize, cols: usize, values: Stored) -> Self {
+        let host = HostMatrix::in_place(rows, cols, values);
+        Self { rows, cols, data: MatrixData::Cpu(Rc::new(host)), packed: None, blocks: None }
     }
 
     /// Adds a packed form for products with few rows, where the zeros of `values`, those of this matrix, are worth it.

@@ -1,5 +1,8 @@
 //! From a checkpoint, with edits laid over it, to matrices on a device.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod in_place;
+
 use super::names::{aliases, is_transposed};
 use crate::backend::{Blocks, Device, Matrix, Tensor, WeightValues};
 use crate::weights::{Checkpoint, Dtype, RawTensor};
@@ -238,6 +241,11 @@ impl Weights {
         let name = stored.as_ref();
         if let Some(matrix) = self.uploaded.borrow().get(name) {
             return Ok(matrix.clone());
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(matrix) = self.in_place(device, name, rows, cols)? {
+            self.uploaded.borrow_mut().insert(name.to_string(), matrix.clone());
+            return Ok(matrix);
         }
         let matrix = match self.checkpoint.is_f16(&self.found(name)) {
             true => {

@@ -19,13 +19,14 @@ pub enum Bytes {
 }
 
 impl Bytes {
-    /// Maps a regular file. A program that shortens the file meanwhile ends this one, as with every mapped file.
+    /// Maps a regular file. A program that shortens the file meanwhile ends this one, as with every mapped file, and one
+    /// that writes into it changes what is computed; a file that is written anew and renamed changes nothing.
     ///
     /// Errors: the system's.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn map(file: &std::fs::File) -> std::io::Result<Bytes> {
-        // SAFETY: nothing here writes to the file. What another program writes meanwhile changes numbers, which are
-        // read by value; headers are copied out of the map when they are parsed, and every place is checked against
+        // SAFETY: nothing here writes to the file. What another program writes meanwhile changes numbers, of which all
+        // bits are valid; headers are copied out of the map when they are parsed, and every place is checked against
         // the length of the map.
         Ok(Bytes::Mapped(Arc::new(unsafe { memmap2::Mmap::map(file)? })))
     }
