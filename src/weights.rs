@@ -307,10 +307,10 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As [`Checkpoint::stored`].
-    pub fn sha256(&self) -> Result<String> {
+    pub fn sha256(&self) -> Result<&str> {
         const PIECE: usize = 4 << 20;
         if let Some(known) = self.sha256.get() {
-            return Ok(known.clone());
+            return Ok(known);
         }
         let mut hash = Sha256::new();
         for shard in self.files() {
@@ -321,7 +321,7 @@ impl Checkpoint {
                 shard.bytes.release(start..size.min(start + PIECE));
             }
         }
-        Ok(self.sha256.get_or_init(|| hex(&hash.finalize())).clone())
+        Ok(self.sha256.get_or_init(|| hex(&hash.finalize())))
     }
 }
 

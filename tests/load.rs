@@ -5,6 +5,7 @@ mod load {
     mod corrupt;
     mod families;
     mod limits;
+    mod mapped;
     mod pickle;
     mod saved;
     mod weights;

@@ -30,8 +30,8 @@ fn weights(shape: &Shape, config: &str) -> Vec<u8> {
 fn every_family_loads_runs_and_stays_finite_in_its_random_shape() {
     for config in TINY {
         let loaded = open(shape("shape:tiny,seed=3").files(config.as_bytes()).unwrap()).unwrap();
-        assert!(loaded.view.label.contains("Random weights"), "{}", loaded.view.label);
-        assert!(loaded.view.card.contains("says nothing"));
+        assert!(loaded.label.contains("Random weights"), "{}", loaded.label);
+        assert!(loaded.card.contains("says nothing"));
         let ids = loaded.tokenizer.encode("Any text, é\n").unwrap();
         assert_eq!(ids.len(), "Any text, é\n".len(), "a token for every byte");
         assert_eq!(loaded.tokenizer.decode(&ids), "Any text, é\n");

@@ -274,5 +274,5 @@ async fn task(engine: &Engine, spec: &str, loaded: &Loaded) -> Result<(Task, Str
         config: &loaded.config,
         problems: RefCell::default(),
     })?;
-    Ok((task, format!("{}{}", &loaded.view.sha256[..8], &data_hash(&names)[..8])))
+    Ok((task, format!("{}{}", &loaded.sha256()[..8], &data_hash(&names)[..8])))
 }

@@ -217,7 +217,7 @@ async fn measure(
     let (_, loaded) = load::model(engine, name).await?;
     // Of a folder its own name: the hash says which weights they are, and nobody else has the same folders.
     let name = Path::new(name).file_name().map_or(name.into(), |n| n.to_string_lossy());
-    let eval = evaluation(size, loaded.view.parameters, tables);
+    let eval = evaluation(size, loaded.parameters, tables);
     let (task, hash) = task(engine, &eval, &loaded).await?;
     let text = calibration_hash(&loaded);
     let key = |spec: &str| format!("{hash}{text} {name} {eval} {spec}");
@@ -250,7 +250,7 @@ async fn measure(
             .await?;
         today.extend(cell.map(|cell| (r, cell)));
     }
-    let view = &loaded.view;
+    let view = &loaded.view();
     let label = format!("{} (`{name}`)", view.label);
     let sha256 = view.sha256.clone();
     Ok(Some(Column { label, sha256, evaluation: eval, task, dense, cells, today }))

@@ -52,7 +52,7 @@ pub async fn main(args: Args) -> Result<()> {
         load::note(&text);
     }
     let device = engine.device(args.backend.into(), &loaded).await?.device;
-    let model = Model::load(&device, &loaded.config, &loaded.weights.for_new_device())?;
+    let model = Model::load(&device, &loaded.config, &loaded.weights_on(&device))?;
     let arm = Arm {
         device: &device,
         config: &loaded.config,

@@ -90,11 +90,11 @@ pub fn origin(name: &str) -> Result<String> {
 
 /// What is unusual about a model, on standard error.
 pub fn say(loaded: &Loaded) {
-    let ignored = loaded.view.ignored.join(", ");
+    let ignored = loaded.config.ignored().join(", ");
     if !ignored.is_empty() {
         note(&format!("Fields of config.json that are not known here were not used: {ignored}."));
     }
-    loaded.view.notes.iter().for_each(|text| note(text));
+    loaded.notes.iter().for_each(|text| note(text));
 }
 
 /// The files of a folder, or of random weights in a shape; nothing for a bundled name.

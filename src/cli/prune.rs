@@ -94,13 +94,10 @@ pub async fn main(args: Args) -> Result<()> {
     load::say(&loaded);
     let device = engine.device(args.backend.into(), &loaded).await?.device;
     let sequences = calibration::sequences(&engine, &loaded, &setting).await?;
-    let dense = Model::load(&device, &loaded.config, &loaded.weights)?;
-    let subject = Subject {
-        device: &device,
-        config: &loaded.config,
-        weights: &loaded.weights,
-        dense: &dense,
-    };
+    let weights = loaded.weights_on(&device);
+    let dense = Model::load(&device, &loaded.config, &weights)?;
+    let subject =
+        Subject { device: &device, config: &loaded.config, weights: &weights, dense: &dense };
     let shows = std::io::stderr().is_terminal();
     let progress: &mut Progress = &mut |done, all| {
         if shows {
@@ -167,7 +164,7 @@ fn recipe(
         ("format", "pt".to_string()),
         ("whittle", env!("CARGO_PKG_VERSION").into()),
         ("whittle.source", source.into()),
-        ("whittle.source_sha256", loaded.view.sha256.clone()),
+        ("whittle.source_sha256", loaded.sha256().to_string()),
         ("whittle.prune", setting.to_string()),
         ("whittle.calibration", calibration),
         ("whittle.calibration_sequences", sequences.saturating_sub(1).max(1).to_string()),

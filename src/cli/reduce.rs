@@ -54,7 +54,7 @@ pub async fn main(args: Args) -> Result<()> {
         return Err(Error::file(&args.text, "has no token"));
     }
     let device = engine.device(args.backend.into(), &loaded).await?.device;
-    let model = Model::load(&device, &loaded.config, &loaded.weights.for_new_device())?;
+    let model = Model::load(&device, &loaded.config, &loaded.weights_on(&device))?;
     let marks = filler(&loaded.tokenizer);
     let arm = Arm {
         device: &device,
@@ -65,7 +65,7 @@ pub async fn main(args: Args) -> Result<()> {
         pace: &Pace::default(),
     };
     let output = Output {
-        model: loaded.view.label.clone(),
+        model: loaded.label.clone(),
         backend: device.label(),
         reduce: setting.to_string(),
         tokens: tokens(&loaded, &ids),

@@ -104,13 +104,13 @@ pub async fn main(args: Args) -> Result<()> {
     if let Some(model) = &args.model {
         let (id, loaded) = load::model(&mut engine, model).await?;
         if args.link.is_none()
-            && let Ok(entry) = Entry::find(&loaded.view.id)
+            && let Ok(entry) = Entry::find(&loaded.id)
         {
             spec = RunSpec { data: spec.data, ..RunSpec::of_model(entry) };
         }
         spec.set("model", &id)?;
         spec.origin = load::origin(model)?;
-        compare(&link.model_hash, &loaded.view.sha256);
+        compare(&link.model_hash, loaded.sha256());
     } else if let Ok(entry) = Entry::find(&spec.model) {
         compare(&link.model_hash, entry.sha256());
     }

@@ -4,6 +4,7 @@ use super::{BackendArg, load};
 use crate::backend::Device;
 use crate::models::{Model, NoHooks, check_sequence};
 use crate::session::Loaded;
+use crate::session::protocol::ModelView;
 use crate::{Error, Result};
 use serde::Serialize;
 
@@ -41,7 +42,7 @@ struct Output<'a> {
     /// Over the bytes of the text as it stands in the file.
     bits_per_byte: f64,
     backend: String,
-    model: &'a crate::session::protocol::ModelView,
+    model: ModelView,
 }
 
 pub async fn main(args: Args) -> Result<()> {
@@ -63,31 +64,26 @@ pub async fn main(args: Args) -> Result<()> {
     let device = engine.device(args.backend.into(), &loaded).await?.device;
     let nll = score(&device, &loaded, &ids).await?;
     let sum: f64 = nll.iter().map(|x| f64::from(*x)).sum();
-    let output = Output {
-        tokens: ids.len(),
-        ids: &ids,
-        nll: &nll,
-        mean_nll: sum / nll.len() as f64,
-        bits_per_byte: sum / std::f64::consts::LN_2 / text.len() as f64,
-        backend: device.label(),
-        model: &loaded.view,
-    };
+    let (tokens, mean_nll, backend) = (ids.len(), sum / nll.len() as f64, device.label());
+    let bits_per_byte = sum / std::f64::consts::LN_2 / text.len() as f64;
     if args.json {
+        let (ids, nll, model) = (&ids, &nll, loaded.view());
+        let output = Output { tokens, ids, nll, mean_nll, bits_per_byte, backend, model };
         println!("{}", serde_json::to_string(&output).expect("numbers and strings serialise"));
     } else {
-        println!("model          {}", loaded.view.label);
-        println!("backend        {}", output.backend);
-        println!("tokens         {}", output.tokens);
-        println!("mean nll       {:.6} nats per token", output.mean_nll);
-        println!("perplexity     {:.3}", output.mean_nll.exp());
-        println!("bits per byte  {:.4}", output.bits_per_byte);
+        println!("model          {}", loaded.label);
+        println!("backend        {backend}");
+        println!("tokens         {tokens}");
+        println!("mean nll       {mean_nll:.6} nats per token");
+        println!("perplexity     {:.3}", mean_nll.exp());
+        println!("bits per byte  {bits_per_byte:.4}");
     }
     Ok(())
 }
 
 /// Nats of tokens 1.. given those before, in chunks that carry the state.
 pub async fn score(device: &Device, loaded: &Loaded, ids: &[u32]) -> Result<Vec<f32>> {
-    let model = Model::load(device, &loaded.config, &loaded.weights.for_new_device())?;
+    let model = Model::load(device, &loaded.config, &loaded.weights_on(device))?;
     let mut state = model.start(device);
     let mut nll = Vec::with_capacity(ids.len());
     for start in (0..ids.len() - 1).step_by(CHUNK) {

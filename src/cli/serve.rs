@@ -121,8 +121,8 @@ pub async fn main(args: Args) -> Result<()> {
     let hello = Hello {
         whittle: env!("CARGO_PKG_VERSION"),
         protocol: PROTOCOL,
-        model: &loaded.view.id,
-        sha256: &loaded.view.sha256,
+        model: &loaded.id,
+        sha256: loaded.sha256(),
         reduce: spec(&reduction),
         prune: spec(&pruning),
         backend: device.label(),

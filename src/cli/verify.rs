@@ -151,7 +151,7 @@ async fn settings(engine: &mut Engine, link: &Link, args: &Args) -> Result<(RunS
     spec.fit(&loaded.config).iter().for_each(|text| load::note(text));
     let sha256 = match Entry::find(&spec.model) {
         Ok(entry) => entry.sha256().to_string(),
-        Err(_) => loaded.view.sha256.clone(),
+        Err(_) => loaded.sha256().to_string(),
     };
     Ok((spec, sha256))
 }

@@ -90,13 +90,13 @@ impl Engine {
                 )
             });
         }
-        if let Some(loaded) = self.loaded.as_ref().filter(|l| l.view.id == id) {
+        if let Some(loaded) = self.loaded.as_ref().filter(|l| l.id == id) {
             return Ok(loaded.clone());
         }
         let entry = Entry::find(id)?;
         let mut loaded = open(self.bundled(entry).await?)?;
-        loaded.view.id = id.to_string();
-        loaded.view.label = entry.label.clone();
+        loaded.id = id.to_string();
+        loaded.label = entry.label.clone();
         loaded.calibration = CalibrationText::Bundled(entry.calibration.clone());
         let loaded = Rc::new(loaded);
         self.loaded = Some(loaded.clone());
@@ -193,7 +193,7 @@ impl Engine {
 
     /// Reads 128 tokens on both devices, twice; the second time counts.
     async fn probe(&mut self, gpu: Device, loaded: &Loaded) -> Result<Chosen> {
-        let known = self.probed.clone().filter(|(model, _, _)| *model == loaded.view.sha256);
+        let known = self.probed.clone().filter(|(model, _, _)| model == loaded.sha256());
         let (_, takes_gpu, why) = match known {
             Some(known) => known,
             None => self.measure(&gpu, loaded).await?,
@@ -210,7 +210,7 @@ impl Engine {
             },
             Err(e) => (false, format!("the GPU failed its probe: {e}")),
         };
-        let result = (loaded.view.sha256.clone(), takes_gpu, why);
+        let result = (loaded.sha256().to_string(), takes_gpu, why);
         self.probed = Some(result.clone());
         Ok(result)
     }
@@ -221,12 +221,12 @@ impl Engine {
         device: &Device,
         loaded: &Loaded,
     ) -> Result<(Rc<Model>, Rc<Weights>)> {
-        let key = (loaded.view.sha256.clone(), device.kind());
+        let key = (loaded.sha256().to_string(), device.kind());
         if self.cache.key != key {
             self.cache = Cache { key, ..Cache::default() };
         }
         let cache = &mut self.cache;
-        let weights = cache.weights.get_or_insert_with(|| Rc::new(loaded.weights.for_new_device()));
+        let weights = cache.weights.get_or_insert_with(|| Rc::new(loaded.weights_on(device)));
         let weights = weights.clone();
         let model = match &cache.baseline {
             Some(model) => model.clone(),
@@ -250,7 +250,7 @@ fn without_gpu(why: &str) -> String {
 
 /// Milliseconds of reading 128 tokens the second time, and the hidden rows that came out.
 async fn probe(device: &Device, loaded: &Loaded) -> Result<(f64, Vec<f32>)> {
-    let model = Model::load(device, &loaded.config, &loaded.weights.for_new_device())?;
+    let model = Model::load(device, &loaded.config, &loaded.weights_on(device))?;
     let ids: Vec<u32> = (0..128).map(|i| i % loaded.config.vocab_size() as u32).collect();
     let (mut ms, mut rows) = (f64::INFINITY, Vec::new());
     for _ in 0..2 {

@@ -23,7 +23,7 @@ pub(super) fn why_not(
     let entry = Entry::find(&spec.model).ok();
     let family = match (entry, own) {
         (Some(entry), _) => entry.family.as_str(),
-        (None, Some(own)) if spec.model == OWN => own.view.family.as_str(),
+        (None, Some(own)) if spec.model == OWN => own.config.family(),
         _ => return WhyNot::new(),
     };
     let mut all = WhyNot::new();

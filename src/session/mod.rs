@@ -233,7 +233,7 @@ impl Session {
             return Next::Nothing;
         }
         self.awaited = None;
-        let own = self.engine.own().map(|own| own.view.sha256.clone());
+        let own = self.engine.own().map(|own| own.sha256().to_string());
         let bundled = bundle::Entry::find(&link.spec.model).map(|e| e.sha256().to_string());
         let here = bundled.ok().or(own).unwrap_or_default();
         link.other_weights(&here).into_iter().for_each(|text| self.notice(Level::Warning, text));
@@ -244,8 +244,8 @@ impl Session {
     fn open(&mut self, files: Vec<(String, Bytes)>, origin: &str) -> Result<Next> {
         let origin = spec::origin(origin)?;
         let loaded = self.engine.open_own(files)?;
-        loaded.view.notes.iter().for_each(|note| self.notice(Level::Warning, note.clone()));
-        let here = &loaded.view.sha256;
+        loaded.notes.iter().for_each(|note| self.notice(Level::Warning, note.clone()));
+        let here = loaded.sha256();
         self.spec.set("model", OWN)?;
         self.spec.origin = origin;
         let awaited = self.awaited.take();
@@ -320,7 +320,7 @@ impl Session {
         self.runs += 1;
         self.view.run = Some(self.runs);
         let loaded = self.engine.model(&spec.model).await?;
-        self.view.model = Some(loaded.view.clone());
+        self.view.model = Some(loaded.view());
         self.lay_out(&loaded);
         let chosen = self.engine.device(spec.backend, &loaded).await?;
         self.view.backend = chosen.device.label();
@@ -367,7 +367,7 @@ impl Session {
         *self.desk.borrow_mut() = Some(Desk {
             spec: self.spec.clone(),
             config: loaded.config.clone(),
-            parameters: loaded.view.parameters,
+            parameters: loaded.parameters,
             tokens: prompt.max(run::SPEED_PROMPT),
         });
     }

@@ -14,6 +14,7 @@ use crate::tokenizer::Tokenizer;
 use crate::weights::{Bytes, Checkpoint};
 use crate::{Error, Result};
 use serde_json::Value;
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// Name of a calibration text among a model's files.
@@ -33,14 +34,24 @@ pub const COMPANIONS: [&str; 8] = [
 
 /// A model as its files describe it, not yet on a device.
 pub struct Loaded {
-    /// What the page is told of it.
-    pub view: ModelView,
+    /// A bundled id, or "own".
+    pub id: String,
+    /// For people.
+    pub label: String,
+    /// Weights that the model uses, each counted once.
+    pub parameters: u64,
+    /// The model card (Markdown).
+    pub card: String,
+    /// Sentences about what was left out or is unusual.
+    pub notes: Vec<String>,
     /// As config.json and generation_config.json say.
     pub config: ModelConfig,
     /// Every token that it puts before a text has a row in the model.
     pub tokenizer: Tokenizer,
     /// Loaded once on the CPU, so names, shapes and values are right.
     pub weights: Weights,
+    /// With what was loaded then, until it is asked for.
+    checked: Cell<Option<Weights>>,
     /// The text for prunings that look at data.
     pub calibration: CalibrationText,
 }
@@ -59,6 +70,43 @@ impl CalibrationText {
         match self {
             Self::Bundled(file) => file.clone(),
             Self::Own(text) => sha256_hex(text.as_bytes()),
+        }
+    }
+}
+
+impl Loaded {
+    /// Hex SHA-256 of the weights files; those of the command line are read for it when it is first asked for.
+    pub fn sha256(&self) -> &str {
+        // Only files of the browser can fail to be read, and those were when they were opened.
+        self.weights.checkpoint().sha256().unwrap_or_default()
+    }
+
+    /// Size of the weights files.
+    pub fn bytes(&self) -> u64 {
+        self.weights.checkpoint().total_bytes()
+    }
+
+    /// What the page is told of it.
+    pub fn view(&self) -> ModelView {
+        ModelView {
+            id: self.id.clone(),
+            label: self.label.clone(),
+            family: self.config.family().into(),
+            parameters: self.parameters,
+            bytes: self.bytes(),
+            sha256: self.sha256().into(),
+            card: self.card.clone(),
+            ignored: self.config.ignored().to_vec(),
+            notes: self.notes.clone(),
+        }
+    }
+
+    /// The weights for a device. Where it is the CPU, the first to ask gets the matrices that were made when the files
+    /// were checked; otherwise they are let go.
+    pub fn weights_on(&self, device: &Device) -> Weights {
+        match (device, self.checked.take()) {
+            (Device::Cpu, Some(checked)) => checked,
+            _ => self.weights.for_new_device(),
         }
     }
 }
@@ -161,25 +209,32 @@ pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
     let checkpoint = Rc::new(checkpoint);
     let weights = Weights::new(checkpoint.clone());
     // Loading on the CPU checks every name, shape and value before anything is replaced, and tells what is used.
-    Model::load(&Device::Cpu, &config, &weights.for_new_device())?;
+    let checked = weights.for_new_device();
+    Model::load(&Device::Cpu, &config, &checked)?;
     let used = weights.used();
     notes.extend(unused(checkpoint.names().filter(|name| !used.contains(*name))));
     let shapes = used.iter().filter_map(|name| checkpoint.shape(name));
-    let view = ModelView {
-        id: OWN.into(),
-        label: match checkpoint.metadata().get(shape::MARK) {
-            Some(mark) => mark.clone(),
-            None => format!("Your own {} model", config.family()),
-        },
-        family: config.family().into(),
-        parameters: shapes.map(elements).sum(),
-        bytes: checkpoint.total_bytes(),
-        sha256: checkpoint.sha256()?,
-        card,
-        ignored: config.ignored().to_vec(),
-        notes,
+    let label = match checkpoint.metadata().get(shape::MARK) {
+        Some(mark) => mark.clone(),
+        None => format!("Your own {} model", config.family()),
     };
-    Ok(Loaded { view, config, tokenizer, weights, calibration })
+    let parameters = shapes.map(elements).sum();
+    // The browser may no longer have the file when it is asked for.
+    #[cfg(target_arch = "wasm32")]
+    checkpoint.sha256()?;
+    let (id, checked) = (OWN.into(), Cell::new(Some(checked)));
+    Ok(Loaded {
+        id,
+        label,
+        parameters,
+        card,
+        notes,
+        config,
+        tokenizer,
+        weights,
+        checked,
+        calibration,
+    })
 }
 
 const NEOX_TOKENIZER: &str = "is missing, as it is in the models of state-spaces; they were made with GPT-NeoX's: add tokenizer.json of EleutherAI/gpt-neox-20b to the other files (`whittle`: --tokenizer FILE)";

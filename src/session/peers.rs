@@ -138,7 +138,7 @@ impl<'a> Bench<'a> {
         let task = build_task(engine, spec, loaded).await?;
         let mut priors = Sheet::of(&task);
         priors.find_priors(&task, &placed.arm(None), pace).await?;
-        Ok(Bench { placed, task, priors, kept: None, file_bytes: loaded.view.bytes })
+        Ok(Bench { placed, task, priors, kept: None, file_bytes: loaded.bytes() })
     }
 
     /// Makes a side and scores all items.

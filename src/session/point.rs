@@ -14,7 +14,7 @@ pub(super) fn of(
     cost: PointCost,
     ms: f64,
 ) -> Point {
-    let (evaluation, sha256) = (spec.evaluation.to_string(), &loaded.view.sha256);
+    let (evaluation, sha256) = (spec.evaluation.to_string(), loaded.sha256());
     let (reduce, prune) = (text(&spec.reduction), text(&spec.pruning));
     let first = run.quality.first();
     Point {

@@ -86,7 +86,7 @@ async fn measure(
     found.backend = device.label();
     found.reduce = text_of(&spec.reduction);
     found.prune = text_of(&pruning);
-    found.parameters = loaded.view.parameters;
+    found.parameters = loaded.parameters;
     say(&mut found, hear, "Loading them onto the device".into());
     pace.breathe().await?;
     time(&device, &loaded, [reduction, pruning.as_ref()], &mut found, pace, hear).await
@@ -101,7 +101,7 @@ async fn time(
     pace: &Pace,
     hear: &mut Hear<'_>,
 ) -> Result<()> {
-    let weights = loaded.weights.for_new_device();
+    let weights = loaded.weights_on(device);
     let dense = Rc::new(Model::load(device, &loaded.config, &weights)?);
     let placed = Placed::new(device, &loaded.config, &weights, &loaded.tokenizer, dense).at(pace);
     let mut rng = Rng::new(0);

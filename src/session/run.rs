@@ -77,7 +77,7 @@ pub async fn run_with_items(
     let start = now_ms();
     run.say("Loading model", None);
     let loaded = engine.model(&spec.model).await?;
-    run.view.link = spec.fragment(&loaded.view.sha256);
+    run.view.link = spec.fragment(loaded.sha256());
     // Before anything counts layers by them.
     if let Some(setting) = &spec.reduction {
         reduce::check(&loaded.config, setting)?;
@@ -113,7 +113,7 @@ pub async fn run_with_items(
     let pruned = pruned_model(engine, spec, &loaded, &placed, pace, &mut run).await?;
     let reduction = spec.reduction.as_ref();
     let compressed = placed.compressed(&pruned, reduction);
-    let (config, parameters) = (&loaded.config, loaded.view.parameters);
+    let (config, parameters) = (&loaded.config, loaded.parameters);
     let tokens = prompt.len().max(SPEED_PROMPT);
     // Refuses a reduction after layers that pruning has taken.
     run.view.cost = Some(cost::on_paper(config, parameters, &pruned, reduction, tokens)?);
@@ -154,7 +154,7 @@ pub async fn run_with_items(
     }
     run.view.finished = true;
     run.say("Run complete", Some(1.0));
-    let counted = counted(&placed, &task, &pruned, reduction, loaded.view.bytes)?;
+    let counted = counted(&placed, &task, &pruned, reduction, loaded.bytes())?;
     let point = point::of(spec, &loaded, &run.view, counted, now_ms() - start);
     let items = items::results(&comparison, &loaded.tokenizer);
     let read = item_views(&comparison, &loaded.tokenizer);

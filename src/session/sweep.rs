@@ -50,9 +50,9 @@ impl Sweeper {
         pace: &Pace,
         hear: &mut dyn FnMut(usize, usize),
     ) -> Result<Point> {
-        let sha256 = &loaded.view.sha256;
-        if self.model != *sha256 {
-            (self.model, self.shared) = (sha256.clone(), Shared::default());
+        let sha256 = loaded.sha256();
+        if self.model != sha256 {
+            (self.model, self.shared) = (sha256.to_string(), Shared::default());
         }
         cell.reduction.iter().try_for_each(|s| reduce::check(&loaded.config, s))?;
         cell.pruning.iter().try_for_each(|s| prune::check(&loaded.config, s))?;
@@ -80,9 +80,9 @@ impl Sweeper {
             placed: &placed,
             task: &task,
             fragment: spec.fragment(sha256),
-            model: format!("{}@{}", loaded.view.id, &sha256[..16.min(sha256.len())]),
+            model: format!("{}@{}", loaded.id, &sha256[..16.min(sha256.len())]),
             sha256,
-            file_bytes: loaded.view.bytes,
+            file_bytes: loaded.bytes(),
             sequences,
             timed,
         };
@@ -94,7 +94,7 @@ impl Sweeper {
 
 /// The run that a cell is a part of.
 fn spec(loaded: &Loaded, cell: &Cell) -> RunSpec {
-    let mut spec = match super::bundle::Entry::find(&loaded.view.id) {
+    let mut spec = match super::bundle::Entry::find(&loaded.id) {
         Ok(entry) => RunSpec::of_model(entry),
         Err(_) => RunSpec { model: OWN.into(), ..RunSpec::first() },
     };

@@ -97,7 +97,7 @@ pub async fn hashes(models: &[String]) -> Result<BTreeMap<String, String>> {
     for name in models {
         let hash = match crate::bundle::Entry::find(name) {
             Ok(entry) if !Path::new(name).is_dir() => entry.sha256().to_string(),
-            _ => load::model(&mut engine, name).await?.1.view.sha256.clone(),
+            _ => load::model(&mut engine, name).await?.1.sha256().to_string(),
         };
         hashes.insert(name.clone(), hash);
     }
