@@ -160,6 +160,7 @@ impl Block {
         let reduces = hooks.wants_layer(place.index, x.rows());
         let normed = self.norm.run(device, &x);
         let mixed = self.mixer.run(device, &normed, place, memory, reduces, hooks);
+        drop(normed);
         let cut = mixed.kept.clone().map(|rows| Kept { rows, log_sizes: None });
         let x = match &cut {
             Some(kept) => gather_rows(device, &x, &kept.rows),
@@ -169,6 +170,8 @@ impl Block {
         let out = self.mixer.out();
         if !reduces && !self.is_parallel && self.multiplier == 1.0 {
             let x = out.run_and_add(device, &mixed.gated, &x, hooks);
+            // The MLP takes the most memory of a layer, and needs nothing of this.
+            drop(mixed);
             return (self.add_mlp(device, x, hooks), cut);
         }
         // The layer's own contribution is mixer plus MLP; the stream before it is the residual.
