@@ -86,7 +86,7 @@ impl Matrix {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn in_place(rows: usize, cols: usize, values: Stored) -> Self {
         let host = HostMatrix::in_place(rows, cols, values);
-        Self { rows, cols, data: MatrixData::Cpu(Rc::new(host)), packed: None, blocks: None }
+        Self { rows, cols, data: MatrixData::Cpu(Rc::new(host)), packed: None }
     }
 
     /// Adds a packed form for products with few rows, where the zeros of `values`, those of this matrix, are worth it.

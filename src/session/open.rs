@@ -148,7 +148,11 @@ impl Loaded {
 ///
 /// Errors: which file is missing, or what is wrong in it.
 pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
-    let files: Vec<(String, Bytes)> = files.into_iter().map(|(n, b)| (n, b.into())).collect();
+    open_bytes(files.into_iter().map(|(name, bytes)| (name, bytes.into())).collect())
+}
+
+/// Apart from [`open`], which the page would hold once for every kind of bytes.
+fn open_bytes(files: Vec<(String, Bytes)>) -> Result<Loaded> {
     let find = |name: &str| files.iter().find(|(n, _)| n == name).map(|(_, bytes)| &bytes[..]);
     let need = |name: &str| {
         find(name).ok_or_else(|| {

@@ -137,8 +137,9 @@ impl RawTensor<'_> {
     }
 }
 
-/// Elements of which the largest is taken before it is looked at: without a way out, several are taken at once.
-const TOGETHER: usize = 4096;
+/// Elements of which the largest is taken before it is looked at: without a way out, several are taken at once. In the page
+/// one after the other, which is smaller.
+const TOGETHER: usize = if cfg!(target_arch = "wasm32") { 1 } else { 4096 };
 
 /// Place of the first element whose exponent is the largest that there is.
 fn first_of<T: Ord + Copy + Default, const N: usize>(
@@ -147,10 +148,13 @@ fn first_of<T: Ord + Copy + Default, const N: usize>(
     largest: T,
 ) -> Option<usize> {
     let (words, _) = bytes.as_chunks();
-    let is_in = |words: &[[u8; N]]| {
-        words.iter().fold(T::default(), |most, word| most.max(exponent(*word))) == largest
-    };
-    let piece = words.chunks(TOGETHER).position(is_in)? * TOGETHER;
-    let found = words[piece..].iter().position(|word| exponent(*word) == largest)?;
-    Some(piece + found)
+    let is_it = |word: &[u8; N]| exponent(*word) == largest;
+    if TOGETHER == 1 {
+        return words.iter().position(is_it);
+    }
+    let most =
+        |words: &[[u8; N]]| words.iter().fold(T::default(), |most, word| most.max(exponent(*word)));
+    let holds_it = |words: &[[u8; N]]| most(words) == largest;
+    let start = words.chunks(TOGETHER).position(holds_it)? * TOGETHER;
+    words[start..].iter().position(is_it).map(|at| start + at)
 }
