@@ -74,7 +74,7 @@ def process(a: argparse.Namespace, words: list[str], skip: int) -> tuple[float, 
     _, status, usage = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}: status {status}")
-    return seconds, usage.ru_maxrss / 1e3
+    return seconds, usage.ru_maxrss * 1024 / 1e6
 
 
 def threads(a: argparse.Namespace) -> list[Case]:
