@@ -4,7 +4,7 @@
 //! FOLDER holds config.json and model.safetensors; no tokenizer is needed, the prompt is made of seeded ids. Prints one
 //! JSON line: CPU seconds (user and system, all threads) and wall seconds of opening the model, of a prefill and of one
 //! decoded token (median of the rounds, head included), bytes of weights that a decoded token reads, page faults of a
-//! prefill and the peak of resident memory. Before the rounds the first --warm tokens of the prompt (all, unless it is
+//! prefill and the peak of resident memory. The weights are mapped, as the command line does it. Before the rounds the first --warm tokens of the prompt (all, unless it is
 //! given) are read once. With SPEC (`whittle methods`, for example rtn:bits=8,group=row) the model is pruned or rounded
 //! before it is timed, calibrated on seeded ids; the peak of memory is then that of the pruning too.
 //! On a machine that others use too, the CPU seconds of one thread say more than the wall clock. Linux only.
@@ -19,6 +19,7 @@ fn main() {}
 
 #[cfg(target_os = "linux")]
 mod native {
+    use std::fs::File;
     use std::rc::Rc;
     use std::time::Instant;
     use whittle::Rng;
@@ -28,7 +29,7 @@ mod native {
     use whittle::models::{Execution, Model, NoHooks, Weights, linears};
     use whittle::pace::Pace;
     use whittle::prune::{self, Subject};
-    use whittle::weights::Checkpoint;
+    use whittle::weights::{Bytes, Checkpoint};
 
     pub fn main() {
         let args: Vec<String> = std::env::args().collect();
@@ -101,11 +102,13 @@ mod native {
 
     fn open(folder: &str) -> Loaded {
         let file = |name: &str| {
-            std::fs::read(format!("{folder}/{name}")).unwrap_or_else(|e| panic!("{name}: {e}"))
+            File::open(format!("{folder}/{name}")).unwrap_or_else(|e| panic!("{name}: {e}"))
         };
-        let config = ModelConfig::parse(&file("config.json")).expect("a configuration");
+        let config = std::io::read_to_string(file("config.json")).expect("text");
+        let config = ModelConfig::parse(config.as_bytes()).expect("a configuration");
         let name = "model.safetensors";
-        let checkpoint = Checkpoint::open(vec![(name.into(), file(name))]).expect("weights");
+        let mapped = Bytes::map(&file(name)).expect("a file that can be mapped");
+        let checkpoint = Checkpoint::open(vec![(name.into(), mapped)]).expect("weights");
         let weights = Weights::new(Rc::new(checkpoint));
         let model = Model::load(&Device::Cpu, &config, &weights).expect("a model");
         Loaded { config, weights, model }
