@@ -4,9 +4,10 @@
 //! FOLDER holds config.json and model.safetensors; no tokenizer is needed, the prompt is made of seeded ids. Prints one
 //! JSON line: CPU seconds (user and system, all threads) and wall seconds of opening the model, of a prefill and of one
 //! decoded token (median of the rounds, head included), bytes of weights that a decoded token reads, page faults of a
-//! prefill and the peak of resident memory. The weights are mapped, as the command line does it. Before the rounds the first --warm tokens of the prompt (all, unless it is
-//! given) are read once. With SPEC (`whittle methods`, for example rtn:bits=8,group=row) the model is pruned or rounded
-//! before it is timed, calibrated on seeded ids; the peak of memory is then that of the pruning too.
+//! prefill and the peak of resident memory. The weights are mapped, as the command line does it. Before the rounds the
+//! first --warm tokens of the prompt (all, unless it is given) are read once. With SPEC (`whittle methods`, for example
+//! rtn:bits=8,group=row) the model is pruned or rounded before it is timed, calibrated on seeded ids; the peak of memory
+//! is then that of the pruning too.
 //! On a machine that others use too, the CPU seconds of one thread say more than the wall clock. Linux only.
 
 #[cfg(target_os = "linux")]

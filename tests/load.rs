@@ -5,6 +5,7 @@ mod load {
     mod corrupt;
     mod families;
     mod limits;
+    #[cfg(not(target_arch = "wasm32"))]
     mod mapped;
     mod pickle;
     mod saved;
