@@ -154,6 +154,24 @@ fn pieces_and_single_steps_equal_the_whole() {
 }
 
 #[test]
+fn the_last_piece_is_the_same_where_layers_let_go_of_their_memory() {
+    let devices = [Some(Device::Cpu), gpu_for_tests()];
+    for device in devices.iter().flatten() {
+        for fixture in fixtures() {
+            let model = Model::load(device, &fixture.config, &fixture.weights.for_new_device());
+            let model = model.unwrap();
+            let (first, last) = fixture.cases.last().unwrap().ids.split_at(5);
+            let mut state = model.start(device);
+            model.forward(device, first, &mut state, &mut NoHooks);
+            let used_up = model.forward_last(device, last, state.clone(), &mut NoHooks);
+            let moved_on = model.forward(device, last, &mut state, &mut NoHooks);
+            let [a, b] = [used_up, moved_on].map(|x| pollster::block_on(device.read(&x)).unwrap());
+            assert_eq!(a, b, "{}", fixture.name);
+        }
+    }
+}
+
+#[test]
 fn the_gpu_agrees_with_the_cpu_in_one_submit() {
     let Some(gpu) = gpu_for_tests() else { return };
     for fixture in fixtures() {

@@ -88,7 +88,12 @@ pub async fn score(device: &Device, loaded: &Loaded, ids: &[u32]) -> Result<Vec<
     let mut nll = Vec::with_capacity(ids.len());
     for start in (0..ids.len() - 1).step_by(CHUNK) {
         let end = (start + CHUNK).min(ids.len() - 1);
-        let hidden = model.forward(device, &ids[start..end], &mut state, &mut NoHooks);
+        let hidden = if end < ids.len() - 1 {
+            model.forward(device, &ids[start..end], &mut state, &mut NoHooks)
+        } else {
+            let state = std::mem::replace(&mut state, model.start(device));
+            model.forward_last(device, &ids[start..end], state, &mut NoHooks)
+        };
         let values = model.nll(device, &hidden, &device.ids(&ids[start + 1..end + 1]));
         nll.extend(device.read(&values).await?.chunks_exact(2).map(|pair| pair[0]));
         if nll.iter().any(|x| !x.is_finite()) {

@@ -191,7 +191,25 @@ impl Model {
         self.leave(device, ids, &pass, state)
     }
 
-    /// The same, with a breath between two layers: a long text on a slow device can be cancelled after any of them.
+    /// The same for the last tokens of a sequence: every layer lets go of what it has seen as soon as it is done, so that
+    /// less memory is held at a time.
+    pub fn forward_last(
+        &self,
+        device: &Device,
+        ids: &[u32],
+        mut state: State,
+        hooks: &mut dyn Hooks,
+    ) -> Tensor {
+        let ids = device.ids(ids);
+        let mut pass = self.enter(device, &ids, &state);
+        for index in 0..self.layers.len() {
+            pass = self.pass_layer(device, index, pass, &mut state, hooks);
+            state.layers[index] = LayerState::Kv(None);
+        }
+        self.leave(device, &ids, &pass, &mut state)
+    }
+
+    /// The same as [`Model::forward_ids`], with a breath between two layers: a long text on a slow device can be cancelled after any of them.
     ///
     /// Errors: [`Error::Cancelled`](crate::Error::Cancelled); some layers of the state have moved on then, and it is of no
     /// more use.
