@@ -11,6 +11,7 @@ mod check;
 mod custom;
 mod device;
 mod drive;
+mod gated_norm;
 mod gptq;
 mod grid;
 mod hessian;

@@ -8,6 +8,7 @@
 //! Shapes: `units`. Sources: [`ABOUT`].
 
 use super::calibrate::{End, LayerInputs, Statistic, Walk};
+use super::gated_norm::norm_change;
 use super::hessian::{Hessian, MOST_DAMPING, symmetric};
 use super::knobs::{DAMPING, INPUTS_PRUNED, SEQUENCES};
 use super::linalg::turn;
@@ -212,7 +213,7 @@ impl Cut<'_> {
             if let (true, [reader]) = (part.is_gate_norm, readers) {
                 let size = values.len() / units.groups;
                 for (group, values) in values.chunks_mut(size).enumerate() {
-                    let change = norm_change(values, group * size, reader, removed);
+                    let change = norm_change(values, group * size, &reader.gram, removed);
                     values.iter_mut().for_each(|w| *w *= change);
                 }
             }
@@ -371,22 +372,4 @@ fn choose(units: &Units, share: f64, scores: &[f64]) -> Vec<bool> {
         mark_lowest(scores, units.quota(share), removed);
     }
     removed
-}
-
-/// What the weights of a group of Mamba-2's gated norm, from channel `start`, are multiplied by because its mean
-/// square runs over fewer channels: sqrt(mean over what stays / mean over all) of the normed squares, on average over
-/// the calibration tokens.
-fn norm_change(norm: &[f32], start: usize, reader: &Reader<'_>, removed: &[bool]) -> f32 {
-    let n = reader.hessian.n;
-    let width = n / removed.len();
-    let (mut stays, mut all) = ((0.0, 0.0), (0.0, 0.0)); // sum and number
-    for (j, w) in (start..).zip(norm).filter(|(_, w)| **w != 0.0) {
-        let square = reader.gram[j * n + j] / f64::from(*w).powi(2);
-        all = (all.0 + square, all.1 + 1.0);
-        if !removed[j / width] {
-            stays = (stays.0 + square, stays.1 + 1.0);
-        }
-    }
-    let change = (stays.0 / stays.1 / (all.0 / all.1)).sqrt();
-    if change.is_finite() && removed.contains(&true) { change as f32 } else { 1.0 }
 }
