@@ -92,5 +92,6 @@ mod tests {
         let mut scores = vec![1.0; 98];
         scores.extend([100.0, 10.0]); // the mean is 2.08
         assert_eq!(outliers(&scores), 0.01);
+        assert_eq!(outliers(&[10.0, 0.0, 0.0, 0.0, 0.0]), 0.0, "at the limit is not above it");
     }
 }

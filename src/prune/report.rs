@@ -125,3 +125,47 @@ impl Change<'_> {
         Ok(Some(if energy[1] > 0.0 { energy[0] / energy[1] } else { 0.0 }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(rows: usize, cols: usize, achieved: f64) -> MatrixReport {
+        MatrixReport {
+            name: String::new(),
+            rows,
+            cols,
+            requested: 0.5,
+            achieved,
+            error: 0.0,
+            held_out_error: None,
+            milliseconds: 0.0,
+            damping: None,
+            retries: 0,
+            on_gpu: false,
+            left: None,
+        }
+    }
+
+    #[test]
+    fn zeros_are_counted_over_matrices_of_different_sizes() {
+        let report = [line(2, 3, 0.5), line(4, 4, 0.25)];
+        assert_eq!(zeros(&report), (3.0 + 4.0, 6.0 + 16.0));
+        assert_eq!(sparsity(&report), 7.0 / 22.0);
+        assert!(zeros(&[]).0.is_sign_positive(), "shown as 0, not as -0");
+        assert_eq!((zeros(&[]), sparsity(&[])), ((0.0, 0.0), 0.0));
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_output_relative_to_the_output() {
+        let linear = Linear { name: String::new(), layer: 0, rows: 2, cols: 2, by_default: true };
+        let inputs = Device::Cpu.tensor(1, 2, &[1.0, 2.0]);
+        let error = |before: &[f32], after: &[f32]| {
+            let change = Change { linear: &linear, before, after };
+            pollster::block_on(change.error(&Device::Cpu, Some(&inputs))).unwrap()
+        };
+        // The outputs are 1 + 4 = 5 and 3 - 2 = 1, then 1 and 3: 4^2 + 2^2 over 5^2 + 1^2.
+        assert_eq!(error(&[1.0, 2.0, 3.0, -1.0], &[1.0, 0.0, 3.0, 0.0]), Some(20.0 / 26.0));
+        assert_eq!(error(&[0.0; 4], &[0.0; 4]), Some(0.0), "an output of 0 stays");
+    }
+}

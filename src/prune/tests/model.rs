@@ -233,6 +233,8 @@ fn only_the_chosen_matrices_and_layers_are_pruned() {
     let mamba = names("mamba-f32", "wanda:matrices=no-x_proj");
     assert!(mamba.iter().all(|n| n.contains("in_proj") || n.contains("out_proj")), "{mamba:?}");
     assert!(names("mamba-f32", "wanda").iter().any(|n| n.contains("x_proj")));
+    let narrow = |spec| names("mamba-f32", spec).iter().any(|n| n.contains("dt_proj"));
+    assert!(narrow("wanda:matrices=all") && !narrow("wanda"));
     for spec in ["wanda:layers=1", "mrp:layers=1"] {
         let one = names("llama-f32-gqa", spec);
         assert!(!one.is_empty() && one.iter().all(|n| n.contains("layers.1.")), "{one:?}");
@@ -246,10 +248,14 @@ fn settings_that_make_no_sense_are_refused() {
         ("mrp:mask=M", "a pattern such as 2:4"),
         ("wanda:pattern=2:4,threshold=layer", "threshold"),
         ("sparsegpt:pattern=4:8,ratios=sensitivity", "ratios"),
-        ("wanda:layers=0+99", "layers 0 to"),
+        ("wanda:layers=0+2", "layers 0 to 1"),
+        ("mrp:block=64,swaps=10", "block=row"),
     ] {
         let error = loaded.prune(spec, &mut None).err().unwrap().to_string();
         assert!(error.contains(part), "{spec}: {error}");
+    }
+    for spec in ["wanda:layers=0+1", "mrp:block=row,swaps=10", "mrp:block=64"] {
+        assert!(loaded.prune(spec, &mut None).is_ok(), "{spec}");
     }
 }
 

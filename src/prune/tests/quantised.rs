@@ -135,6 +135,8 @@ fn quantised_models_compute_what_their_dequantised_weights_do() {
         let loaded = load(name);
         for spec in ["rtn:bits=8,group=row", "gptq:bits=4,group=32,grid=range"] {
             let found = loaded.prune(spec, &mut None).unwrap();
+            let asked: Vec<f64> = found.report.iter().map(|m| m.requested).collect();
+            assert!(asked.iter().all(|share| *share == 0.0), "{name} {spec}: {asked:?}");
             let weights =
                 |execution| loaded.weights.with_edits(found.edits.clone()).executed(execution);
             let sides = [Execution::Dense, Execution::Packed].map(weights);

@@ -8,7 +8,7 @@ use crate::kernels::largest_difference;
 use crate::kernels::rows::copy;
 use crate::models::{Edit, Edits, Hooks, LayerOutput, Model, NoHooks, Reduced, Weights, linears};
 use crate::prune::units::{Units, quota};
-use crate::prune::{Pruned, Smaller, Subject, shared, states};
+use crate::prune::{MatrixReport, Pruned, Smaller, Subject, on_paper, shared, states, zeros};
 
 /// Every unit that a model has.
 fn units_of(config: &ModelConfig) -> Vec<&'static str> {
@@ -337,6 +337,12 @@ fn layers_that_stay_are_numbered_anew() {
         let pruned = loaded.prune("structured:unit=layers", &mut None).unwrap();
         let (config, model) = small(&loaded.weights, &pruned);
         let layers = pruned.smaller.unwrap().layers;
+        let gone = linears(&loaded.config).into_iter().filter(|l| !layers.contains(&l.layer));
+        let told: Vec<&str> = pruned.report.iter().map(|line| line.name.as_str()).collect();
+        assert_eq!(told, gone.map(|l| l.name).collect::<Vec<_>>(), "{name}");
+        // Half a turn is 1, and a random layer turns what goes through it a little.
+        let turned = |line: &MatrixReport| line.error > 0.0 && line.error < 0.5;
+        assert!(pruned.report.iter().all(turned), "{name}");
         assert_eq!(config.n_layer(), layers.len(), "{name}");
         assert_eq!(layers.len(), loaded.config.n_layer() - quota(loaded.config.n_layer(), 0.5));
         let x = model.embed(&Device::Cpu, &[3, 1, 4, 1, 5]);
@@ -361,4 +367,27 @@ fn a_share_never_takes_everything_and_one_out_of_range_is_refused() {
     }
     let error = load("mamba-f32").prune("structured:unit=heads", &mut None).err().unwrap();
     assert!(error.to_string().contains("channels, states or layers"), "{error}");
+}
+
+#[test]
+fn what_a_setting_removes_on_paper_is_what_it_removes() {
+    for name in MODELS {
+        let loaded = load(name);
+        let structured = units_of(&loaded.config).into_iter();
+        let structured = structured.map(|unit| format!("structured:unit={unit},share=0.4"));
+        let zeroing = ["wanda:sparsity=0.3", "magnitude:pattern=1:4"].map(String::from);
+        assert_eq!(on_paper(&loaded.config, &setting("rtn")).unwrap().removed, 0.0, "on purpose");
+        for spec in structured.chain(zeroing) {
+            let paper = on_paper(&loaded.config, &setting(&spec)).unwrap();
+            let pruned = loaded.prune(&spec, &mut None).unwrap();
+            let (removed, of) = zeros(&pruned.report);
+            assert!((paper.removed - removed).abs() < 1e-6, "{name} {spec}: {removed}");
+            match pruned.smaller {
+                Some(smaller) => {
+                    assert_eq!(paper.config.n_layer(), smaller.config.n_layer(), "{name} {spec}")
+                }
+                None => assert_eq!(paper.of, of, "{name} {spec}"),
+            }
+        }
+    }
 }
