@@ -131,6 +131,7 @@ struct Results {
 }
 
 fn main() -> ExitCode {
+    whittle::threads::keep_freed_memory();
     let args = <Args as clap::Parser>::parse();
     match pollster::block_on(report(args)) {
         Ok(()) => ExitCode::SUCCESS,
