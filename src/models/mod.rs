@@ -209,7 +209,8 @@ impl Model {
         self.leave(device, &ids, &pass, &mut state)
     }
 
-    /// The same as [`Model::forward_ids`], with a breath between two layers: a long text on a slow device can be cancelled after any of them.
+    /// The same as [`Model::forward_ids`], with a breath between two layers: a long text on a slow device can be cancelled
+    /// after any of them.
     ///
     /// Errors: [`Error::Cancelled`](crate::Error::Cancelled); some layers of the state have moved on then, and it is of no
     /// more use.
