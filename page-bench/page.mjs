@@ -55,7 +55,7 @@ async function scan({ seqLen, dInner, dState }) {
 function decode({ outs, depth, bits, group }) {
   const both = Decode.open(outs, depth, bits, group);
   return {
-    device: "CPU (wasm simd128)",
+    device: both.label(),
     products: [0, 1].map((form) => both.products(form)),
     calls: [0, 1].map((form) => () => both.run(form)),
     results: [0, 1].map((form) => () => both.output(form)),

@@ -8,6 +8,9 @@ const FILES = [];
 const PREFIX = "whittle-";
 const CACHE = PREFIX + BUILD;
 const scope = /** @type {any} */ (self);
+// Of the two engines only the one that this browser runs is kept.
+scope.importScripts("simd.js");
+const OTHER = scope.isRelaxed ? "worker_bg" : "worker_relaxed";
 const at = (path) => new URL(path, scope.registration.scope).href;
 
 scope.addEventListener("install", (event) => {
@@ -37,7 +40,7 @@ async function keepAll() {
   const cache = await caches.open(CACHE);
   try {
     await Promise.all(
-      FILES.map(async ([path, sum]) => {
+      FILES.filter(([path]) => !path.startsWith(OTHER)).map(async ([path, sum]) => {
         const answer = await fetch(at(path), { cache: "no-cache" });
         const bytes = await answer.clone().arrayBuffer();
         if (!answer.ok || (await sha256(bytes)) !== sum) throw new Error(`${path} is not of build ${BUILD}`);

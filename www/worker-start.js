@@ -1,5 +1,9 @@
-export {};
-// The worker's first lines: load the engine, keep what the page says meanwhile, hand it over in order.
+import "./simd.js";
+
+/** The module for relaxed SIMD, where the build made one. */
+const RELAXED = "";
+
+// The worker's first lines: load the engine that this browser can run, keep what the page says meanwhile, hand it over in order.
 const early = [];
 const keep = (event) => early.push(event.data);
 addEventListener("message", keep);
@@ -37,7 +41,7 @@ function trap(reason) {
 try {
   // @ts-ignore: the build makes it.
   engine = await import("./worker.js");
-  await engine.default();
+  await engine.default(RELAXED && globalThis.isRelaxed ? { module_or_path: new URL(RELAXED, import.meta.url) } : undefined);
 } catch (error) {
   postMessage({ type: "failed", text: String(error?.message ?? error) });
 }

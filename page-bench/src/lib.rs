@@ -62,6 +62,11 @@ pub struct Decode {
 
 #[wasm_bindgen]
 impl Decode {
+    /// Where it runs.
+    pub fn label(&self) -> String {
+        Device::Cpu.label()
+    }
+
     /// Seeded W `[outs, depth]` of `bits` 4 or 8, a scale for every `group` inputs. Errors: other bits.
     pub fn open(outs: usize, depth: usize, bits: usize, group: usize) -> Result<Decode, JsError> {
         console_error_panic_hook::set_once();

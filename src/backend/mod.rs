@@ -26,7 +26,7 @@ use std::rc::Rc;
 /// The CPU, or an opened GPU. Cheap to clone.
 #[derive(Clone)]
 pub enum Device {
-    /// wasm simd128, or natively the widest vectors that the machine has.
+    /// wasm simd128 or relaxed SIMD, whichever this build is for, or natively the widest vectors that the machine has.
     Cpu,
     /// Through wgpu.
     Gpu(Rc<gpu::Gpu>),
@@ -49,6 +49,9 @@ impl Device {
     /// Name for people, e.g. "CPU (wasm simd128)" or "Apple M2 (WebGPU)"; a software adapter is named as such.
     pub fn label(&self) -> String {
         match self {
+            Device::Cpu if cfg!(target_feature = "relaxed-simd") => {
+                "CPU (wasm relaxed simd)".into()
+            }
             Device::Cpu if cfg!(target_arch = "wasm32") => "CPU (wasm simd128)".into(),
             Device::Cpu => "CPU (native)".into(),
             Device::Gpu(gpu) => gpu.label(),

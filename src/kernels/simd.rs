@@ -3,8 +3,9 @@
 //! A [`Kernel`] is written once over [`Vector`]; [`run`] compiles it for every width and calls the widest that this machine
 //! has: AVX-512, AVX2 with FMA, else four lanes (SSE2, wasm simd128, or an array). What `run` calls must be
 //! `#[inline(always)]`, else it is compiled for the baseline all the same.
-//! [`Vector::fused`] rounds once where the machine has a fused multiply-add and twice elsewhere (SSE2, wasm): sums that
-//! use it may differ between machines in their last bits, and never between two runs on one machine.
+//! [`Vector::fused`] rounds once where the machine has a fused multiply-add and twice elsewhere (SSE2, wasm simd128; in the
+//! build for relaxed SIMD the browser chooses): sums that use it may differ between machines in their last bits, and never
+//! between two runs on one machine.
 
 use half::f16;
 
@@ -176,7 +177,7 @@ mod four {
     use super::{TWO_POW_112, Vector, f16};
     use core::arch::wasm32::*;
 
-    /// Four lanes of simd128.
+    /// Four lanes of simd128; with relaxed SIMD, [`Vector::fused`] is one instruction where the processor has one.
     #[derive(Clone, Copy)]
     pub struct F32x4(v128);
 
@@ -225,6 +226,9 @@ mod four {
         }
         #[inline(always)]
         fn fused(self, a: Self, b: Self) -> Self {
+            #[cfg(target_feature = "relaxed-simd")]
+            return Self(f32x4_relaxed_madd(a.0, b.0, self.0));
+            #[cfg(not(target_feature = "relaxed-simd"))]
             Self(f32x4_add(self.0, f32x4_mul(a.0, b.0)))
         }
         #[inline(always)]

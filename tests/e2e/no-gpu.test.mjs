@@ -25,7 +25,7 @@ for (const [name, first] of Object.entries(CASES)) {
     });
     await page.goto(server.url + SMALL);
     await page.waitForFunction(() => document.querySelector("#status").textContent === "Run complete");
-    assert.match(await page.locator("#backend-badge").textContent(), /CPU \(wasm simd128\)/);
+    assert.match(await page.locator("#backend-badge").textContent(), /CPU \(wasm relaxed simd\)/);
     await page.getByText(/^Advanced/).click();
     const why = page.locator("#backend-why");
     assert.match(await why.innerText(), /^no GPU can be used here, so the CPU does the work: everything runs, only more slowly\./i);

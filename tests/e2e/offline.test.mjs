@@ -36,8 +36,8 @@ test("the service worker holds the hash of every file that it keeps", async () =
   }
   const paths = files.map(([path]) => path);
   for (const needed of ["index.html", "app.js", "stories.json"]) assert.ok(paths.includes(needed), needed);
-  // The engine's files have the name of their build, all three the same: an old one never meets a new page.
-  const builds = ["worker-start-", "worker-", "worker_bg-"].map((stem) =>
+  // The engine's files have the name of their build, all four the same: an old one never meets a new page.
+  const builds = ["worker-start-", "worker-", "worker_bg-", "worker_relaxed-"].map((stem) =>
     paths.map((path) => new RegExp(`^${stem}([0-9a-f]{10})\\.(js|wasm)$`).exec(path)?.[1]).find(Boolean),
   );
   assert.match(`${builds[0]}`, /^[0-9a-f]{10}$/);

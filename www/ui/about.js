@@ -1,5 +1,6 @@
 // What the numbers rest on: backend, model, methods, fields of the configuration that were not used.
 
+import "../simd.js";
 import { count, megabytes, timing } from "../format.js";
 import { byId, el, empty, fact, part, reason } from "./dom.js";
 
@@ -16,7 +17,7 @@ export function about() {
         fact("Backend", backend, { more: why && reason(why) }),
         ...(model ? ofModel(model) : []),
         ...methods.map(({ label, summary, source }) => fact(label, summary, { more: source })),
-        ...ofEngine(document.documentElement.dataset.engine),
+        ...ofEngine(document.documentElement.dataset),
         ...(first != null ? [fact("First baseline number", `${timing(first)} ms after the start of the run`)] : []),
       ),
       ...(model?.card ? [el("details", {}, el("summary", {}, "Model card"), el("pre", { class: "card", tabindex: "0" }, model.card))] : []),
@@ -38,7 +39,8 @@ export function about() {
 }
 
 /** What a built page knows of its engine; `cargo xtask page` fills it in. */
-function ofEngine(sha256) {
+function ofEngine(dataset) {
+  const sha256 = dataset[globalThis.isRelaxed ? "relaxed" : "engine"];
   if (!sha256) return [];
   const more = el("a", { href: "NOTICES.txt" }, "Licences of everything in it");
   return [fact("SHA-256 of the engine", el("code", {}, sha256), { more })];

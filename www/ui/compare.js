@@ -46,6 +46,7 @@ function sideBySide(runs) {
     ["", ...runs.map(title)],
     [
       line("Settings", ({ point }) => cell("", setting(point))),
+      line("Backend", ({ point }) => cell("", point.backend)),
       line("Quality", figure(0)),
       line("Change", figure(1)),
       line("Prefill", figure(2)),

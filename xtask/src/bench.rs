@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use crate::command::{Result, cargo, output, run};
+use crate::engines::{FLAGS, RELAXED_SIMD, cargo_folder};
 use crate::packages::WASM_TARGET;
 use crate::setup::{self, Toolbox};
 use crate::test;
@@ -30,7 +31,7 @@ A bar is what the project set itself before measuring. What the figures mean:
   there is no table.
 - Decoding is y = x Wᵀ with one row, on the CPU; every form walks over 80 MB of copies of W, so that none waits in a cache.
 - The WebGPU adapter is Chromium's SwiftShader, also where there is a GPU: the figures say nothing about a real one.
-- Whittle's kernels are built, bound and passed through wasm-opt as the page's module is.
+- Whittle's kernels are built, bound and passed through wasm-opt as the page's module for browsers with relaxed SIMD is.
 - A first visit is every file that the page asks for until its first run is complete. Seconds are medians of 7 visits,
   each in a fresh browser, served from the same machine, until the page says `First baseline number`.
 - Pruning in the page: from `Reading calibration text` to the pruned model, 50 %, default knobs, in the first run of a visit;
@@ -107,19 +108,16 @@ fn module(toolbox: &Toolbox) -> Result<()> {
     let mut build = cargo();
     build
         .args(["build", "--locked", "--profile", "web", "--package", "whittle-page-bench"])
-        .args(target);
+        .args(target)
+        .env(FLAGS, RELAXED_SIMD);
     run(&mut build)?;
     let mut bind = Command::new("wasm-bindgen");
     bind.args(["--target", "web", "--no-typescript", "--out-dir", "page-bench/pkg"]);
-    bind.arg(target_folder().join(WASM_TARGET).join("web/whittle_page_bench.wasm"));
+    bind.arg(cargo_folder().join(WASM_TARGET).join("web/whittle_page_bench.wasm"));
     run(bind.env("PATH", &toolbox.path))?;
     let mut optimise = Command::new("wasm-opt");
     optimise.args(["-O3", "-o", MODULE, MODULE]);
     run(optimise.env("PATH", &toolbox.path))
-}
-
-fn target_folder() -> std::path::PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), Into::into)
 }
 
 /// Whether `built` is missing or something among `sources` changed after it was made.

@@ -3,6 +3,7 @@
 mod bench;
 mod cache;
 mod command;
+mod engines;
 mod gpu;
 mod mutants;
 mod notices;

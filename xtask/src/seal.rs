@@ -13,9 +13,9 @@ const WORKER: &str = "sw.js";
 const OPENING: &[&str] =
     &["models/lm-mamba/", "models/eval/calibration.txt", "models/eval/continuation.jsonl"];
 
-/// `engine` is the name of its module.
-pub fn seal(engine: &str) -> Result<()> {
-    name_engine(engine)?;
+/// `engines` are the names of the modules, the plain one first.
+pub fn seal(engines: &[String; 2]) -> Result<()> {
+    name_engines(engines)?;
     let mut names = Vec::new();
     list(Path::new(FOLDER), "", &mut names)?;
     names.sort();
@@ -37,16 +37,20 @@ pub fn seal(engine: &str) -> Result<()> {
     Ok(())
 }
 
-/// Writes the SHA-256 of the engine into the page, which shows it.
-fn name_engine(engine: &str) -> Result<()> {
-    let sum = output(Command::new("sha256sum").arg(engine).current_dir(FOLDER))?;
+/// Writes the SHA-256 of both engines into the page, which shows that of its own.
+fn name_engines(engines: &[String; 2]) -> Result<()> {
     let path = Path::new(FOLDER).join("index.html");
-    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let named = text.replacen("data-engine=\"\"", &format!("data-engine=\"{}\"", &sum[..64]), 1);
-    if named == text {
-        return Err(format!("{}: found no empty data-engine to fill in", path.display()));
+    let mut text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    for (attribute, engine) in ["data-engine", "data-relaxed"].iter().zip(engines) {
+        let sum = output(Command::new("sha256sum").arg(engine).current_dir(FOLDER))?;
+        let [from, to] = ["", &sum[..64]].map(|value| format!("{attribute}=\"{value}\""));
+        let named = text.replacen(&from, &to, 1);
+        if named == text {
+            return Err(format!("{}: found no empty {attribute} to fill in", path.display()));
+        }
+        text = named;
     }
-    fs::write(&path, named).map_err(|e| format!("{}: {e}", path.display()))
+    fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// What is kept ahead, below `folder`, as paths of the page.

@@ -10,7 +10,7 @@ use crate::command::{Result, cargo, run};
 use crate::notices;
 use crate::packages::WASM_TARGET;
 use crate::setup::{self, Toolbox};
-use crate::{seal, version};
+use crate::{engines, seal, version};
 
 struct Step {
     title: &'static str,
@@ -147,9 +147,6 @@ fn browser_tests(toolbox: &Toolbox) -> Result<()> {
     run(wasm_pack.env("PATH", &toolbox.path))
 }
 
-/// Flags of rustc beside those in .cargo/config.toml.
-const WASM_FLAGS: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
-
 /// Messages of panics name source files: without the folder that cargo keeps them in, so that the same sources give the
 /// same engine to the byte whoever builds them.
 fn without_home() -> Result<String> {
@@ -159,11 +156,13 @@ fn without_home() -> Result<String> {
 }
 
 pub fn page(toolbox: &Toolbox) -> Result<()> {
+    let (folder, flags) = (Path::new("dist"), without_home()?);
     run(Command::new("trunk")
         .args(["build", "--release", "--offline"])
-        .env(WASM_FLAGS, without_home()?)
+        .env(engines::FLAGS, &flags)
         .env("PATH", &toolbox.path))?;
-    notices::write(Path::new("dist"))?;
+    engines::relaxed(toolbox, folder, &flags)?;
+    notices::write(folder)?;
     seal::seal(&version::name()?)
 }
 

@@ -1,23 +1,25 @@
 //! Gives the engine's files of a built page names of their own build, so that an old worker in a cache never meets a new
-//! page: worker-start.js, worker.js and worker_bg.wasm, and whoever names them.
+//! page: worker-start.js, worker.js, the two modules, and whoever names them.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use crate::command::{Result, output};
+use crate::engines;
 use crate::seal::hash;
 
 const FOLDER: &str = "dist";
 /// File, and the one that names it.
-const NAMED: [(&str, &str); 3] = [
-    ("worker_bg.wasm", "worker.js"),
+const NAMED: [(&str, &str); 4] = [
+    (engines::PLAIN, "worker.js"),
+    (engines::RELAXED, "worker-start.js"),
     ("worker.js", "worker-start.js"),
     ("worker-start.js", "engine.js"),
 ];
 
-/// Renames the three, rewrites what names them, and gives the new name of the module.
-pub fn name() -> Result<String> {
+/// Renames the four, rewrites what names them, and gives the new names of the two modules, the plain one first.
+pub fn name() -> Result<[String; 2]> {
     let files = NAMED.map(|(file, _)| file);
     let sums = output(Command::new("sha256sum").args(files).current_dir(FOLDER))?;
     let build = &hash(&sums)?[..10];
@@ -32,7 +34,7 @@ pub fn name() -> Result<String> {
         let [from, to] = [file, &versioned(file, build)].map(|name| Path::new(FOLDER).join(name));
         fs::rename(&from, &to).map_err(|e| format!("{}: {e}", from.display()))?;
     }
-    Ok(versioned(NAMED[0].0, build))
+    Ok([engines::PLAIN, engines::RELAXED].map(|file| versioned(file, build)))
 }
 
 /// "worker_bg.wasm" -> "worker_bg-0123456789.wasm".
