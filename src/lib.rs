@@ -3,6 +3,8 @@
 //! Data flows one way; a module uses only what stands left of it (ARCHITECTURE.md, enforced by a test):
 //! `error, config, weights, tokenizer -> backend + kernels -> models -> reduce, prune -> eval -> session -> web, cli`
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod arithmetic;
 pub mod backend;
 pub mod bundle;
 #[cfg(not(target_arch = "wasm32"))]

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// The modules of src/. One may use what stands left of it (above, here); those on one line do not use each other.
 const LAYERS: &[&[&str]] = &[
     &["error"],
-    &["rng", "pace", "method", "sniff", "order", "bundle", "threads"],
+    &["rng", "pace", "method", "sniff", "order", "bundle", "threads", "arithmetic"],
     &["config", "formula", "weights", "tokenizer"],
     &["backend"],
     &["kernels"],

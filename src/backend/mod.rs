@@ -46,14 +46,16 @@ impl Device {
         }
     }
 
-    /// Name for people, e.g. "CPU (wasm simd128)" or "Apple M2 (WebGPU)"; a software adapter is named as such.
+    /// Name for people, e.g. "CPU (wasm simd128)" or "Apple M2 (WebGPU)"; a software adapter is named as such, and so is
+    /// arithmetic that is not the reference.
     pub fn label(&self) -> String {
         match self {
-            Device::Cpu if cfg!(target_feature = "relaxed-simd") => {
-                "CPU (wasm relaxed simd)".into()
-            }
-            Device::Cpu if cfg!(target_arch = "wasm32") => "CPU (wasm simd128)".into(),
-            Device::Cpu => "CPU (native)".into(),
+            #[cfg(target_feature = "relaxed-simd")]
+            Device::Cpu => "CPU (wasm relaxed simd)".into(),
+            #[cfg(all(target_arch = "wasm32", not(target_feature = "relaxed-simd")))]
+            Device::Cpu => "CPU (wasm simd128)".into(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Device::Cpu => crate::arithmetic::current().cpu_label(),
             Device::Gpu(gpu) => gpu.label(),
         }
     }

@@ -52,6 +52,7 @@ fn on_cpu(x: View<'_>, sum: &Tensor) -> Tensor {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn on_cpu(x: View<'_>, sum: &Tensor) -> Tensor {
+    let _reference = crate::arithmetic::reference();
     let mut transposed = vec![0.0f32; x.cols * x.rows]; // [d, seq_len]
     for t in 0..x.rows {
         for (j, v) in x.cpu_row(t).iter().enumerate() {

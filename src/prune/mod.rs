@@ -106,6 +106,9 @@ pub async fn prune(
     progress: &mut Progress<'_>,
 ) -> Result<Pruned> {
     check(subject.config, setting)?;
+    // The same weights under either arithmetic.
+    #[cfg(not(target_arch = "wasm32"))]
+    let _reference = crate::arithmetic::reference();
     let solvers = Solvers::RealGpus;
     let progress = &mut |done: usize, all: usize| progress(done, all);
     let task = Task { subject: *subject, sequences, setting, cache, solvers, pace, progress };

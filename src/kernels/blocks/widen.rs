@@ -1,8 +1,10 @@
 //! Products of many rows: blocks of outputs are widened to f32, rounded to the type in which the checkpoint stores them, and
-//! multiplied like any other weights. So a context is read with exactly the weights that an export holds.
+//! multiplied like any other weights, in bf16 where that is on. So a context is read with exactly the weights that an export holds.
 
 use super::{BlockRow, WeightRows};
 use crate::backend::CHUNK;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::cpu_gemm::bf16;
 use crate::kernels::cpu_gemm::{self, Rows};
 use crate::kernels::simd::{widened, widest};
 #[cfg(not(target_arch = "wasm32"))]
@@ -24,6 +26,12 @@ pub(in super::super) fn dropped_bits(dtype: Dtype) -> u32 {
 
 /// Adds x Wᵀ to y `[x.rows, w.rows]`.
 pub(super) fn accumulate(x: Rows<'_>, w: &WeightRows<'_>, dtype: Dtype, y: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if bf16::is_for(x.rows) {
+        return threads::by_rows(y, x.rows, w.rows, x.rows * x.cols * w.rows, |rows, y| {
+            in_bf16(x.slice(rows), w, dtype, y);
+        });
+    }
     #[cfg(not(target_arch = "wasm32"))]
     threads::by_rows(y, x.rows, w.rows, x.rows * x.cols * w.rows, |rows, y| {
         on_one_thread(x.slice(rows), w, dtype, y);
@@ -39,6 +47,18 @@ fn on_one_thread(x: Rows<'_>, w: &WeightRows<'_>, dtype: Dtype, y: &mut [f32]) {
         let wide = &mut wide[..n * x.cols];
         widen(w, from, dropped_bits(dtype), wide, x.cols);
         cpu_gemm::product(x, wide, n, &mut y[from..], w.rows);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn in_bf16(x: Rows<'_>, w: &WeightRows<'_>, dtype: Dtype, y: &mut [f32]) {
+    let rounded = bf16::Activations::new(x);
+    let mut wide = vec![0.0; bf16::OUTS.min(w.rows) * x.cols];
+    for from in (0..w.rows).step_by(bf16::OUTS) {
+        let n = bf16::OUTS.min(w.rows - from);
+        let wide = &mut wide[..n * x.cols];
+        widen(w, from, dropped_bits(dtype), wide, x.cols);
+        rounded.accumulate(wide, n, &mut y[from..], w.rows);
     }
 }
 
@@ -127,5 +147,31 @@ mod tests {
                 assert_eq!(rounded(x, dropped_bits(Dtype::F32)), x);
             }
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn bf16_arithmetic_multiplies_the_dequantised_weights() {
+        use crate::arithmetic::{self, Arithmetic};
+        use crate::backend::{Bits, Device, HostMatrix, PackedBlocks, WeightValues};
+        if arithmetic::set(Arithmetic::Bf16).is_err() {
+            return println!("skipped: this processor has no AVX512_BF16");
+        }
+        let mut rng = Rng::new(16);
+        for (outs, cols) in [(3, 31), (50, 96), (113, 200)] {
+            let blocks =
+                super::super::random_blocks(&mut rng, (outs, cols), Bits::Four, 32.min(cols), true);
+            let packed = PackedBlocks::new(&Device::Cpu, &blocks, Dtype::F16);
+            let values = rng.normals(9 * cols, 1.0);
+            let x = Rows { values: &values, rows: 9, cols, stride: cols };
+            let mut found = vec![0.5; 9 * outs];
+            super::super::accumulate(x, &packed, &mut found);
+            let wide: Vec<f32> = blocks.to_f32().iter().map(|w| Dtype::F16.round(*w)).collect();
+            let mut expected = vec![0.5; 9 * outs];
+            let dense = HostMatrix::new(outs, cols, WeightValues::F32(&wide));
+            cpu_gemm::accumulate(x, &dense, 0..outs, &mut expected);
+            assert!(found == expected, "{outs}x{cols}");
+        }
+        arithmetic::set(Arithmetic::F32).unwrap();
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Chosen by how the weights lie in memory: row-major f32 goes to the `gemm` crate (native), f16 to a product of few rows
 //! of our own or, widened, to that crate (native), panels of both to our own microkernel (wasm simd128; it also compiles
-//! natively, so that plain tests cover it).
+//! natively, so that plain tests cover it). Where bf16 arithmetic is on, products of many rows go to `bf16`.
 
+#[cfg(target_arch = "x86_64")]
+pub mod bf16;
 #[cfg(not(target_arch = "wasm32"))]
 mod halves;
 mod panels;
@@ -59,12 +61,34 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
     if y.is_empty() || x.cols == 0 {
         return;
     }
+    #[cfg(target_arch = "x86_64")]
+    if w.layout() == Layout::Rows && bf16::is_for(x.rows) {
+        return threads::by_rows(
+            y,
+            x.rows,
+            outputs.len(),
+            x.rows * x.cols * outputs.len(),
+            |rows, y| {
+                in_bf16(x.slice(rows), w, outputs.clone(), y);
+            },
+        );
+    }
     #[cfg(not(target_arch = "wasm32"))]
     threads::by_rows(y, x.rows, outputs.len(), x.rows * x.cols * outputs.len(), |rows, y| {
         on_one_thread(x.slice(rows), w, outputs.clone(), y);
     });
     #[cfg(target_arch = "wasm32")]
     on_one_thread(x, w, outputs, y);
+}
+
+#[cfg(target_arch = "x86_64")]
+fn in_bf16(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
+    let (values, outs) = (outputs.start * w.cols()..outputs.end * w.cols(), outputs.len());
+    let x = bf16::Activations::new(x);
+    match w.stored() {
+        Stored::F32(all) => x.accumulate(&all[values], outs, y, outs),
+        Stored::F16(all) => x.accumulate(&all[values], outs, y, outs),
+    }
 }
 
 fn on_one_thread(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
