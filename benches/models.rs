@@ -1,5 +1,5 @@
 //! Speed of whole models on the CPU, natively: `cargo bench --bench models -- FOLDER [--prompt 512] [--decode 32]
-//! [--warm 512] [--rounds 3] [--threads 1] [--prune SPEC]`.
+//! [--warm 512] [--rounds 3] [--threads 1] [--arithmetic f32|bf16] [--prune SPEC]`.
 //!
 //! FOLDER holds config.json and model.safetensors; no tokenizer is needed, the prompt is made of seeded ids. Prints one
 //! JSON line: CPU seconds (user and system, all threads) and wall seconds of opening the model, of a prefill and of one
@@ -24,6 +24,7 @@ mod native {
     use std::rc::Rc;
     use std::time::Instant;
     use whittle::Rng;
+    use whittle::arithmetic::Arithmetic;
     use whittle::backend::Device;
     use whittle::config::ModelConfig;
     use whittle::method::Setting;
@@ -50,6 +51,12 @@ mod native {
             [number("--prompt", 512), number("--decode", 32), number("--rounds", 3)];
         let warm = number("--warm", prompt).clamp(1, prompt);
         whittle::threads::set(Some(number("--threads", 1))).expect("a number of threads");
+        let arithmetic = match text("--arithmetic").map_or("f32", String::as_str) {
+            "f32" => Arithmetic::F32,
+            "bf16" => Arithmetic::Bf16,
+            other => panic!("--arithmetic {other}: expected f32 or bf16"),
+        };
+        whittle::arithmetic::set(arithmetic).expect("a processor that has it");
         let mut loaded = None;
         let load = cost(|| loaded = Some(open(folder)));
         let mut loaded = loaded.expect("it was opened");
@@ -81,6 +88,7 @@ mod native {
             "model": folder,
             "prompt": prompt,
             "threads": whittle::threads::count(),
+            "arithmetic": arithmetic.id(),
             "prune": spec,
             "read_mb": bytes_per_token(&config, &weights, &model) as f64 / 1e6,
             "load_cpu_s": load.cpu_s,

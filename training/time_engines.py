@@ -2,7 +2,7 @@
 
 usage: python time_engines.py /tmp/smollm2 --bench ../target/fast/deps/models-HASH [--llama-bench PATH --gguf F16.gguf]
        [--gguf-q8 Q8.gguf [--int8 SPEC]...] [--prune SPEC]... [--turns 5] [--prompt 512] [--decode 32] [--cpu 1]
-       [--torch f32,bf16]
+       [--torch f32,bf16] [--bf16] [--busy]
 
 Whittle is the program that `cargo bench --profile fast --bench models --no-run` builds. llama-bench comes from the source
 that PyPI's llama-cpp-python carries (cmake -DGGML_NATIVE=ON, target llama-bench), its files from convert_hf_to_gguf.py
@@ -12,7 +12,9 @@ engine once, each in a process of its own, in an order that turns round; an engi
 to warm up and then once for the figure, and decodes after it. Weights are f16 in Whittle and llama.cpp. In the second file
 they are q8_0, whole numbers of 8 bits with a scale for every 32, and Whittle runs beside it rounded in the same way, or as
 --int8 says; it keeps embedding and head in f16, llama.cpp does not. --prune adds Whittle with a compressed form, for
-example magnitude:pattern=2:4.
+example magnitude:pattern=2:4. --bf16 adds Whittle with --arithmetic bf16, and PyTorch in bf16 is set beside that too. --busy is for a core
+that others use too: CPU seconds in place of those on the wall, of llama-bench what more repetitions (prefill) and tokens
+(decode) take of the whole process.
 
 Prints Markdown: the median of the turns in seconds and milliseconds, and how many times as long the other engine takes as
 Whittle with the same storage, formed within a turn: median, smallest and largest; then how many times as fast as f16 the
@@ -37,11 +39,27 @@ def cpu_name() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def whittle(a: argparse.Namespace, spec: str | None) -> tuple[float, float]:
+def whittle(a: argparse.Namespace, spec: str | None, arithmetic: str = "f32") -> tuple[float, float]:
     command = [a.bench, a.model, "--prompt", a.prompt, "--decode", a.decode, "--rounds", 1, "--threads", 1]
     command += ["--prune", spec] if spec else []
+    command += ["--arithmetic", arithmetic] if arithmetic != "f32" else []
     out = json.loads(subprocess.run([str(w) for w in command], check=True, capture_output=True, text=True).stdout)
-    return out["prefill_s"], out["decode_ms"]
+    return (out["prefill_cpu_s"], out["decode_cpu_ms"]) if a.busy else (out["prefill_s"], out["decode_ms"])
+
+
+def cpu_seconds(command: list[object]) -> float:
+    process = subprocess.Popen([str(w) for w in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{command[0]} ended with status {status}; run it by hand to see why")
+    return used.ru_utime + used.ru_stime
+
+
+def llama_busy(program: str, gguf: str, prompt: int, decode: int) -> tuple[float, float]:
+    command = [program, "-m", gguf, "-t", 1]
+    once, thrice = (cpu_seconds([*command, "-p", prompt, "-n", 0, "-r", r]) for r in (1, 3))
+    few, more = (cpu_seconds([*command, "-p", 0, "-n", n, "-d", prompt, "-r", 1]) for n in (decode, 3 * decode))
+    return (thrice - once) / 2, (more - few) / (2 * decode) * 1e3
 
 
 def llama(program: str, gguf: str, prompt: int, decode: int) -> tuple[float, float]:
@@ -55,38 +73,41 @@ def llama(program: str, gguf: str, prompt: int, decode: int) -> tuple[float, flo
     return prefill, seconds("-p", 0, "-n", decode, "-d", prompt) / decode * 1e3
 
 
-def torch_side(model: str, prompt: int, decode: int, precision: str) -> tuple[float, float]:
+def torch_side(model: str, prompt: int, decode: int, precision: str, busy: bool) -> tuple[float, float]:
     """In this process; see --torch-worker."""
     import torch
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(1)
+    clock = time.process_time if busy else time.perf_counter
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[precision]
     net = AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
     ids = torch.randint(0, net.config.vocab_size, (1, prompt), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         for _ in range(2):
-            start = time.perf_counter()
+            start = clock()
             out = net(ids, use_cache=True, logits_to_keep=1)
-            prefill = time.perf_counter() - start
+            prefill = clock() - start
         name = "cache_params" if "mamba" in net.config.model_type else "past_key_values"
         cache, next_id = out[name], ids[:, :1]
-        start = time.perf_counter()
+        start = clock()
         for _ in range(decode):
             out = net(next_id, use_cache=True, **{name: cache})
             cache = out[name]
-        return prefill, (time.perf_counter() - start) / decode * 1e3
+        return prefill, (clock() - start) / decode * 1e3
 
 
 def torch_worker(arguments: argparse.Namespace, precision: str) -> tuple[float, float]:
     command = [sys.executable, __file__, arguments.model, "--torch-worker", precision]
     command += ["--prompt", str(arguments.prompt), "--decode", str(arguments.decode)]
+    command += ["--busy"] if arguments.busy else []
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     prefill, decode = json.loads(out.splitlines()[-1])
     return prefill, decode
 
 
 OURS = "Whittle, f16"
+OURS_BF16 = "Whittle, f16, bf16 arithmetic"
 
 
 @dataclass
@@ -98,14 +119,19 @@ class Side:
 
 def engines(a: argparse.Namespace) -> dict[str, Side]:
     found = {OURS: Side(lambda: whittle(a, None))}
+    if a.bf16:
+        found[OURS_BF16] = Side(lambda: whittle(a, None, "bf16"))
     int8 = (a.int8 or ["rtn:bits=8,group=32"]) if a.gguf_q8 else []
     for spec in [*int8, *a.prune]:
         found[f"Whittle, {spec}"] = Side(lambda spec=spec: whittle(a, spec))
     for precision in filter(None, a.torch.split(",")):
         found[f"PyTorch {precision}, eager"] = Side(lambda precision=precision: torch_worker(a, precision))
+        if a.bf16 and precision == "bf16":
+            found[f"PyTorch {precision}, eager"].against.append(OURS_BF16)
     for name, gguf, ours in [("f16", a.gguf, [OURS]), ("q8_0", a.gguf_q8, [f"Whittle, {spec}" for spec in int8])]:
         if a.llama_bench and gguf:
-            found[f"llama.cpp {name}"] = Side(lambda gguf=gguf: llama(a.llama_bench, gguf, a.prompt, a.decode), ours)
+            run = llama_busy if a.busy else llama
+            found[f"llama.cpp {name}"] = Side(lambda gguf=gguf: run(a.llama_bench, gguf, a.prompt, a.decode), ours)
     return found
 
 
@@ -147,6 +173,8 @@ def main() -> None:
     parser.add_argument("--gguf-q8")
     parser.add_argument("--int8", action="append", metavar="SPEC", help="Whittle beside --gguf-q8: rtn:bits=8,group=32")
     parser.add_argument("--prune", action="append", default=[], metavar="SPEC", help="a compressed form of Whittle's")
+    parser.add_argument("--bf16", action="store_true", help="Whittle with bf16 arithmetic too")
+    parser.add_argument("--busy", action="store_true", help="CPU seconds: others use the core too")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--decode", type=int, default=32)
@@ -155,7 +183,7 @@ def main() -> None:
     parser.add_argument("--torch-worker", help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.torch_worker:
-        print(json.dumps(torch_side(a.model, a.prompt, a.decode, a.torch_worker)))
+        print(json.dumps(torch_side(a.model, a.prompt, a.decode, a.torch_worker, a.busy)))
         return
     if not a.bench:
         parser.error("--bench: expected the program that `cargo bench --profile fast --bench models --no-run` built")
@@ -169,7 +197,8 @@ def main() -> None:
             sides[name].times[0].append(prefill)
             sides[name].times[1].append(decode)
             print(f"turn {turn + 1}: {name}: {prefill:.3f} s, {decode:.1f} ms", file=sys.stderr)
-    print(f"{cpu_name()}, one thread, {a.turns} turns, {a.prompt} tokens of prompt, {a.decode} decoded\n")
+    clock = "CPU seconds" if a.busy else "wall clock"
+    print(f"{cpu_name()}, one thread, {clock}, {a.turns} turns, {a.prompt} tokens of prompt, {a.decode} decoded\n")
     table(sides)
 
 

@@ -1,5 +1,6 @@
 //! `whittle generate`: continue a prompt.
 
+use super::arithmetic::{self, ArithmeticArg};
 use super::{BackendArg, load};
 use crate::error::is_hidden;
 use crate::eval::{Arm, Sampling, generate};
@@ -29,12 +30,17 @@ pub struct Args {
     /// Threads on the CPU; the text is the same with any number. [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    /// What the CPU reads the prompt with: f32 is the reference; bf16, where the processor has it, is faster and less exact.
+    #[arg(long, value_enum, default_value = "f32")]
+    arithmetic: ArithmeticArg,
     #[arg(long, value_enum, default_value = "auto")]
     backend: BackendArg,
 }
 
 pub async fn main(args: Args) -> Result<()> {
     crate::threads::set(args.threads)?;
+    let backend = arithmetic::choose(args.arithmetic, args.backend.into())?;
+    arithmetic::sentence().into_iter().for_each(load::note);
     if !(0.0..=5.0).contains(&args.temperature) {
         return Err(Error::input("--temperature", args.temperature, "a number from 0 to 5"));
     }
@@ -51,7 +57,7 @@ pub async fn main(args: Args) -> Result<()> {
     if let Ok(Some(text)) = loaded.config.check_length(longest) {
         load::note(&text);
     }
-    let device = engine.device(args.backend.into(), &loaded).await?.device;
+    let device = engine.device(backend, &loaded).await?.device;
     let model = Model::load(&device, &loaded.config, &loaded.weights_on(&device))?;
     let arm = Arm {
         device: &device,

@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 the work failed, 2 the input was wrong (one line on standard error says what); those of `verify`
 //! are 0, 3 and 4 beside these.
 
+mod arithmetic;
 mod figures;
 mod folder;
 mod generate;

@@ -2,6 +2,7 @@
 
 mod harness;
 
+use super::arithmetic::{self, ArithmeticArg};
 use super::figures::{range, shown};
 use super::{BackendArg, load, peers as table};
 use crate::eval::sweep::Cell;
@@ -63,6 +64,10 @@ pub struct Args {
     /// Threads on the CPU; the figures are the same with any number, and speeds are those of one. [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    /// What the CPU multiplies many rows with: f32 is the reference; bf16, where the processor has it, is faster and less
+    /// exact, and every output names it. A link does not carry it.
+    #[arg(long, value_enum, default_value = "f32")]
+    arithmetic: ArithmeticArg,
     /// A link copied from the page; the other options change it.
     #[arg(long)]
     link: Option<String>,
@@ -86,6 +91,8 @@ pub struct Args {
 struct Printed<'a> {
     #[serde(flatten)]
     view: &'a RunView,
+    /// "f32", or "bf16"; `backend` says it in words.
+    arithmetic: &'static str,
     #[serde(skip_serializing_if = "<[Point]>::is_empty")]
     beside: &'a [Point],
 }
@@ -134,6 +141,7 @@ pub async fn main(args: Args) -> Result<()> {
     if let Some(backend) = args.backend {
         spec.backend = backend.into();
     }
+    spec.backend = arithmetic::choose(args.arithmetic, spec.backend)?;
     // Before the run, which may take long.
     let texts = args.calibration_beside.iter().map(|f| Ok((f.clone(), load::text(f)?)));
     let texts = texts.collect::<Result<Vec<_>>>()?;
@@ -157,13 +165,15 @@ pub async fn main(args: Args) -> Result<()> {
     }
     let beside = beside(&mut engine, &spec, &args.beside).await?;
     if args.json {
-        let printed = Printed { view: &view, beside: &beside };
+        let printed =
+            Printed { view: &view, arithmetic: crate::arithmetic::current().id(), beside: &beside };
         println!("{}", serde_json::to_string(&printed).expect("numbers and strings serialise"));
     } else if args.markdown {
         let own = spec.evaluation.to_string();
         let points = beside.iter().map(|p| (&*p.evaluation, &p.quality[..]));
         let parts: Vec<_> = [(&*own, &view.quality[..])].into_iter().chain(points).collect();
         print!("{}", harness::table(&parts));
+        arithmetic::sentence().into_iter().for_each(|text| println!("\n{text}"));
     } else {
         print(&spec, &view);
         for point in &beside {

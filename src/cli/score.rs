@@ -1,5 +1,6 @@
 //! `whittle score`: what every token of a text cost the model.
 
+use super::arithmetic::{self, ArithmeticArg};
 use super::{BackendArg, load};
 use crate::backend::Device;
 use crate::models::{Model, NoHooks, check_sequence};
@@ -27,6 +28,10 @@ pub struct Args {
     /// Threads on the CPU; the result is the same with any number. [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    /// What the CPU multiplies many rows with: f32 is the reference; bf16, where the processor has it, is faster and less
+    /// exact, and every output names it.
+    #[arg(long, value_enum, default_value = "f32")]
+    arithmetic: ArithmeticArg,
     /// Print ids and every value as JSON.
     #[arg(long)]
     json: bool,
@@ -42,11 +47,14 @@ struct Output<'a> {
     /// Over the bytes of the text as it stands in the file.
     bits_per_byte: f64,
     backend: String,
+    /// "f32", or "bf16".
+    arithmetic: &'static str,
     model: ModelView,
 }
 
 pub async fn main(args: Args) -> Result<()> {
     crate::threads::set(args.threads)?;
+    let backend = arithmetic::choose(args.arithmetic, args.backend.into())?;
     let text = load::text(&args.text)?;
     let mut engine = load::engine();
     let (_, loaded) = load::model(&mut engine, &args.model).await?;
@@ -61,14 +69,16 @@ pub async fn main(args: Args) -> Result<()> {
     if let Some(word) = loaded.config.check_length(ids.len())? {
         eprintln!("whittle: {word}");
     }
-    let device = engine.device(args.backend.into(), &loaded).await?.device;
+    let device = engine.device(backend, &loaded).await?.device;
     let nll = score(&device, &loaded, &ids).await?;
     let sum: f64 = nll.iter().map(|x| f64::from(*x)).sum();
     let (tokens, mean_nll, backend) = (ids.len(), sum / nll.len() as f64, device.label());
     let bits_per_byte = sum / std::f64::consts::LN_2 / text.len() as f64;
     if args.json {
         let (ids, nll, model) = (&ids, &nll, loaded.view());
-        let output = Output { tokens, ids, nll, mean_nll, bits_per_byte, backend, model };
+        let arithmetic = crate::arithmetic::current().id();
+        let output =
+            Output { tokens, ids, nll, mean_nll, bits_per_byte, backend, arithmetic, model };
         println!("{}", serde_json::to_string(&output).expect("numbers and strings serialise"));
     } else {
         println!("model          {}", loaded.label);

@@ -8,6 +8,7 @@ mod show;
 mod worker;
 
 use super::BackendArg;
+use super::arithmetic::{self, ArithmeticArg};
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -36,6 +37,10 @@ struct RunArgs {
     /// Threads of each of these cells on the CPU; the figures are the same with any number.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// What the CPU multiplies many rows with: f32 is the reference; bf16, where the processor has it, is faster and less
+    /// exact, and every point names it.
+    #[arg(long, value_enum, default_value = "f32")]
+    arithmetic: ArithmeticArg,
     #[arg(long, value_enum, default_value = "cpu")]
     backend: BackendArg,
     /// List the cells and end.
@@ -76,9 +81,10 @@ async fn run(args: RunArgs) -> Result<()> {
     if args.list {
         return list(&grid, args.json).await;
     }
+    let backend = arithmetic::choose(args.arithmetic, args.backend.into())?;
     if args.worker {
         crate::threads::set(Some(args.threads))?;
-        return worker::main(&grid, args.backend.into()).await;
+        return worker::main(&grid, backend).await;
     }
     let out = args.out.ok_or_else(|| Error::input("--out", "nothing", "a file for the points"))?;
     crate::threads::set(Some(args.threads))?;
@@ -87,6 +93,7 @@ async fn run(args: RunArgs) -> Result<()> {
         models: &args.models,
         jobs: args.jobs.clamp(1, 256),
         threads: args.threads,
+        arithmetic: args.arithmetic,
         backend: args.backend,
     };
     drive::main(&grid, &out, &workers).await

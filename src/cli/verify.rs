@@ -5,7 +5,9 @@
 
 pub mod published;
 
+use super::arithmetic::ArithmeticArg;
 use super::{BackendArg, figures, load, run};
+use crate::arithmetic::{self, Arithmetic};
 use crate::error::printable;
 use crate::eval::{Agreement, Estimate, Quality};
 use crate::session::Engine;
@@ -33,6 +35,9 @@ pub(super) struct Args {
     /// Threads on the CPU. [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    /// What the CPU multiplies many rows with. [default: what the figures were published under]
+    #[arg(long, value_enum)]
+    arithmetic: Option<ArithmeticArg>,
 }
 
 const SAME: u8 = 0;
@@ -43,13 +48,21 @@ const DIFFERENT: u8 = 4;
 pub(super) async fn main(args: Args) -> Result<u8> {
     crate::threads::set(args.threads)?;
     let all = published::read(&args.published)?;
-    let mut engine = load::engine();
     let file = args.data.as_deref().map(|file| load::data(file, None)).transpose()?;
-    let data = file.map(|bytes| engine.open_data(bytes)).unwrap_or_default();
+    let fresh = || {
+        let mut engine = load::engine();
+        let data = file.clone().map(|bytes| engine.open_data(bytes)).unwrap_or_default();
+        (engine, data)
+    };
+    let (mut engine, mut data) = fresh();
     let mut findings = Vec::new();
     for (i, one) in all.iter().enumerate() {
         if all.len() > 1 {
             println!("{}run {} of {}", if i > 0 { "\n" } else { "" }, i + 1, all.len());
+        }
+        if take_arithmetic(one, &args)? {
+            // What an engine keeps of a model was computed under the other one.
+            (engine, data) = fresh();
         }
         findings.extend(verify(&mut engine, one, &data, &args).await?);
     }
@@ -79,6 +92,36 @@ pub(super) async fn main(args: Args) -> Result<u8> {
             DIFFERENT
         }
     })
+}
+
+/// Takes on the arithmetic that was asked for, or that of the published figures; gives whether it is another than before.
+///
+/// Errors: the figures are of bf16 arithmetic and the processor has none.
+fn take_arithmetic(one: &Published, args: &Args) -> Result<bool> {
+    let label = one.figures.as_ref().map_or("", |figures| &figures.backend);
+    let published = Arithmetic::of_label(label);
+    let is_elsewhere = args.backend.is_some_and(|backend| !matches!(backend, BackendArg::Cpu));
+    let wanted = match args.arithmetic {
+        Some(asked) => asked.into(),
+        None if is_elsewhere => Arithmetic::F32,
+        None => published,
+    };
+    if args.arithmetic.is_none() && wanted == Arithmetic::Bf16 && !arithmetic::has_bf16() {
+        let found = "figures of bf16 arithmetic, and a processor without AVX512_BF16";
+        let expected =
+            "a processor that has it, or `--arithmetic f32` to set them beside the reference's";
+        return Err(Error::input("verify", found, expected));
+    }
+    if wanted != published && one.figures.is_some() {
+        load::note(&format!(
+            "The figures are of {} arithmetic and are run again in {}: part of a difference may be that.",
+            published.id(),
+            wanted.id()
+        ));
+    }
+    let is_new = wanted != arithmetic::current();
+    arithmetic::set(wanted)?;
+    Ok(is_new)
 }
 
 /// How one thing agrees.

@@ -6,6 +6,8 @@
 use super::grid::{self, File};
 use super::points::Points;
 use super::worker::Answer;
+use crate::arithmetic::{self, Arithmetic};
+use crate::cli::arithmetic::ArithmeticArg;
 use crate::cli::{BackendArg, load};
 use crate::eval::sweep::{Cell, spec};
 use crate::{Error, Result};
@@ -43,12 +45,15 @@ pub struct Workers<'a> {
     pub jobs: usize,
     /// Of each worker, on the CPU.
     pub threads: usize,
+    /// Of all of them, and of this process.
+    pub arithmetic: ArithmeticArg,
     pub backend: BackendArg,
 }
 
 pub async fn main(file: &File, out: &Path, workers: &Workers<'_>) -> Result<()> {
     let cells = file.grid.cells();
     let points = Points::open(out)?;
+    check_arithmetic(out, &points)?;
     let mut waiting = VecDeque::new();
     let hashes = hashes(&file.grid.models).await?;
     for (i, cell) in cells.iter().enumerate() {
@@ -152,6 +157,18 @@ fn feed(sweep: &Mutex<Sweep<'_>>, worker: &mut Child, number: usize) -> Result<E
     }
 }
 
+/// A file is of one arithmetic: the key of a point does not tell which.
+fn check_arithmetic(out: &Path, points: &Points) -> Result<()> {
+    let asked = arithmetic::current();
+    match points.backends.iter().find(|name| Arithmetic::of_label(name) != asked) {
+        None => Ok(()),
+        Some(name) => Err(Error::file(
+            out.display().to_string(),
+            format!("has points of `{name}`, and {} was asked for; name another file", asked.id()),
+        )),
+    }
+}
+
 impl Workers<'_> {
     fn start(&self) -> Result<Child> {
         let failed = |e: std::io::Error| Error::file("a worker", format!("did not start ({e})"));
@@ -160,6 +177,7 @@ impl Workers<'_> {
         let backend = self.backend.to_possible_value();
         let backend = backend.map_or("cpu".into(), |v| v.get_name().to_string());
         command.arg("sweep").arg(self.grid).args(["--worker", "--backend", &backend]);
+        command.args(["--arithmetic", Arithmetic::from(self.arithmetic).id()]);
         command.args(self.models.iter().flat_map(|model| ["--model", model]));
         command.args(["--threads", &self.threads.to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)

@@ -14,6 +14,8 @@ pub struct Points {
     name: String,
     file: File,
     pub keys: BTreeSet<String>,
+    /// Names of the devices that they were measured on.
+    pub backends: BTreeSet<String>,
 }
 
 /// The points of a file, each key once. Errors: a line that is no point, named by its number.
@@ -60,8 +62,9 @@ impl Points {
         if whole < bytes.len() {
             file.set_len(whole as u64).map_err(failed)?;
         }
+        let backends = points.iter().map(|point| point.backend.clone()).collect();
         let keys = points.into_iter().map(|point| point.key).collect();
-        Ok(Points { name, file, keys })
+        Ok(Points { name, file, keys, backends })
     }
 
     /// Adds a point unless its cell is there; when this returns it is on the disk.

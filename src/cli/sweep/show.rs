@@ -2,6 +2,7 @@
 
 use super::points;
 use crate::Result;
+use crate::arithmetic::Arithmetic;
 use crate::eval::compare::PUBLISHED;
 use crate::eval::{Estimate, Point, Quality, Verdict};
 use std::path::PathBuf;
@@ -105,8 +106,12 @@ fn rows<'a>(args: &Args, points: &'a [Point]) -> Vec<TableRow<'a>> {
 }
 
 fn settings(p: &Point) -> Vec<String> {
+    let under = match Arithmetic::of_label(&p.backend) {
+        Arithmetic::F32 => "",
+        Arithmetic::Bf16 => " (bf16 arithmetic)",
+    };
     vec![
-        p.model.clone(),
+        format!("{}{under}", p.model),
         p.evaluation.clone(),
         p.seed.to_string(),
         p.reduce.clone(),
