@@ -71,11 +71,16 @@ fn whole_models_stay_beside_the_reference() {
         };
         let (apart, shift) = (mean(&|e, r| (r - e).abs()), mean(&|e, r| r - e));
         println!(
-            "{name}: {n} tokens, {:.4} nats, apart {apart:.5}, shift {shift:.5}",
+            "{name}: {n} tokens, {:.4} nats, each moves by {apart:.5}, their mean by {shift:.5}",
             mean(&|e, _| e)
         );
         assert!(apart > 0.0, "{name}: bf16 arithmetic was not used");
-        assert!(apart < 1.0 && shift.abs() < 1.0, "{name}");
+        // Neighbours in bf16 are up to 2^-7 of their size apart, so that a factor moves by up to 2^-8 of its own, to either side.
+        // In sums of many products most of that cancels, layers add it up again: a token's nats may move by as large a
+        // share on average, their mean over the tokens by half of it.
+        let most = mean(&|e, _| e) / 256.0;
+        assert!(apart < most, "{name}: {apart} of at most {most}");
+        assert!(shift.abs() < most / 2.0, "{name}: {shift} of at most {}", most / 2.0);
     }
 }
 
