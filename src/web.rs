@@ -54,8 +54,8 @@ pub fn start() {
                 let quality = found.unwrap_or_default();
                 post(Event::Compared { answers, quality, problem });
             }
-            Ok((_, Request::Scored { run, scored })) => {
-                receiver.borrow().help.put(run, *scored);
+            Ok((_, Request::Scored { call, scored })) => {
+                receiver.borrow().help.put(call, *scored);
             }
             Ok((id, request)) => receiver.borrow_mut().put(id, request),
             Err(e) => post_failure(&format!("A message of the page was not understood: {e}")),

@@ -14,7 +14,8 @@ const MOST = 3;
 export function startHelpers(open, toEngine) {
   /** @type {Worker[] | undefined} */
   let workers;
-  let isFirst = true;
+  /** The first run of the page. @type {number | undefined} */
+  let first;
 
   function start() {
     // The engine itself takes a core.
@@ -34,7 +35,7 @@ export function startHelpers(open, toEngine) {
       drop();
     };
     worker.onmessage = (/** @type {MessageEvent<Event>} */ { data }) => {
-      if (data.type === "scored") toEngine({ id: 0, type: "scored", run: data.run, scored: data.scored });
+      if (data.type === "scored") toEngine({ id: 0, type: "scored", call: data.call, scored: data.scored });
       else if (data.type === "failed") drop();
     };
     return worker;
@@ -42,14 +43,12 @@ export function startHelpers(open, toEngine) {
 
   return {
     /** @param {Extract<Event, { type: "assist" }>} asked */
-    assist({ run, fragment, baseline }) {
+    assist({ run, call, fragment, baseline, items }) {
       // Who only looks at the first run loads nothing twice.
-      if (isFirst) {
-        isFirst = false;
-        return;
-      }
+      first ??= run;
+      if (run === first) return;
       workers ??= start();
-      const about = { id: 0, type: "assist", run, fragment, baseline, base: document.baseURI, of: workers.length };
+      const about = { id: 0, type: "assist", call, fragment, baseline, items, base: document.baseURI, of: workers.length };
       for (const [part, worker] of workers.entries()) worker.postMessage({ ...about, part });
     },
     dismiss() {

@@ -89,9 +89,9 @@ first: Array<Score>,
  */
 second: Array<Score>, } | { "type": "assist" } & Assist | { "type": "scored", 
 /**
- * The run's number.
+ * The number of the call.
  */
-run: number, 
+call: number, 
 /**
  * One item.
  */
@@ -102,9 +102,9 @@ scored: Scored, } | { "type": "ping" };
  */
 export type Assist = { 
 /**
- * The number of that one's run.
+ * The number of that one's call for help.
  */
-run: number, 
+call: number, 
 /**
  * Its settings as a link.
  */
@@ -113,6 +113,10 @@ fragment: string,
  * Whether the baseline has to be scored too.
  */
 baseline: boolean, 
+/**
+ * So many items, evenly spread; 0 for all.
+ */
+items: number, 
 /**
  * document.baseURI, below which the files of models and evaluations lie.
  */
@@ -213,21 +217,29 @@ problem: string | null, } | { "type": "assist",
  */
 run: number, 
 /**
- * Its settings as a link.
+ * The number of this call.
+ */
+call: number, 
+/**
+ * The settings as a link: those of the run, or of a control of it.
  */
 fragment: string, 
 /**
  * Whether the baseline has to be scored too.
  */
-baseline: boolean, } | { "type": "dismiss", 
+baseline: boolean, 
+/**
+ * So many items, evenly spread; 0 for all.
+ */
+items: number, } | { "type": "dismiss", 
 /**
  * The run's number.
  */
 run: number, } | { "type": "scored", 
 /**
- * The number of that one's run.
+ * The number of that one's call.
  */
-run: number, 
+call: number, 
 /**
  * What it scored.
  */

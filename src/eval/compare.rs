@@ -236,28 +236,30 @@ impl<'a> Comparison<'a> {
     }
 
     /// The compressed arm against its model under another reduction, on `wanted` items spread evenly over the task: the
-    /// difference of the two. Empty without items.
+    /// difference of the two. Empty without items. `help` and `hear` as in [`Comparison::share`]; others score the
+    /// reduction as the second arm of a comparison.
     pub async fn against(
         &self,
         control: &Setting,
         wanted: usize,
         pace: &Pace,
+        help: &mut dyn FnMut() -> Vec<Scored>,
         hear: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Quality>> {
         let items = spread(self.task.len(), wanted);
-        let arm = Arm { reduction: Some(control), ..*self.arms[1] };
-        let none = no_context(&arm)?;
-        let mut sheet = self.sheets[1].without_scores();
-        for (done, &i) in items.iter().enumerate() {
-            sheet.fill(self.task, &arm, &none, i).await?;
-            pace.breathe().await?;
-            hear(done + 1, items.len());
+        if items.is_empty() {
+            return Ok(Vec::new());
         }
-        let theirs: Vec<Score> = items.iter().filter_map(|&i| sheet.score(i).cloned()).collect();
-        Ok(match items.is_empty() {
-            true => Vec::new(),
-            false => self.task.difference(&theirs, &self.scores(1, &items)),
-        })
+        let arm = Arm { reduction: Some(control), ..*self.arms[1] };
+        let sheets = [self.sheets[1].clone(), self.sheets[1].without_scores()];
+        let mut other = Comparison { task: self.task, arms: [self.arms[1], &arm], sheets };
+        let mut done = 0;
+        let mut each = |_: &Comparison<'_>, _| {
+            done += 1;
+            hear(done, items.len());
+        };
+        other.share(&items, &[1], pace, help, &mut each).await?;
+        Ok(self.task.difference(&other.scores(1, &items), &self.scores(1, &items)))
     }
 
     /// What the released code's scorer says of the compressed arm, beside the honest figures; see [`super::published`].
@@ -332,7 +334,7 @@ pub async fn published_scores(
 }
 
 /// At most `wanted` of `n` places, evenly spread.
-fn spread(n: usize, wanted: usize) -> Vec<usize> {
+pub fn spread(n: usize, wanted: usize) -> Vec<usize> {
     let m = wanted.min(n);
     (0..m).map(|i| i * n / m).collect()
 }

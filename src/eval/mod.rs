@@ -49,7 +49,7 @@ mod winogrande;
 
 pub use agreement::Agreement;
 pub use arm::{Arm, Context, filler};
-pub use compare::{Comparison, Scored, Sheet};
+pub use compare::{Comparison, Scored, Sheet, spread};
 pub use cost::Cost;
 pub use decode::Decode;
 pub use evaluation::{Evaluation, Item, Prior, Work, no_context};

@@ -7,7 +7,7 @@ use super::link::Link;
 use super::protocol::{Assist, Event, RunView, Status};
 use super::run::{Running, build_task, pruned_model};
 use crate::backend::Device;
-use crate::eval::{Comparison, Placed, shuffled};
+use crate::eval::{Comparison, Placed, shuffled, spread};
 use crate::pace::Pace;
 use crate::{Error, Result};
 
@@ -42,11 +42,15 @@ impl Helper {
         let arms = [&placed.arm(None), &placed.compressed(&pruned, spec.reduction.as_ref())];
         let known = engine.cache.known.sheet(&spec);
         let mut comparison = Comparison::new(&task, arms, known);
-        let order = part(shuffled(task.len(), task.len(), spec.seed), ask.part, ask.of);
+        let order = match ask.items {
+            0 => shuffled(task.len(), task.len(), spec.seed),
+            some => spread(task.len(), some),
+        };
+        let order = part(order, ask.part, ask.of);
         let sides: &[usize] = if ask.baseline { &[0, 1] } else { &[1] };
         let mut tell = |comparison: &Comparison<'_>, item: usize| {
             let scored = comparison.told(item);
-            (self.emit)(Event::Scored { run: ask.run, scored: Box::new(scored) });
+            (self.emit)(Event::Scored { call: ask.call, scored: Box::new(scored) });
         };
         let ended = comparison.share(&order, sides, pace, &mut Vec::new, &mut tell).await;
         engine.cache.known.keep_sheet(&spec, &comparison.sheets[0]);
@@ -92,12 +96,12 @@ mod tests {
         for part in 0..of {
             let kept = all.clone();
             let emit = move |event| match event {
-                Event::Scored { run: 7, scored } => kept.borrow_mut().push(*scored),
+                Event::Scored { call: 7, scored } => kept.borrow_mut().push(*scored),
                 other => panic!("{other:?}"),
             };
             let mut helper = Helper::new(Library::new(env!("CARGO_MANIFEST_DIR")), Rc::new(emit));
             let (fragment, base) = (LINK.to_string(), String::new());
-            let ask = Assist { run: 7, fragment, baseline: true, base, part, of };
+            let ask = Assist { call: 7, fragment, baseline: true, items: 0, base, part, of };
             pollster::block_on(helper.work(&ask, &Pace::default())).unwrap();
         }
         all.take()
@@ -111,8 +115,8 @@ mod tests {
         let asked = Rc::new(RefCell::new(Vec::new()));
         let heard = asked.clone();
         let emit = move |event| match event {
-            Event::Assist { run: 7, baseline: true, .. } => {
-                scored.iter().for_each(|one| help.borrow().put(7, one.clone()));
+            Event::Assist { run: 7, call, baseline: true, .. } => {
+                scored.iter().for_each(|one| help.borrow().put(call, one.clone()));
                 heard.borrow_mut().push("assist");
             }
             Event::Dismiss { run: 7 } => heard.borrow_mut().push("dismiss"),
@@ -151,5 +155,55 @@ mod tests {
         }
         theirs.push(Scored { item: 40, ..theirs[0].clone() });
         assert_eq!(format!("{:?}", run_with(theirs)), alone);
+    }
+
+    /// Figures of the controls of a run with real helpers, how many items those scored for controls, and how many
+    /// calls there were.
+    fn controls_with(of: usize) -> (String, usize, usize) {
+        let link = LINK.replace("controls=0", "controls=9").replace("stride", "utrc");
+        let mut engine = engine();
+        let slot = Rc::new(RefCell::new(Help::default()));
+        let (help, counts) = (slot.clone(), Rc::new(RefCell::new((0, 0))));
+        let counted = counts.clone();
+        let emit = move |event| {
+            let Event::Assist { call, fragment, baseline, items, .. } = event else { return };
+            counted.borrow_mut().1 += 1;
+            for part in 0..of {
+                let (help, counted) = (help.clone(), counted.clone());
+                let put = move |event| {
+                    let Event::Scored { call, scored } = event else { panic!("{event:?}") };
+                    counted.borrow_mut().0 += usize::from(items > 0);
+                    help.borrow().put(call, *scored);
+                };
+                let mut helper =
+                    Helper::new(Library::new(env!("CARGO_MANIFEST_DIR")), Rc::new(put));
+                let (fragment, base) = (fragment.clone(), String::new());
+                let ask = Assist { call, fragment, baseline, items, base, part, of };
+                pollster::block_on(helper.work(&ask, &Pace::default())).unwrap();
+            }
+        };
+        engine.help = Help::new(Rc::new(emit));
+        slot.replace(engine.help.clone());
+        let spec = Link::parse(&link).unwrap().unwrap().spec;
+        let pace = Pace::default();
+        let mut show = |_: &RunView, _: Status| {};
+        let run = run_with_items(&mut engine, &spec, 7, &pace, &mut show);
+        let (view, _) = pollster::block_on(run).unwrap();
+        assert!(!view.controls.is_empty());
+        let (scored, calls) = *counts.borrow();
+        assert_eq!(calls, 1 + view.controls.len(), "the items, then each control");
+        (format!("{:?}", view.controls), scored, view.controls.len())
+    }
+
+    #[test]
+    fn controls_are_what_they_are_alone_whoever_scores_them() {
+        let (alone, none, _) = controls_with(0);
+        let (helped, scored, controls) = controls_with(2);
+        assert_eq!(helped, alone);
+        assert_eq!(
+            (none, scored),
+            (0, 9 * controls),
+            "every item of every control came from a helper"
+        );
     }
 }

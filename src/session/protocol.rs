@@ -129,10 +129,10 @@ pub enum Request {
     /// To an engine that helps another one: score a part of that one's items from the last to the first, each told by
     /// [`Event::Scored`], until it is done or cancelled.
     Assist(Assist),
-    /// What another engine has scored for the run that is on; of another run it is not used.
+    /// What another engine has scored for the run that is on; after another call for help it is not used.
     Scored {
-        /// The run's number.
-        run: u64,
+        /// The number of the call.
+        call: u64,
         /// One item.
         scored: Box<Scored>,
     },
@@ -144,12 +144,14 @@ pub enum Request {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Assist {
-    /// The number of that one's run.
-    pub run: u64,
+    /// The number of that one's call for help.
+    pub call: u64,
     /// Its settings as a link.
     pub fragment: String,
     /// Whether the baseline has to be scored too.
     pub baseline: bool,
+    /// So many items, evenly spread; 0 for all.
+    pub items: usize,
     /// document.baseURI, below which the files of models and evaluations lie.
     pub base: String,
     /// Which of the helpers this is, from 0.
@@ -216,20 +218,24 @@ pub enum Event {
     Assist {
         /// The run's number.
         run: u64,
-        /// Its settings as a link.
+        /// The number of this call.
+        call: u64,
+        /// The settings as a link: those of the run, or of a control of it.
         fragment: String,
         /// Whether the baseline has to be scored too.
         baseline: bool,
+        /// So many items, evenly spread; 0 for all.
+        items: usize,
     },
-    /// The run needs no help any more, and its speed is about to be measured: other engines should rest.
+    /// The run needs no help any more, or its speed is about to be measured: other engines should rest.
     Dismiss {
         /// The run's number.
         run: u64,
     },
     /// One item that was scored for another engine.
     Scored {
-        /// The number of that one's run.
-        run: u64,
+        /// The number of that one's call.
+        call: u64,
         /// What it scored.
         scored: Box<Scored>,
     },

@@ -1,7 +1,7 @@
 //! One run: baseline and compressed on the same text and items, each figure shown as it comes.
 
 use super::engine::{Engine, short_hash};
-use super::help::Asked;
+use super::help::{Ask, Asked};
 use super::insight::ItemView;
 use super::item_views::item_views;
 use super::open::{CalibrationText, Loaded};
@@ -15,8 +15,8 @@ use crate::eval::items::{self, ItemResult};
 use crate::eval::published::{WARNING, is_wanted};
 use crate::eval::sweep::counted;
 use crate::eval::{
-    Arm, Comparison, Placed, Point, PrunedModel, Sampling, Source, Speed, Task, Timed, cost, files,
-    generate, shuffled, speed,
+    Arm, Comparison, Placed, Point, PrunedModel, Sampling, Sheet, Source, Speed, Task, Timed, cost,
+    files, generate, shuffled, speed,
 };
 use crate::method::{Setting, Value};
 use crate::pace::{Pace, now_ms};
@@ -93,7 +93,9 @@ pub async fn run_with_items(
     let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense).at(pace);
     let baseline = placed.arm(None);
     let known = engine.cache.known.sheet(spec);
-    let asked = engine.help.ask(spec, &run.view, &device, known.as_ref());
+    let baseline_known = known.as_ref().is_some_and(Sheet::is_complete);
+    let ask = Ask { spec, fragment: run.view.link.clone(), baseline: !baseline_known, items: 0 };
+    let asked = engine.help.ask(number, &device, ask);
     let prompt = prompt_ids(spec, &loaded)?;
 
     let first = match engine.cache.known.text(spec) {
@@ -150,7 +152,12 @@ pub async fn run_with_items(
     run.view.states = states_of(&baseline, &compressed, &prompt, pace).await?;
     if let Some(setting) = reduction {
         published(&mut run, &comparison, &spec.evaluation, pace).await?;
-        controls(&mut run, &comparison, setting, &spec.evaluation, pace).await?;
+        let call = |control: &Setting, items| {
+            let spec = &RunSpec { reduction: Some(control.clone()), ..spec.clone() };
+            let fragment = spec.fragment(loaded.sha256());
+            engine.help.ask(number, &device, Ask { spec, fragment, baseline: false, items })
+        };
+        controls(&mut run, &comparison, setting, &spec.evaluation, &call, pace).await?;
     }
     run.view.finished = true;
     run.say("Run complete", Some(1.0));
@@ -319,12 +326,13 @@ async fn score<'a>(
     comparison.share(&order, &[0, 1], pace, &mut || asked.take(), &mut hear).await
 }
 
-/// Scores every control on some of the items; it is told of when it is complete.
+/// Scores every control on some of the items; it is told of when it is complete. `call` asks for help with so many.
 async fn controls(
     run: &mut Running<'_, '_>,
     comparison: &Comparison<'_>,
     setting: &Setting,
     evaluation: &Setting,
+    call: &dyn Fn(&Setting, usize) -> Asked,
     pace: &Pace,
 ) -> Result<()> {
     let is_controls = |(id, value): (&str, &Value)| match value {
@@ -338,7 +346,12 @@ async fn controls(
             let share = done as f64 / all as f64;
             run.say_often(&format!("Control {label}: {done} of {all} items"), Some(share));
         };
-        let quality = comparison.against(&control, wanted, pace, &mut hear).await?;
+        if wanted == 0 {
+            continue;
+        }
+        let asked = call(&control, wanted);
+        let mut help = || asked.take();
+        let quality = comparison.against(&control, wanted, pace, &mut help, &mut hear).await?;
         if !quality.is_empty() {
             run.view.controls.push(ControlView { label, spec: control.to_string(), quality });
         }
