@@ -4,6 +4,7 @@ mod asked;
 pub mod calibration;
 mod catalog;
 mod compare;
+mod controls;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod declarations;
 mod desk;
@@ -27,6 +28,7 @@ mod point;
 pub mod protocol;
 mod real_size;
 mod run;
+mod running;
 mod series;
 pub mod shape;
 pub mod spec;

@@ -5,11 +5,13 @@ use super::help::{Ask, Asked};
 use super::insight::ItemView;
 use super::item_views::item_views;
 use super::open::{CalibrationText, Loaded};
-use super::protocol::{ControlView, PublishedView, RunView, Side, State, Status};
+use super::protocol::{PublishedView, RunView, Side};
+pub use super::running::Show;
+use super::running::{Running, SHOW_MS};
 use super::spec::RunSpec;
 use super::states::states_of;
 use super::words::{self, Written};
-use super::{calibration, point, trace};
+use super::{calibration, controls, point, trace};
 use crate::eval::calibration::Cut;
 use crate::eval::items::{self, ItemResult};
 use crate::eval::published::{WARNING, is_wanted};
@@ -18,7 +20,7 @@ use crate::eval::{
     Arm, Comparison, Placed, Point, PrunedModel, Sampling, Sheet, Source, Speed, Task, Timed, cost,
     files, generate, shuffled, speed,
 };
-use crate::method::{Setting, Value};
+use crate::method::Setting;
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result, prune, reduce};
 use std::cell::RefCell;
@@ -30,12 +32,6 @@ pub(super) const SPEED_PROMPT: usize = 512;
 const SPEED_DECODE: usize = 16;
 /// A larger model gets fewer rounds.
 const SPEED_BUDGET_MS: f64 = 20_000.0;
-/// Pause between two pictures of a run.
-const SHOW_MS: f64 = 60.0;
-
-/// Hears about progress.
-pub type Show<'a> = dyn FnMut(&RunView, Status) + 'a;
-
 /// Runs everything a spec asks for; gives it as it is shown, and as a point.
 ///
 /// Errors: cancelled, bad files, a method that cannot run on the model, a GPU failure.
@@ -157,7 +153,7 @@ pub async fn run_with_items(
             let fragment = spec.fragment(loaded.sha256());
             engine.help.ask(number, &device, Ask { spec, fragment, baseline: false, items })
         };
-        controls(&mut run, &comparison, setting, &spec.evaluation, &call, pace).await?;
+        controls::score(&mut run, &comparison, setting, &spec.evaluation, &call, pace).await?;
     }
     run.view.finished = true;
     run.say("Run complete", Some(1.0));
@@ -174,35 +170,6 @@ pub async fn run_with_items(
 /// Tokens of the longest sequence that a run reads: a context, or the text with its prompt.
 fn longest(task: &Task, text: usize) -> usize {
     (0..task.len()).map(|i| task.item(i).context().len()).max().unwrap_or(0).max(text)
-}
-
-/// A run that is on, and the one who hears of it.
-pub(super) struct Running<'a, 'b> {
-    view: RunView,
-    show: &'a mut Show<'b>,
-    last: f64,
-}
-
-impl<'a, 'b> Running<'a, 'b> {
-    /// One that begins.
-    pub fn new(show: &'a mut Show<'b>) -> Running<'a, 'b> {
-        Running { view: RunView::default(), show, last: 0.0 }
-    }
-
-    fn say(&mut self, text: &str, progress: Option<f64>) {
-        self.last = now_ms();
-        let running = !self.view.finished;
-        let state = if running { State::Running } else { State::Complete };
-        let status = Status { state, running, text: text.into(), progress };
-        (self.show)(&self.view, status);
-    }
-
-    /// Says it unless the last picture is too young.
-    fn say_often(&mut self, text: &str, progress: Option<f64>) {
-        if now_ms() - self.last >= SHOW_MS {
-            self.say(text, progress);
-        }
-    }
 }
 
 pub(super) async fn build_task(engine: &Engine, spec: &RunSpec, loaded: &Loaded) -> Result<Task> {
@@ -324,39 +291,6 @@ async fn score<'a>(
         }
     };
     comparison.share(&order, &[0, 1], pace, &mut || asked.take(), &mut hear).await
-}
-
-/// Scores every control on some of the items; it is told of when it is complete. `call` asks for help with so many.
-async fn controls(
-    run: &mut Running<'_, '_>,
-    comparison: &Comparison<'_>,
-    setting: &Setting,
-    evaluation: &Setting,
-    call: &dyn Fn(&Setting, usize) -> Asked,
-    pace: &Pace,
-) -> Result<()> {
-    let is_controls = |(id, value): (&str, &Value)| match value {
-        Value::Number(n) if id == "controls" => Some(*n as usize),
-        _ => None,
-    };
-    let wanted = evaluation.knobs().find_map(is_controls).unwrap_or(0);
-    let knows_filler = comparison.arms[1].filler.is_some();
-    for (label, control) in reduce::controls(setting, knows_filler) {
-        let mut hear = |done: usize, all: usize| {
-            let share = done as f64 / all as f64;
-            run.say_often(&format!("Control {label}: {done} of {all} items"), Some(share));
-        };
-        if wanted == 0 {
-            continue;
-        }
-        let asked = call(&control, wanted);
-        let mut help = || asked.take();
-        let quality = comparison.against(&control, wanted, pace, &mut help, &mut hear).await?;
-        if !quality.is_empty() {
-            run.view.controls.push(ControlView { label, spec: control.to_string(), quality });
-        }
-    }
-    Ok(())
 }
 
 /// Scores the items again as the released code does, where the evaluation asks for it.
