@@ -373,3 +373,6 @@ fn choose(units: &Units, share: f64, scores: &[f64]) -> Vec<bool> {
     }
     removed
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,15 @@
 #[cfg(not(target_arch = "wasm32"))]
 mod device;
 mod fixture;
+mod followed;
 mod golden;
 mod laws;
 pub mod model;
 mod published;
 mod quantised;
+mod seen;
 mod structured;
+mod units;
 
 use super::by_matrix::{ByMatrix, HostInputs, MatrixJob, Needs};
 use super::hessian::Hessian;
