@@ -9,6 +9,8 @@ mod laws;
 pub mod model;
 mod published;
 mod quantised;
+mod ratios;
+mod scans;
 mod seen;
 mod structured;
 mod units;
