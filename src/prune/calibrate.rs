@@ -281,3 +281,40 @@ impl Group {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn linear(cols: usize) -> Linear {
+        Linear { name: String::new(), layer: 0, rows: 1, cols, by_default: true }
+    }
+
+    #[test]
+    fn statistics_are_kept_up_to_64_mebibytes() {
+        // 4 * 4096² bytes are 64 MiB. The inputs of two sequences are kept too: 2 * 4 * cols bytes a token.
+        let keeps = |statistic, tokens: &[usize], cols: &[usize]| {
+            let sequences: Vec<Vec<u32>> = tokens.iter().map(|n| vec![0; *n]).collect();
+            let linears: Vec<Linear> = cols.iter().map(|cols| linear(*cols)).collect();
+            Calibration::may_keep(statistic, &sequences, &linears)
+        };
+        assert!(keeps(Statistic::Gram, &[], &[4096]));
+        assert!(!keeps(Statistic::Gram, &[1], &[4096]));
+        // Two matrices: half of it each, of which 4 * 2816² are sums and the rest 81 tokens' inputs.
+        assert!(keeps(Statistic::Gram, &[10, 81], &[2816, 2816]));
+        assert!(!keeps(Statistic::Gram, &[82, 10], &[2816, 2816]));
+        // 2^20 columns: sums of 4 MiB, and 8 MiB a token.
+        assert!(keeps(Statistic::SquareSums, &[7], &[1 << 20]));
+        assert!(!keeps(Statistic::SquareSums, &[8], &[1 << 20]));
+    }
+
+    #[test]
+    fn what_was_kept_serves_the_same_statistic_of_the_same_text_only() {
+        let text = [vec![1, 2], vec![3]];
+        let kept = Calibration::new(Statistic::Gram, &text);
+        assert!(kept.serves(Statistic::Gram, &text, &[]));
+        assert!(!kept.serves(Statistic::SquareSums, &text, &[]));
+        assert!(!kept.serves(Statistic::Gram, &text[..1], &[]));
+        assert!(!kept.serves(Statistic::Gram, &text, &[linear(4)]), "a matrix that it has not met");
+    }
+}

@@ -128,3 +128,26 @@ fn inverse_of(g: &[f64], size: usize, members: &[usize]) -> Vec<f64> {
     }
     inverse
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equal_losses_the_first_subset_goes() {
+        // Independent inputs of the same size and weights of the same size: every pair costs the same.
+        let one = |a: usize, b: usize| {
+            let size = b - a;
+            (0..size * size).map(|k| f64::from(u8::from(k / size == k % size))).collect()
+        };
+        let (o, x) = (false, true);
+        let joint = Joint::of_blocks(10, Pattern::NofM { zeros: 2, group: 4 }, &one).unwrap();
+        let mut mask = [false; 10];
+        joint.mark(0, &[1.0; 10], &mut mask);
+        assert_eq!(mask, [x, x, o, o, x, x, o, o, x, o], "of a last group of two one goes");
+        // (1, 2) and (1, 3) tie, and come before (2, 3).
+        let mut mask = [false; 4];
+        joint.mark(4, &[3.0, 1.0, 2.0, -2.0], &mut mask);
+        assert_eq!(mask, [o, x, x, o]);
+    }
+}

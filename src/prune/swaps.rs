@@ -184,4 +184,24 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_swap_is_taken_where_it_gains_more_than_a_billionth_of_the_loss() {
+        // Independent inputs of one size: a swap changes the loss from h w_p² to h w_u².
+        let swaps = |h: f64, w: f64, gain: f64| {
+            let hessian = hessian(&[h, 0.0, 0.0, h], 2, 0.0);
+            let row = [w * (1.0 - gain).sqrt(), w];
+            let mut mask = [false, true];
+            let pace = Pace::default();
+            block_on(improve(&row, &mut mask, &hessian, (Pattern::Row(0.5), 1), &pace)).unwrap();
+            mask == [true, false]
+        };
+        for (h, w) in [(1e4, 0.1), (1e4, 1.0), (1e-4, 1.0), (1.0, 100.0)] {
+            assert!(swaps(h, w, 5e-9), "{h} {w}");
+            for gain in [2e-10, 0.0, -2e-10, -5e-9] {
+                assert!(!swaps(h, w, gain), "{h} {w}: {gain} is rounding or a loss");
+            }
+        }
+        assert!(!swaps(1.0, 0.0, 0.5), "nothing to gain");
+    }
 }

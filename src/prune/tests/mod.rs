@@ -1,5 +1,6 @@
 //! Laws that every method keeps, checked on correlated random inputs.
 
+mod damping;
 #[cfg(not(target_arch = "wasm32"))]
 mod device;
 mod fixture;
