@@ -191,3 +191,33 @@ fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prune::tests::setting;
+
+    #[test]
+    fn a_plan_says_what_every_block_of_columns_loses() {
+        let plan = |spec: &str, n: usize| {
+            let plan = Masking::of(&setting(spec), n).unwrap().plan(n);
+            (plan.block, plan.remove, (plan.zeros, plan.group, plan.joint))
+        };
+        assert_eq!(plan("mrp:block=32", 80), (32, vec![16, 16, 8], (0, 1, false)));
+        assert_eq!(plan("mrp:block=32,sparsity=0.25", 33), (32, vec![8, 0], (0, 1, false)));
+        // The whole row, three of every four and one of the last two.
+        assert_eq!(plan("mrp:pattern=1:4", 10), (12, vec![7], (3, 4, false)));
+        let joint = plan("sparsegpt:pattern=2:4,mask=M,block=32", 40);
+        assert_eq!(joint, (32, vec![16, 4], (2, 4, true)));
+        let error = Masking::of(&setting("mrp:mask=M"), 8).err().expect("no groups").to_string();
+        assert!(error.contains("mask S, or a pattern"), "{error}");
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        assert_eq!(
+            transposed(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3),
+            [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]
+        );
+    }
+}

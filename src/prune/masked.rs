@@ -97,3 +97,25 @@ fn mask_on_cpu(
     }
     mask
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_for_a_gpu_takes_the_lowest_scores_and_all_of_what_is_never_fed() {
+        // Wanda's scores by hand: norms 2, 0, 1 and 3; the second input is dead.
+        let mut weights = [1.0, -9.0, 3.0, -0.5, 0.1, 8.0, -0.3, 4.0];
+        let squares = [4.0f64, 0.0, 1.0, 9.0];
+        let score = |row: &[f64], scores: &mut [f64]| {
+            for ((to, w), sum) in scores.iter_mut().zip(row).zip(squares) {
+                *to = w.abs() * sum.sqrt();
+            }
+        };
+        let mask = mask_on_cpu(&mut weights, &squares, Pattern::Row(0.5), &score);
+        // 2, 0, 3, 1.5 and 0.2, 0, 0.3, 12
+        let (o, x) = (false, true);
+        assert_eq!(mask, [o, x, o, x, x, x, o, o]);
+        assert_eq!(weights, [1.0, 0.0, 3.0, -0.5, 0.1, 0.0, -0.3, 4.0]);
+    }
+}

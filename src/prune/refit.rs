@@ -256,3 +256,21 @@ impl Gradients {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smaller_system_is_solved_and_a_large_one_by_gradients() {
+        let of = |share: f64, n: usize| RefitWay::of(Pattern::Row(share), n);
+        assert_eq!(of(0.3, 100), RefitWay::Dual, "30 that go");
+        assert_eq!(of(0.7, 100), RefitWay::Primal, "30 that stay");
+        assert_eq!(of(0.5, 100), RefitWay::Primal, "as many of either");
+        assert_eq!(of(0.5, 384), RefitWay::Primal, "192");
+        assert_eq!(of(0.5, 386), RefitWay::Gradients, "193");
+        assert_eq!(of(0.25, 1000), RefitWay::Gradients, "250 that go");
+        assert_eq!(of(0.9, 1000), RefitWay::Primal, "100 that stay");
+        assert_eq!(of(0.1, 1000), RefitWay::Dual, "100 that go");
+    }
+}

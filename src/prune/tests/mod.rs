@@ -5,6 +5,7 @@ mod damping;
 mod device;
 mod fixture;
 mod followed;
+mod forms;
 mod golden;
 mod laws;
 pub mod model;
