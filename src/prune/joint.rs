@@ -132,6 +132,9 @@ fn inverse_of(g: &[f64], size: usize, members: &[usize]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Rng;
+    use crate::prune::refit::RefitWay;
+    use crate::prune::tests::{Layer, f64s, gram_of, hessian, loss, pruned, refitted, zeros};
 
     #[test]
     fn of_equal_losses_the_first_subset_goes() {
@@ -149,5 +152,34 @@ mod tests {
         let mut mask = [false; 4];
         joint.mark(4, &[3.0, 1.0, 2.0, -2.0], &mut mask);
         assert_eq!(mask, [o, x, x, o]);
+    }
+
+    #[test]
+    fn sparsegpt_with_mask_m_takes_the_pair_for_which_all_others_make_up_best() {
+        // All inputs share most of what they are: what one weight did, its neighbours can.
+        let mut rng = Rng::new(21);
+        let token = |shared: f32| (shared, rng.normals(8, 0.5));
+        let tokens: Vec<(f32, Vec<f32>)> =
+            Rng::new(22).normals(60, 1.0).into_iter().map(token).collect();
+        let x: Vec<f64> = tokens
+            .iter()
+            .flat_map(|(shared, own)| own.iter().map(move |x| f64::from(shared + x)))
+            .collect();
+        let case = Layer { n: 8, weights: rng.normals(64 * 8, 1.0), gram: gram_of(&x, 8), x };
+        let h = hessian(&case.gram, 8, 0.01);
+        let [joint, single] = ["pattern=2:4,mask=M", "pattern=2:4"]
+            .map(|pattern| zeros(&pruned(&case, &format!("sparsegpt:{pattern}"))));
+        assert_ne!(joint, single);
+        // Before the first group no column has gone.
+        for (row, found) in case.weights.chunks(8).zip(joint.chunks(8)) {
+            let mask = |bits: u32| (0..8).map(|j| bits >> j & 1 == 1).collect::<Vec<bool>>();
+            let lost = |bits: &u32| {
+                let after = refitted(&h, &f64s(row), &mask(*bits), RefitWay::Primal);
+                loss(&h, row, &after.iter().map(|w| *w as f32).collect::<Vec<f32>>())
+            };
+            let pairs = (0u32..16).filter(|bits| bits.count_ones() == 2);
+            let best = mask(pairs.min_by(|a, b| lost(a).total_cmp(&lost(b))).unwrap());
+            assert_eq!(found[..4], best[..4]);
+        }
     }
 }

@@ -73,3 +73,22 @@ fn owl_spares_a_layer_by_its_share_of_scores_far_above_their_mean() {
         assert!((found - expected).abs() < 1e-9, "{}: {found} {expected}", linear.name);
     }
 }
+
+#[test]
+fn sparsessm_spares_the_projection_of_strongest_inputs_and_takes_more_of_the_weakest() {
+    let loaded = load("mamba-f32");
+    let fed = fed(&loaded);
+    let found = asked(&loaded, "sparsessm");
+    assert_eq!(loaded.config.n_layer(), 2);
+    for kind in ["in_proj", "out_proj"] {
+        let of_kind = || fed.iter().zip(&found).filter(|((l, ..), _)| l.name.contains(kind));
+        let strengths: Vec<f64> =
+            of_kind().map(|((_, _, s), _)| s.iter().map(|s| s * s).sum::<f64>()).collect();
+        let asked: Vec<f64> = of_kind().map(|(_, ratio)| *ratio).collect();
+        let below = |i: usize| strengths.iter().filter(|s| **s < strengths[i]).count();
+        for (i, ratio) in asked.iter().enumerate() {
+            let expected = [0.64, 0.56][below(i)];
+            assert!((ratio - expected).abs() < 1e-9, "{kind} {strengths:?} {asked:?}");
+        }
+    }
+}
