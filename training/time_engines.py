@@ -12,9 +12,9 @@ engine once, each in a process of its own, in an order that turns round; an engi
 to warm up and then once for the figure, and decodes after it. Weights are f16 in Whittle and llama.cpp. In the second file
 they are q8_0, whole numbers of 8 bits with a scale for every 32, and Whittle runs beside it rounded in the same way, or as
 --int8 says; it keeps embedding and head in f16, llama.cpp does not. --prune adds Whittle with a compressed form, for
-example magnitude:pattern=2:4. --bf16 adds Whittle with --arithmetic bf16, and PyTorch in bf16 is set beside that too. --busy is for a core
-that others use too: CPU seconds in place of those on the wall, of llama-bench what more repetitions (prefill) and tokens
-(decode) take of the whole process.
+example magnitude:pattern=2:4. --bf16 adds Whittle with --arithmetic bf16, and PyTorch in bf16 is set beside that too.
+--busy is for a core that others use too: CPU seconds in place of those on the wall, of llama-bench what more repetitions
+(prefill) and more tokens (decode) take of the whole process.
 
 Prints Markdown: the median of the turns in seconds and milliseconds, and how many times as long the other engine takes as
 Whittle with the same storage, formed within a turn: median, smallest and largest; then how many times as fast as f16 the
@@ -121,6 +121,7 @@ def engines(a: argparse.Namespace) -> dict[str, Side]:
     found = {OURS: Side(lambda: whittle(a, None))}
     if a.bf16:
         found[OURS_BF16] = Side(lambda: whittle(a, None, "bf16"))
+    timed = llama_busy if a.busy else llama
     int8 = (a.int8 or ["rtn:bits=8,group=32"]) if a.gguf_q8 else []
     for spec in [*int8, *a.prune]:
         found[f"Whittle, {spec}"] = Side(lambda spec=spec: whittle(a, spec))
@@ -130,8 +131,7 @@ def engines(a: argparse.Namespace) -> dict[str, Side]:
             found[f"PyTorch {precision}, eager"].against.append(OURS_BF16)
     for name, gguf, ours in [("f16", a.gguf, [OURS]), ("q8_0", a.gguf_q8, [f"Whittle, {spec}" for spec in int8])]:
         if a.llama_bench and gguf:
-            run = llama_busy if a.busy else llama
-            found[f"llama.cpp {name}"] = Side(lambda gguf=gguf: run(a.llama_bench, gguf, a.prompt, a.decode), ours)
+            found[f"llama.cpp {name}"] = Side(lambda gguf=gguf: timed(a.llama_bench, gguf, a.prompt, a.decode), ours)
     return found
 
 
