@@ -288,3 +288,44 @@ fn state_columns_are_scored_on_what_enters_their_layer() {
         assert_eq!(kept, rows, "{spec}");
     }
 }
+
+#[test]
+fn layers_that_go_turn_what_goes_through_them_least() {
+    for name in ["llama-f32-gqa", "mamba-f32"] {
+        let loaded = load(name);
+        let mut rows = entering(&loaded);
+        let mut turns = Vec::new();
+        for layer in 0..loaded.config.n_layer() {
+            let next = after_layer(&loaded.model, layer, &rows);
+            let mut of_tokens = Vec::new();
+            for (x, y) in rows.iter().zip(&next) {
+                let (width, tokens) = (x.cols(), x.rows());
+                for t in 0..tokens {
+                    let row = |of: &Tensor| f64s(&of.cpu()[t * width..(t + 1) * width]);
+                    let (x, y) = (row(x), row(y));
+                    let product =
+                        |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+                    let cosine = product(&x, &y) / (product(&x, &x) * product(&y, &y)).sqrt();
+                    of_tokens.push(1.0 - cosine);
+                }
+            }
+            assert_eq!(of_tokens.len(), 120);
+            turns.push(of_tokens.iter().sum::<f64>() / 120.0);
+            rows = next;
+        }
+        let pruned = loaded.prune("structured:unit=layers,share=0.5", &mut None).unwrap();
+        let n_layer = turns.len();
+        let gone = lowest(&turns, (n_layer as f64 * 0.5).round() as usize);
+        let left: Vec<usize> = (0..n_layer).filter(|layer| !gone.contains(layer)).collect();
+        assert_eq!(pruned.smaller.unwrap().layers, left, "{name}: {turns:?}");
+        let layer_of = |line: &str| {
+            linears(&loaded.config).into_iter().find(|l| l.name == line).unwrap().layer
+        };
+        for line in &pruned.report {
+            let turn = turns[layer_of(&line.name)];
+            // A layer that is looked at adds up in another order, in f32.
+            let moved = (line.error - turn).abs();
+            assert!(moved < 1e-6, "{name} {}: {} {turn}", line.name, line.error);
+        }
+    }
+}
