@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "add",
-    source: wgsl!(include_str!("../../shaders/add.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/add.wgsl"))],
     reads: 2,
     writes: 1,
 };

@@ -22,7 +22,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "attention",
-    source: wgsl!(include_str!("../../shaders/attention.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/attention.wgsl"))],
     reads: 4,
     writes: 1,
 };

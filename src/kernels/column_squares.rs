@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "column_squares",
-    source: wgsl!(include_str!("../../shaders/column_squares.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/column_squares.wgsl"))],
     reads: 2,
     writes: 1,
 };

@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "conv1d",
-    source: wgsl!(include_str!("../../shaders/conv1d.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/conv1d.wgsl"))],
     reads: 4,
     writes: 2,
 };

@@ -3,6 +3,7 @@
 //! Shapes: ids `[seq_len]`, table `[vocab_size, d_model]` (f32 or f16), y `[seq_len, d_model]`. The caller has
 //! validated the ids; the shader clamps them, so that a wrong one cannot read outside the table.
 
+use super::matmul::parts;
 use super::matmul::weight_constants;
 use super::{Case, spread};
 use crate::Rng;
@@ -13,10 +14,7 @@ use half::f16;
 
 static SHADER: Shader = Shader {
     name: "embedding",
-    source: wgsl!(concat!(
-        include_str!("../../shaders/matmul_weights.wgsl"),
-        include_str!("../../shaders/embedding.wgsl")
-    )),
+    source: &[parts::WEIGHTS, wgsl!(include_str!("../../shaders/embedding.wgsl"))],
     reads: 2,
     writes: 1,
 };

@@ -14,7 +14,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "gated_rmsnorm",
-    source: wgsl!(include_str!("../../shaders/gated_rmsnorm.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/gated_rmsnorm.wgsl"))],
     reads: 3,
     writes: 1,
 };

@@ -19,7 +19,7 @@ use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 static SHADER: Shader = Shader {
     name: "gelu",
-    source: wgsl!(include_str!("../../shaders/gelu.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/gelu.wgsl"))],
     reads: 1,
     writes: 1,
 };

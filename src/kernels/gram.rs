@@ -15,7 +15,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "gram",
-    source: wgsl!(include_str!("../../shaders/gram.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/gram.wgsl"))],
     reads: 2,
     writes: 1,
 };

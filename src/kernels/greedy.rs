@@ -12,7 +12,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "greedy",
-    source: wgsl!(include_str!("../../shaders/greedy.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/greedy.wgsl"))],
     reads: 1,
     writes: 1,
 };

@@ -17,7 +17,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "inverse_factor",
-    source: wgsl!(include_str!("../../shaders/inverse_factor.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/inverse_factor.wgsl"))],
     reads: 1,
     writes: 4,
 };

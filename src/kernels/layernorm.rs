@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "layernorm",
-    source: wgsl!(include_str!("../../shaders/layernorm.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/layernorm.wgsl"))],
     reads: 3,
     writes: 1,
 };

@@ -10,7 +10,7 @@
 use super::cpu_gemm::{self, Rows};
 use super::embedding::random_matrix;
 use super::math::exp;
-use super::matmul::{reads_vectors, weight_constants};
+use super::matmul::{parts, reads_vectors, weight_constants};
 use super::simd::widest;
 use super::{Case, groups, random};
 use crate::Rng;
@@ -18,39 +18,41 @@ use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, HostMatrix, Ids, Matrix, MatrixData, Tensor, View, WeightValues};
 use bytemuck::{Pod, Zeroable};
 
+static STATE: &str = wgsl!(include_str!("../../shaders/lm_head_nll_state.wgsl"));
+
 static DIRECT: Shader = Shader {
     name: "lm_head_nll_direct",
-    source: wgsl!(concat!(
-        include_str!("../../shaders/matmul_weights.wgsl"),
-        include_str!("../../shaders/matmul_input.wgsl"),
-        include_str!("../../shaders/matmul_registers.wgsl"),
-        include_str!("../../shaders/lm_head_nll_state.wgsl"),
-        include_str!("../../shaders/lm_head_nll_direct.wgsl")
-    )),
+    source: &[
+        parts::WEIGHTS,
+        parts::INPUT,
+        parts::REGISTERS,
+        STATE,
+        wgsl!(include_str!("../../shaders/lm_head_nll_direct.wgsl")),
+    ],
     reads: 3,
     writes: 1,
 };
 
 static SHARED: Shader = Shader {
     name: "lm_head_nll_shared",
-    source: wgsl!(concat!(
-        include_str!("../../shaders/matmul_weights.wgsl"),
-        include_str!("../../shaders/matmul_input.wgsl"),
-        include_str!("../../shaders/matmul_tiles.wgsl"),
-        include_str!("../../shaders/lm_head_nll_state.wgsl"),
-        include_str!("../../shaders/lm_head_nll_shared.wgsl")
-    )),
+    source: &[
+        parts::WEIGHTS,
+        parts::INPUT,
+        parts::TILES,
+        STATE,
+        wgsl!(include_str!("../../shaders/lm_head_nll_shared.wgsl")),
+    ],
     reads: 3,
     writes: 1,
 };
 
 static COMBINE: Shader = Shader {
     name: "lm_head_nll_combine",
-    source: wgsl!(concat!(
-        include_str!("../../shaders/matmul_weights.wgsl"),
-        include_str!("../../shaders/matmul_input.wgsl"),
-        include_str!("../../shaders/lm_head_nll_combine.wgsl")
-    )),
+    source: &[
+        parts::WEIGHTS,
+        parts::INPUT,
+        wgsl!(include_str!("../../shaders/lm_head_nll_combine.wgsl")),
+    ],
     reads: 5,
     writes: 1,
 };

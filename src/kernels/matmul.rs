@@ -5,6 +5,7 @@
 //! for few rows: `packed`.
 
 mod cases;
+pub(super) mod parts;
 
 pub use cases::cases;
 
@@ -12,25 +13,13 @@ use super::blocks;
 use super::cpu_gemm::{self, Rows};
 use super::groups;
 use super::packed::{self, FEW_ROWS};
-use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
+use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
 use crate::backend::{Bits, CHUNK, Device, Matrix, MatrixData, Packed, PackedBlocks, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
-/// The text of a shader is its parts one after the other.
 macro_rules! shader {
-    ($id:literal, $weights:literal, $name:literal $(, $part:literal)*) => {
-        Shader {
-            name: $id,
-            source: wgsl!(concat!(
-                include_str!(concat!("../../shaders/", $weights, ".wgsl")),
-                include_str!("../../shaders/matmul_input.wgsl"),
-                $(include_str!(concat!("../../shaders/", $part, ".wgsl")),)*
-                include_str!("../../shaders/matmul_output.wgsl"),
-                include_str!(concat!("../../shaders/", $name, ".wgsl"))
-            )),
-            reads: 5,
-            writes: 1,
-        }
+    ($id:literal, $($part:ident),*) => {
+        Shader { name: $id, source: &[$(parts::$part),*], reads: 5, writes: 1 }
     };
 }
 
@@ -41,19 +30,16 @@ struct Shaders {
     matvec: Shader,
 }
 
-macro_rules! shaders {
-    ($weights:literal, $direct:literal, $shared:literal, $matvec:literal) => {
-        Shaders {
-            direct: shader!($direct, $weights, "matmul_direct", "matmul_registers"),
-            shared: shader!($shared, $weights, "matmul_shared", "matmul_tiles"),
-            matvec: shader!($matvec, $weights, "matvec", "matmul_registers"),
-        }
-    };
-}
-
-static DENSE: Shaders = shaders!("matmul_weights", "matmul_direct", "matmul_shared", "matvec");
-static BLOCKS: Shaders =
-    shaders!("blocks_weights", "matmul_direct_blocks", "matmul_shared_blocks", "matvec_blocks");
+static DENSE: Shaders = Shaders {
+    direct: shader!("matmul_direct", WEIGHTS, INPUT, REGISTERS, OUTPUT, DIRECT),
+    shared: shader!("matmul_shared", WEIGHTS, INPUT, TILES, OUTPUT, SHARED),
+    matvec: shader!("matvec", WEIGHTS, INPUT, REGISTERS, OUTPUT, MATVEC),
+};
+static BLOCKS: Shaders = Shaders {
+    direct: shader!("matmul_direct_blocks", BLOCKS_WEIGHTS, INPUT, REGISTERS, OUTPUT, DIRECT),
+    shared: shader!("matmul_shared_blocks", BLOCKS_WEIGHTS, INPUT, TILES, OUTPUT, SHARED),
+    matvec: shader!("matvec_blocks", BLOCKS_WEIGHTS, INPUT, REGISTERS, OUTPUT, MATVEC),
+};
 
 /// Up to so many rows a real GPU is faster with four at a time than with a tile of 64: on an H100 a tile of 16 rows took
 /// 16 times as long as four rows.

@@ -18,7 +18,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "matvec_many",
-    source: wgsl!(include_str!("../../shaders/matvec_many.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/matvec_many.wgsl"))],
     reads: 5,
     writes: 1,
 };

@@ -17,6 +17,7 @@ use native as cpu;
 use wasm as cpu;
 
 use super::cpu_gemm::Rows;
+use super::matmul::parts;
 use super::{Case, groups, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -28,12 +29,12 @@ macro_rules! shader {
     ($name:literal) => {
         Shader {
             name: $name,
-            source: wgsl!(concat!(
-                include_str!("../../shaders/matmul_weights.wgsl"),
-                include_str!("../../shaders/matmul_input.wgsl"),
-                include_str!("../../shaders/matmul_output.wgsl"),
-                include_str!(concat!("../../shaders/", $name, ".wgsl"))
-            )),
+            source: &[
+                parts::WEIGHTS,
+                parts::INPUT,
+                parts::OUTPUT,
+                wgsl!(include_str!(concat!("../../shaders/", $name, ".wgsl"))),
+            ],
             reads: 5,
             writes: 1,
         }

@@ -22,11 +22,11 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "prune_rows",
-    source: wgsl!(concat!(
-        include_str!("../../shaders/prune_rows_mask.wgsl"),
-        include_str!("../../shaders/prune_rows.wgsl"),
-        include_str!("../../shaders/prune_rows_joint.wgsl")
-    )),
+    source: &[
+        wgsl!(include_str!("../../shaders/prune_rows_mask.wgsl")),
+        wgsl!(include_str!("../../shaders/prune_rows.wgsl")),
+        wgsl!(include_str!("../../shaders/prune_rows_joint.wgsl")),
+    ],
     reads: 2,
     writes: 4,
 };

@@ -19,7 +19,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "refit",
-    source: wgsl!(include_str!("../../shaders/refit.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/refit.wgsl"))],
     reads: 3,
     writes: 4,
 };

@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "relu",
-    source: wgsl!(include_str!("../../shaders/relu.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/relu.wgsl"))],
     reads: 1,
     writes: 1,
 };

@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "rmsnorm",
-    source: wgsl!(include_str!("../../shaders/rmsnorm.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/rmsnorm.wgsl"))],
     reads: 2,
     writes: 1,
 };

@@ -15,7 +15,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "rotary",
-    source: wgsl!(include_str!("../../shaders/rotary.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/rotary.wgsl"))],
     reads: 3,
     writes: 1,
 };

@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "rows",
-    source: wgsl!(include_str!("../../shaders/rows.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/rows.wgsl"))],
     reads: 2,
     writes: 1,
 };

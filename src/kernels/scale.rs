@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "scale",
-    source: wgsl!(include_str!("../../shaders/scale.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/scale.wgsl"))],
     reads: 1,
     writes: 1,
 };

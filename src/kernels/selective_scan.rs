@@ -19,31 +19,31 @@ use bytemuck::{Pod, Zeroable};
 
 static PACK: Shader = Shader {
     name: "selective_scan_pack",
-    source: wgsl!(include_str!("../../shaders/selective_scan_pack.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/selective_scan_pack.wgsl"))],
     reads: 4,
     writes: 1,
 };
 static SHADER: Shader = Shader {
     name: "selective_scan",
-    source: wgsl!(include_str!("../../shaders/selective_scan.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/selective_scan.wgsl"))],
     reads: 5,
     writes: 2,
 };
 static STEP: Shader = Shader {
     name: "selective_scan_step",
-    source: wgsl!(include_str!("../../shaders/selective_scan_step.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/selective_scan_step.wgsl"))],
     reads: 7,
     writes: 2,
 };
 static TILES: Shader = Shader {
     name: "selective_scan_tiles",
-    source: wgsl!(include_str!("../../shaders/selective_scan_tiles.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/selective_scan_tiles.wgsl"))],
     reads: 5,
     writes: 2,
 };
 static BARRIER: Shader = Shader {
     name: "selective_scan_barrier",
-    source: wgsl!(include_str!("../../shaders/selective_scan_barrier.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/selective_scan_barrier.wgsl"))],
     reads: 5,
     writes: 2,
 };

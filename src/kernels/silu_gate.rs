@@ -12,7 +12,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "silu_gate",
-    source: wgsl!(include_str!("../../shaders/silu_gate.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/silu_gate.wgsl"))],
     reads: 2,
     writes: 1,
 };

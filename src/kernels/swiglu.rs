@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "swiglu",
-    source: wgsl!(include_str!("../../shaders/swiglu.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/swiglu.wgsl"))],
     reads: 2,
     writes: 1,
 };

@@ -15,7 +15,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_attention",
-    source: wgsl!(include_str!("../../shaders/token_attention.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_attention.wgsl"))],
     reads: 3,
     writes: 1,
 };

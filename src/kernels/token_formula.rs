@@ -15,7 +15,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_formula",
-    source: wgsl!(include_str!("../../shaders/token_formula.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_formula.wgsl"))],
     reads: 2,
     writes: 1,
 };

@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_keep",
-    source: wgsl!(include_str!("../../shaders/token_keep.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_keep.wgsl"))],
     reads: 1,
     writes: 1,
 };

@@ -14,7 +14,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_links",
-    source: wgsl!(include_str!("../../shaders/token_links.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_links.wgsl"))],
     reads: 2,
     writes: 2,
 };

@@ -31,19 +31,19 @@ const EIGHT: usize = 8;
 
 static PACK: Shader = Shader {
     name: "token_match_pack",
-    source: wgsl!(include_str!("../../shaders/token_match_pack.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_match_pack.wgsl"))],
     reads: 2,
     writes: 1,
 };
 static MATCH: Shader = Shader {
     name: "token_match",
-    source: wgsl!(include_str!("../../shaders/token_match.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_match.wgsl"))],
     reads: 2,
     writes: 2,
 };
 static BEST: Shader = Shader {
     name: "token_match_best",
-    source: wgsl!(include_str!("../../shaders/token_match_best.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_match_best.wgsl"))],
     reads: 3,
     writes: 2,
 };

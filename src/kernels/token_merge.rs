@@ -14,7 +14,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_merge",
-    source: wgsl!(include_str!("../../shaders/token_merge.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_merge.wgsl"))],
     reads: 5,
     writes: 1,
 };

@@ -17,7 +17,7 @@ const LANES: usize = 16;
 
 static SHADER: Shader = Shader {
     name: "token_pairs",
-    source: wgsl!(include_str!("../../shaders/token_pairs.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_pairs.wgsl"))],
     reads: 3,
     writes: 1,
 };

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 static SHADER: Shader = Shader {
     name: "token_rank",
-    source: wgsl!(include_str!("../../shaders/token_rank.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_rank.wgsl"))],
     reads: 1,
     writes: 1,
 };

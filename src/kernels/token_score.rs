@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_score",
-    source: wgsl!(include_str!("../../shaders/token_score.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_score.wgsl"))],
     reads: 1,
     writes: 1,
 };

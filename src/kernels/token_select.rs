@@ -16,7 +16,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_select",
-    source: wgsl!(include_str!("../../shaders/token_select.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_select.wgsl"))],
     reads: 3,
     writes: 2,
 };

@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_sizes",
-    source: wgsl!(include_str!("../../shaders/token_sizes.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_sizes.wgsl"))],
     reads: 5,
     writes: 2,
 };

@@ -17,7 +17,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_ssm",
-    source: wgsl!(include_str!("../../shaders/token_ssm.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_ssm.wgsl"))],
     reads: 5,
     writes: 1,
 };

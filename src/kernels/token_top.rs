@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
     name: "token_top",
-    source: wgsl!(include_str!("../../shaders/token_top.wgsl")),
+    source: &[wgsl!(include_str!("../../shaders/token_top.wgsl"))],
     reads: 2,
     writes: 1,
 };

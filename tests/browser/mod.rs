@@ -52,8 +52,10 @@ pub async fn every_shader_agrees_with_its_cpu_form() {
 
 static BROKEN: Shader = Shader {
     name: "broken",
-    source: "@group(0) @binding(0) var<uniform> p: vec4u; @group(0) @binding(1) var<storage, read_write> y: array<f32>;
-             @compute @workgroup_size(64) fn main() { y[0] = nothing_of_this_name; }",
+    source: &[
+        "@group(0) @binding(0) var<uniform> p: vec4u; @group(0) @binding(1) var<storage, read_write> y: array<f32>;",
+        "@compute @workgroup_size(64) fn main() { y[0] = nothing_of_this_name; }",
+    ],
     reads: 0,
     writes: 1,
 };

@@ -11,8 +11,8 @@ const MAX_GROUPS: usize = 4096;
 pub struct Shader {
     /// Of the file, without its ending; one compiled module is kept for each name.
     pub name: &'static str,
-    /// WGSL.
-    pub source: &'static str,
+    /// WGSL, in parts that stand one after the other.
+    pub source: &'static [&'static str],
     /// Bindings 1 to `reads`.
     pub reads: usize,
     /// The bindings behind those.
@@ -99,7 +99,7 @@ impl Pipelines {
             let module = modules.entry(shader.name).or_insert_with(|| {
                 device.create_shader_module(wgpu::ShaderModuleDescriptor {
                     label: Some(shader.name),
-                    source: wgpu::ShaderSource::Wgsl(shader.source.into()),
+                    source: wgpu::ShaderSource::Wgsl(shader.source.concat().into()),
                 })
             });
             let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {

@@ -20,7 +20,7 @@ macro_rules! shader {
     ($name:literal, $reads:literal, $writes:literal) => {
         Shader {
             name: $name,
-            source: wgsl!(include_str!(concat!("../../../shaders/", $name, ".wgsl"))),
+            source: &[wgsl!(include_str!(concat!("../../../shaders/", $name, ".wgsl")))],
             reads: $reads,
             writes: $writes,
         }

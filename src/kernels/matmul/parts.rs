@@ -1,0 +1,22 @@
+//! The parts of the shaders that multiply with weights. A shader is several of them one after the other; each is in the
+//! engine once.
+
+use crate::backend::gpu::wgsl;
+
+macro_rules! part {
+    ($($id:ident, $name:literal;)*) => {
+        $(pub static $id: &str = wgsl!(include_str!(concat!("../../../shaders/", $name, ".wgsl")));)*
+    };
+}
+
+part! {
+    WEIGHTS, "matmul_weights";
+    BLOCKS_WEIGHTS, "blocks_weights";
+    INPUT, "matmul_input";
+    OUTPUT, "matmul_output";
+    REGISTERS, "matmul_registers";
+    TILES, "matmul_tiles";
+    DIRECT, "matmul_direct";
+    SHARED, "matmul_shared";
+    MATVEC, "matvec";
+}
