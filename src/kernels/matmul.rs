@@ -103,7 +103,10 @@ pub fn matmul<'a>(
     let form = job.form(gpu);
     match (w.blocks(), job.packed()) {
         (Some(blocks), _) => job.on_gpu_blocks(gpu, form, blocks),
-        (None, Some(packed)) => job.on_gpu_packed(gpu, packed, packed::PackedForm::of(gpu)),
+        // `Matrix::pack` packs nothing for a GPU; native measurements do.
+        (None, Some(packed)) if cfg!(not(target_arch = "wasm32")) => {
+            job.on_gpu_packed(gpu, packed, packed::PackedForm::of(gpu))
+        }
         _ => job.on_gpu(gpu, form),
     }
 }

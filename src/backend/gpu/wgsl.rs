@@ -1,5 +1,6 @@
 //! Shader text without comments, indentation and spaces that say nothing, taken out by the compiler: 8 kB less to load.
-//! Lines stay where they are, so an error message of the driver names the line of the file or part.
+//! Natively lines stay where they are, so an error message of the driver names the line of the file or part; the page goes
+//! without those too that end where a statement does.
 
 /// `wgsl!(include_str!("..."))`: the text as the engine carries it.
 macro_rules! wgsl {
@@ -26,6 +27,9 @@ pub const fn bare<const LEN: usize>(text: &str) -> [u8; LEN] {
     walk(text.as_bytes(), &mut out);
     out
 }
+
+/// Whether every line stays.
+const LINES: bool = !cfg!(target_arch = "wasm32");
 
 const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
@@ -69,9 +73,14 @@ const fn line(text: &[u8], start: usize) -> (usize, usize, usize) {
     (next, at, end)
 }
 
+/// Whether what follows this on a new line could as well follow it at once.
+const fn ends_by_itself(byte: u8) -> bool {
+    matches!(byte, b'\n' | b';' | b',' | b'{' | b'}' | b'(')
+}
+
 /// Writes as far as `out` reaches; gives the length that is needed. WGSL has no strings that could hold `//`.
 const fn walk(text: &[u8], out: &mut [u8]) -> usize {
-    let (mut start, mut len) = (0, 0);
+    let (mut start, mut len, mut last) = (0, 0, b'\n');
     while start < text.len() {
         let (next, mut at, end) = line(text, start);
         while at < end {
@@ -88,13 +97,13 @@ const fn walk(text: &[u8], out: &mut [u8]) -> usize {
             if len < out.len() {
                 out[len] = byte;
             }
-            len += 1;
+            (len, last) = (len + 1, byte);
         }
-        if next < text.len() {
+        if next < text.len() && (LINES || !ends_by_itself(last)) {
             if len < out.len() {
                 out[len] = b'\n';
             }
-            len += 1;
+            (len, last) = (len + 1, b'\n');
         }
         start = next + 1;
     }
