@@ -174,24 +174,31 @@ fn the_last_piece_is_the_same_where_layers_let_go_of_their_memory() {
 #[test]
 fn the_gpu_agrees_with_the_cpu_in_one_submit() {
     let Some(gpu) = gpu_for_tests() else { return };
+    agrees_with_the_cpu(&gpu);
+    let Device::Gpu(opened) = &gpu else { unreachable!() };
+    opened.pass_for_hardware();
+    agrees_with_the_cpu(&gpu);
+}
+
+fn agrees_with_the_cpu(gpu: &Device) {
+    let Device::Gpu(opened) = gpu else { unreachable!() };
     for fixture in fixtures() {
         let cpu_model = Model::load(&Device::Cpu, &fixture.config, &fixture.weights).unwrap();
         let gpu_model =
-            Model::load(&gpu, &fixture.config, &fixture.weights.for_new_device()).unwrap();
+            Model::load(gpu, &fixture.config, &fixture.weights.for_new_device()).unwrap();
         let case = fixture.cases.last().unwrap();
         let expected = nll_in_pieces(&Device::Cpu, &cpu_model, &case.ids, &[4096]);
         for lengths in [&[4096][..], &[5, 1, 1, 40]] {
             let (mean, max) =
-                differences(&nll_in_pieces(&gpu, &gpu_model, &case.ids, lengths), &expected);
+                differences(&nll_in_pieces(gpu, &gpu_model, &case.ids, lengths), &expected);
             assert!(
                 mean <= GPU_MEAN && max <= CPU_MAX,
                 "{} in {lengths:?}: {mean:e}, {max:e}",
                 fixture.name
             );
         }
-        let Device::Gpu(opened) = &gpu else { unreachable!() };
         let before = opened.submits();
-        nll_in_pieces(&gpu, &gpu_model, &case.ids, &[4096]);
+        nll_in_pieces(gpu, &gpu_model, &case.ids, &[4096]);
         assert_eq!(opened.submits() - before, 1, "{}: submits for one window", fixture.name);
     }
 }

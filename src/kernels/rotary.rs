@@ -13,9 +13,12 @@ use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
+/// cos and sin.
+pub(super) static TURN: &str = wgsl!(include_str!("../../shaders/rotary_turn.wgsl"));
+
 static SHADER: Shader = Shader {
     name: "rotary",
-    source: &[wgsl!(include_str!("../../shaders/rotary.wgsl"))],
+    source: &[TURN, wgsl!(include_str!("../../shaders/rotary.wgsl"))],
     reads: 3,
     writes: 1,
 };
@@ -101,7 +104,7 @@ fn on_gpu(gpu: &Gpu, x: View<'_>, positions: &Ids, inv_freq: &Tensor, headdim: u
 }
 
 /// inv_freq of `rot` dimensions at base 10,000.
-fn frequencies(rot: usize) -> Vec<f32> {
+pub(super) fn frequencies(rot: usize) -> Vec<f32> {
     (0..rot / 2).map(|i| 1.0 / 10_000f32.powf(2.0 * i as f32 / rot as f32)).collect()
 }
 

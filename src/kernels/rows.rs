@@ -16,6 +16,9 @@ static SHADER: Shader = Shader {
     writes: 1,
 };
 
+/// Most bytes that memory which grows may have to spare.
+const MOST_SPARE: usize = 4 << 20;
+
 #[repr(C)]
 #[derive(Clone, Copy, Default, Pod, Zeroable)]
 struct Params {
@@ -137,18 +140,35 @@ fn params(rows: usize, x: View<'_>) -> Params {
     }
 }
 
+/// Memory that begins with `x` `[n, d]` and has room for `rows` rows: that of `x` where it reaches so far and nobody else
+/// holds it, else twice as much as is needed ([`MOST_SPARE`] at most), so that most rows that follow are not moved again.
+pub(super) fn make_room(gpu: &Gpu, x: Tensor, rows: usize) -> Buffer {
+    let bytes = rows * x.cols() * 4;
+    if x.gpu().is_alone_with(bytes) {
+        return x.gpu().clone();
+    }
+    let most = gpu.binding_limit() as usize;
+    let y = gpu.alloc((bytes + bytes.min(MOST_SPARE)).min(most).max(bytes));
+    launch_into(gpu, "copy", params(x.rows(), x.view()), [x.gpu(), x.gpu()], &y);
+    y
+}
+
 fn launch(gpu: &Gpu, entry: &'static str, params: Params, reads: [&Buffer; 2]) -> Buffer {
     let y = gpu.alloc(params.n as usize * 4);
+    launch_into(gpu, entry, params, reads, &y);
+    y
+}
+
+fn launch_into(gpu: &Gpu, entry: &'static str, params: Params, reads: [&Buffer; 2], y: &Buffer) {
     gpu.dispatch(&Dispatch {
         shader: &SHADER,
         entry,
         constants: &[],
         params: bytemuck::bytes_of(&params),
         reads: &reads,
-        writes: &[&y],
+        writes: &[y],
         groups: spread((params.n as usize).div_ceil(256)),
     });
-    y
 }
 
 /// Row numbers below `rows` as floats `[ids, 1]`, so that cases can compare them.

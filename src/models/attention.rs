@@ -4,6 +4,7 @@
 //! keys and values of one head. Source: Vaswani et al. 2017, section 3.2; Ainslie et al. 2023 (arXiv 2305.13245).
 
 use super::names::{Names, Qkv};
+use super::normed::Normed;
 use super::projection::{LinearShape, Projection};
 use super::{AttentionInputs, Hooks, Kept, Memory, Mixed, MixerOwned, Weights, gptneox};
 use crate::Result;
@@ -11,8 +12,8 @@ use crate::backend::{Device, Ids, Tensor, View};
 use crate::config;
 use crate::kernels::attention::attention;
 use crate::kernels::rmsnorm::rmsnorm;
-use crate::kernels::rotary::rotary;
-use crate::kernels::rows::{append_rows, concat_rows, copy, gather_ids};
+use crate::kernels::rotary_append::{Turn, rotary_append};
+use crate::kernels::rows::{concat_rows, gather_ids};
 
 pub(super) struct Attention {
     config: config::Attention,
@@ -147,15 +148,17 @@ impl Attention {
     pub fn run(
         &self,
         device: &Device,
-        normed: &Tensor,
+        normed: &Normed<'_>,
         rows: &AttendedRows,
         memory: &mut Option<Memory>,
         hooks: &mut dyn Hooks,
     ) -> Mixed {
         let a = &self.config;
         let heads = Heads { n_head: a.n_head, n_kv_head: a.n_kv_head, headdim: a.headdim };
-        let mut tensors: Vec<Tensor> =
-            self.qkv.iter().map(|p| p.run(device, normed, hooks)).collect();
+        // Norms of heads want each in a tensor of its own.
+        let at_once = if self.qk_norm.is_some() { 1 } else { 3 };
+        let projected = self.qkv.chunks(at_once).flat_map(|p| normed.project(device, p, hooks));
+        let mut tensors: Vec<Tensor> = projected.collect();
         if let (Some(norm), [q, k, _]) = (&self.qk_norm, &mut tensors[..]) {
             *q = by_head(device, q, &norm.q, norm.eps);
             *k = by_head(device, k, &norm.k, norm.eps);
@@ -176,17 +179,12 @@ impl Attention {
         [q, k, v]: [View<'_>; 3],
         memory: &mut Option<Memory>,
     ) -> Tensor {
-        let rotate = |x: View<'_>| match &self.inv_freq {
-            Some(inv_freq) => rotary(device, x, &rows.positions, inv_freq, heads.headdim),
-            None => copy(device, x),
-        };
-        let (q, k) = (rotate(q), rotate(k));
         let n_past = memory.as_ref().map_or(0, |old| old.keys.rows());
-        let log_sizes = log_sizes(device, memory.as_ref(), rows, k.rows());
-        let (keys, values) = match memory.take() {
-            Some(old) => (append_rows(device, old.keys, &k), append_rows(device, old.values, v)),
-            None => (k, copy(device, v)),
-        };
+        let log_sizes = log_sizes(device, memory.as_ref(), rows, k.rows);
+        let (positions, inv_freq) = (&rows.positions, self.inv_freq.as_ref());
+        let turn = Turn { positions, inv_freq, headdim: heads.headdim };
+        let past = memory.take().map(|old| [old.keys, old.values]);
+        let [q, keys, values] = rotary_append(device, [q, k, v], turn, past);
         let y = attention(
             device,
             &crate::kernels::attention::Attention {

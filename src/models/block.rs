@@ -11,6 +11,7 @@ use super::mamba::Mamba;
 use super::mamba2::Mamba2;
 use super::mlp::Mlp;
 use super::names::Names;
+use super::normed::Normed;
 use super::projection::{NormLayer, Projection};
 use super::{
     Hooks, Kept, LayerOutput, LayerState, Mixed, MixerInputs, MixerOwned, Reduced, Weights,
@@ -125,7 +126,7 @@ impl Mixer {
     fn run(
         &self,
         device: &Device,
-        normed: &Tensor,
+        normed: &Normed<'_>,
         place: &Place<'_>,
         memory: &mut LayerState,
         reduces: bool,
@@ -158,7 +159,7 @@ impl Block {
         hooks: &mut dyn Hooks,
     ) -> (Tensor, Option<Kept>) {
         let reduces = hooks.wants_layer(place.index, x.rows());
-        let normed = self.norm.run(device, &x);
+        let normed = Normed::new(&self.norm, &x);
         let mixed = self.mixer.run(device, &normed, place, memory, reduces, hooks);
         drop(normed);
         let cut = mixed.kept.clone().map(|rows| Kept { rows, log_sizes: None });
@@ -178,7 +179,7 @@ impl Block {
         let mut hidden = scale(device, out.run(device, &mixed.gated, hooks), self.multiplier);
         if let Some((norm, mlp)) = &self.mlp {
             let read = if self.is_parallel { x.clone() } else { add(device, &hidden, &x) };
-            let inner = mlp.inner(device, &norm.run(device, &read), hooks);
+            let inner = mlp.inner(device, &Normed::new(norm, &read), hooks);
             hidden = match self.multiplier {
                 1.0 => mlp.down.run_and_add(device, &inner, &hidden, hooks),
                 m => add(device, &scale(device, mlp.down.run(device, &inner, hooks), m), &hidden),
@@ -199,7 +200,7 @@ impl Block {
     fn add_mlp(&self, device: &Device, x: Tensor, hooks: &mut dyn Hooks) -> Tensor {
         match &self.mlp {
             Some((norm, mlp)) if !hooks.is_done() => {
-                let inner = mlp.inner(device, &norm.run(device, &x), hooks);
+                let inner = mlp.inner(device, &Normed::new(norm, &x), hooks);
                 mlp.down.run_and_add(device, &inner, &x, hooks)
             }
             _ => x,

@@ -65,6 +65,12 @@ pub trait Hooks {
     /// `x` is about to be multiplied by the weight of this checkpoint name.
     fn linear_input(&mut self, _device: &Device, _weight: &str, _x: View<'_>) {}
 
+    /// Whether [`Hooks::linear_input`] wants to know. Where nobody does it may not be called, because what it would show may
+    /// never be written.
+    fn looks_on(&self) -> bool {
+        true
+    }
+
     /// Asked after the last input of a layer: whether nobody wants what the layer gives. It may give anything then.
     fn is_done(&self) -> bool {
         false
@@ -100,4 +106,8 @@ pub trait Hooks {
 /// Nobody looks on.
 pub struct NoHooks;
 
-impl Hooks for NoHooks {}
+impl Hooks for NoHooks {
+    fn looks_on(&self) -> bool {
+        false
+    }
+}

@@ -4,12 +4,13 @@
 //! (dt, B, C) = x_proj(u), delta = softplus(dt_proj(dt)). Falcon Mamba (arXiv 2410.05355) norms dt, B and C before.
 
 use super::names::Names;
+use super::normed::Normed;
 use super::projection::{LinearShape, Projection};
 use super::{Hooks, Mixed, MixerOwned, SsmState, Weights};
 use crate::Result;
-use crate::backend::{Device, Ids, Tensor};
+use crate::backend::{Device, Ids, Tensor, View};
 use crate::config::MambaMixer;
-use crate::kernels::conv1d::conv1d_silu;
+use crate::kernels::matvec_conv::Conv;
 use crate::kernels::rmsnorm::rmsnorm;
 use crate::kernels::rows::gather_rows;
 use crate::kernels::selective_scan::{Scan, selective_scan};
@@ -41,7 +42,7 @@ pub(super) struct Mamba {
 
 /// What a layer's mixer was made of, for the hooks.
 pub(super) struct Inputs {
-    u: Tensor,  // [seq_len, d_inner]
+    u: Tensor,  // [seq_len, d_inner or more]
     dt: Tensor, // [seq_len, d_inner]
     a: Tensor,  // [d_inner, d_state]
     selection: Selection,
@@ -58,23 +59,27 @@ struct Selection {
 impl Inputs {
     /// These rows alone.
     fn keep(self, device: &Device, rows: &Ids) -> Inputs {
+        let [u, deltas] = [self.u(), self.dt.view()].map(|x| gather_rows(device, x, rows));
         let (n, Selection { dt, b, c }) = (self.d_state, self.selection);
         let states = |(x, at): (Tensor, usize)| (gather_rows(device, x.columns(at, n), rows), 0);
         let selection = Selection { dt, b: states(b), c: states(c) };
-        let [u, dt] = [&self.u, &self.dt].map(|x| gather_rows(device, x, rows));
-        Inputs { u, dt, a: self.a, selection, d_state: n }
+        Inputs { u, dt: deltas, a: self.a, selection, d_state: n }
+    }
+
+    fn u(&self) -> View<'_> {
+        self.u.columns(0, self.a.rows())
     }
 
     pub fn view(&self) -> SsmInputs<'_> {
         let (b, c) = (&self.selection.b, &self.selection.c);
         SsmInputs {
-            x: self.u.view(),
+            x: self.u(),
             dt: self.dt.view(),
             a: &self.a,
             dt_bias: None,
             b: b.0.columns(b.1, self.d_state),
             c: c.0.columns(c.1, self.d_state),
-            n_head: self.u.cols(),
+            n_head: self.a.rows(),
             headdim: 1,
             n_groups: 1,
             dt_limit: (0.0, f32::INFINITY),
@@ -167,18 +172,16 @@ impl Mamba {
     pub fn run(
         &self,
         device: &Device,
-        normed: &Tensor,
+        normed: &Normed<'_>,
         memory: &mut SsmState,
         (layer, apart): (usize, bool),
         hooks: &mut dyn Hooks,
     ) -> Mixed {
         let m = &self.config;
-        let uz = self.in_proj.run(device, normed, hooks); // [seq_len, 2 * d_inner]
-        let bias = self.conv1d_bias.as_ref();
-        let (u, next_conv) =
-            conv1d_silu(device, uz.columns(0, m.d_inner), &self.conv1d, bias, &memory.conv);
-        memory.conv = next_conv;
-        let dbc = self.x_proj.run(device, &u, hooks);
+        let conv = Conv { first: 0, weight: &self.conv1d, bias: self.conv1d_bias.as_ref() };
+        let of_in = normed.convolved(device, &self.in_proj, conv, &mut memory.conv, hooks);
+        let (uz, u) = (of_in.projected, of_in.tensor); // [seq_len, 2 * d_inner], u in its first columns
+        let dbc = self.x_proj.run(device, u.columns(0, m.d_inner), hooks);
         let selection = self.select(device, dbc);
         let (rank, at) = &selection.dt;
         let dt = self.dt_proj.run(device, rank.columns(*at, m.dt_rank), hooks);

@@ -4,13 +4,14 @@
 //! (z, x, B, C, dt) = in_proj(rmsnorm(x)) and one scalar A a head.
 
 use super::mamba::{offer, past};
+use super::normed::Normed;
 use super::projection::{LinearShape, Projection};
 use super::{Hooks, Mixed, MixerOwned, SsmState, Weights};
 use crate::Result;
 use crate::backend::{Device, Ids, Tensor};
 use crate::config::Mamba2Mixer;
-use crate::kernels::conv1d::conv1d_silu;
 use crate::kernels::gated_rmsnorm::gated_rmsnorm;
+use crate::kernels::matvec_conv::Conv;
 use crate::kernels::rows::gather_rows;
 use crate::kernels::ssd::{Ssd, ssd};
 use crate::kernels::token_ssm::SsmInputs;
@@ -30,7 +31,8 @@ pub(super) struct Mamba2 {
 
 /// What a layer's mixer was made of, for the hooks.
 pub(super) struct Inputs {
-    xbc: Tensor,    // [seq_len, conv_dim]
+    xbc: Tensor,    // [seq_len, conv_dim or more]
+    at: usize,      // where x, B and C begin in it
     zxbcdt: Tensor, // [seq_len, d_in_proj]
     dt_bias: Tensor,
     a: Tensor, // [1, n_head]
@@ -48,12 +50,12 @@ impl Inputs {
         let m = &self.config;
         let states = m.n_groups * m.d_state;
         SsmInputs {
-            x: self.xbc.columns(0, m.d_inner),
+            x: self.xbc.columns(self.at, m.d_inner),
             dt: self.zxbcdt.columns(m.d_inner + m.conv_dim(), m.n_head),
             a: &self.a,
             dt_bias: Some(&self.dt_bias),
-            b: self.xbc.columns(m.d_inner, states),
-            c: self.xbc.columns(m.d_inner + states, states),
+            b: self.xbc.columns(self.at + m.d_inner, states),
+            c: self.xbc.columns(self.at + m.d_inner + states, states),
             n_head: m.n_head,
             headdim: m.headdim,
             n_groups: m.n_groups,
@@ -113,19 +115,17 @@ impl Mamba2 {
     pub fn run(
         &self,
         device: &Device,
-        normed: &Tensor,
+        normed: &Normed<'_>,
         memory: &mut SsmState,
         layer: usize,
         hooks: &mut dyn Hooks,
     ) -> Mixed {
         let m = &self.config;
-        let zxbcdt = self.in_proj.run(device, normed, hooks);
-        let xbc = zxbcdt.columns(m.d_inner, m.conv_dim());
-        let bias = self.conv1d_bias.as_ref();
-        let (xbc, next_conv) = conv1d_silu(device, xbc, &self.conv1d, bias, &memory.conv);
-        memory.conv = next_conv;
+        let conv = Conv { first: m.d_inner, weight: &self.conv1d, bias: self.conv1d_bias.as_ref() };
+        let of_in = normed.convolved(device, &self.in_proj, conv, &mut memory.conv, hooks);
+        let (zxbcdt, xbc, at) = (of_in.projected, of_in.tensor, of_in.at);
         let (dt_bias, a) = (self.dt_bias.clone(), self.a.clone());
-        let mut inputs = Inputs { xbc, zxbcdt, dt_bias, a, config: m.clone() };
+        let mut inputs = Inputs { xbc, at, zxbcdt, dt_bias, a, config: m.clone() };
         let kept = offer(device, layer, inputs.view(), hooks);
         if let Some(rows) = &kept {
             inputs = inputs.keep(device, rows);

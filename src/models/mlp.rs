@@ -4,6 +4,7 @@
 //! (arXiv 2002.05202) for the gate.
 
 use super::names::MlpNames;
+use super::normed::Normed;
 use super::projection::{LinearShape, Projection};
 use super::{Hooks, Weights};
 use crate::Result;
@@ -19,10 +20,8 @@ pub(super) struct Mlp {
 }
 
 enum Inner {
-    SwiGlu {
-        gate: Projection,
-        up: Projection,
-    }, // [d_ff, d_model] both
+    /// The gate, then up.
+    SwiGlu([Projection; 2]), // [d_ff, d_model] both
     /// The gate's rows, then those of up.
     Fused {
         both: Projection,
@@ -66,26 +65,22 @@ impl Mlp {
             MlpKind::SwiGlu if names.gate == names.up => {
                 Inner::Fused { both: load(names.up, [2 * m.d_ff, d_model])?, d_ff: m.d_ff }
             }
-            MlpKind::SwiGlu => Inner::SwiGlu { gate: wide(names.gate)?, up: wide(names.up)? },
+            MlpKind::SwiGlu => Inner::SwiGlu([wide(names.gate)?, wide(names.up)?]),
             MlpKind::Plain(activation) => Inner::Plain { up: wide(names.up)?, activation },
         };
         Ok(Self { inner, down: load(names.down, [d_model, m.d_ff])? })
     }
 
     /// What `down` multiplies `[seq_len, d_ff]`, of normed rows `[seq_len, d_model]`.
-    pub fn inner(&self, device: &Device, normed: &Tensor, hooks: &mut dyn Hooks) -> Tensor {
+    pub fn inner(&self, device: &Device, normed: &Normed<'_>, hooks: &mut dyn Hooks) -> Tensor {
         match &self.inner {
-            Inner::SwiGlu { gate, up } => {
-                let gate = gate.run(device, normed, hooks);
-                let up = up.run(device, normed, hooks);
-                swiglu(device, &gate, &up)
-            }
+            Inner::SwiGlu(both) => normed.gated(device, both, hooks),
             Inner::Fused { both, d_ff } => {
-                let both = both.run(device, normed, hooks);
+                let both = normed.one(device, both, hooks);
                 swiglu(device, both.columns(0, *d_ff), both.columns(*d_ff, *d_ff))
             }
             Inner::Plain { up, activation } => {
-                let inner = up.run(device, normed, hooks);
+                let inner = normed.one(device, up, hooks);
                 match activation {
                     Activation::Gelu => gelu(device, &inner, Gelu::Erf),
                     Activation::GeluTanh => gelu(device, &inner, Gelu::Tanh),

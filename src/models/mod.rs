@@ -19,6 +19,7 @@ mod mamba;
 mod mamba2;
 mod mlp;
 mod names;
+mod normed;
 mod opt;
 mod projection;
 mod tensors;

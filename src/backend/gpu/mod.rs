@@ -48,6 +48,7 @@ pub struct Gpu {
     uncaptured: Arc<Mutex<Option<String>>>,
     submits: Cell<u64>,
     dispatches: Cell<u64>,
+    as_hardware: Cell<bool>,
 }
 
 /// What is recorded between two submits.
@@ -87,7 +88,13 @@ impl Gpu {
 
     /// Whether the adapter is a program on the CPU (SwiftShader, lavapipe, WARP).
     pub fn is_software(&self) -> bool {
-        open::is_software(&self.info)
+        open::is_software(&self.info) && !self.as_hardware.get()
+    }
+
+    /// From now on a program on the CPU is given what a real GPU is given, so that tests can do without one.
+    #[doc(hidden)]
+    pub fn pass_for_hardware(&self) {
+        self.as_hardware.set(true);
     }
 
     /// Storage buffers that a shader may bind; at least 8.

@@ -56,6 +56,7 @@ impl Gpu {
             uncaptured,
             submits: Cell::new(0),
             dispatches: Cell::new(0),
+            as_hardware: Cell::new(false),
         }
     }
 }

@@ -85,6 +85,11 @@ impl Buffer {
         &self.0.raw
     }
 
+    /// Whether nobody else holds it and it has so many bytes.
+    pub(crate) fn is_alone_with(&self, bytes: usize) -> bool {
+        Rc::strong_count(&self.0) == 1 && self.0.raw.size() >= bytes as u64
+    }
+
     /// Unique among all buffers of this device, used again only together with the memory.
     pub(crate) fn id(&self) -> u64 {
         self.0.id
