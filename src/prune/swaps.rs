@@ -125,7 +125,7 @@ impl<'a> Search<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prune::tests::{f64s, hessian, layer};
+    use crate::prune::tests::{f64s, hessian, layer, pruned, zeros};
     use pollster::block_on;
 
     fn removed_loss(h: &Hessian, row: &[f64], mask: &[bool]) -> f64 {
@@ -203,5 +203,25 @@ mod tests {
             }
         }
         assert!(!swaps(1.0, 0.0, 0.5), "nothing to gain");
+    }
+
+    #[test]
+    fn every_method_with_swaps_makes_them_before_its_refit() {
+        let n = 32;
+        let case = layer(6, n, 90, 53);
+        let h = hessian(&case.gram, n, 0.01);
+        for spec in ["wanda", "wanda:refit=row", "magnitude:refit=row", "mrp", "mrp:pattern=2:4"] {
+            let mark = if spec.contains(':') { ',' } else { ':' };
+            let [before, after] =
+                ["0", "100"].map(|swaps| pruned(&case, &format!("{spec}{mark}swaps={swaps}")));
+            let mut lowered = 0;
+            for (r, row) in case.weights.chunks(n).enumerate() {
+                let lost = |of: &[f32]| removed_loss(&h, &f64s(row), &zeros(&of[r * n..][..n]));
+                let (before, after) = (lost(&before), lost(&after));
+                assert!(after <= before, "{spec} {r}: {after} {before}");
+                lowered += usize::from(after < before * 0.99);
+            }
+            assert!(lowered > 0, "{spec}");
+        }
     }
 }
