@@ -36,7 +36,9 @@ pub fn relaxed(toolbox: &Toolbox, folder: &Path, flags: &str) -> Result<()> {
     run(bind.env("PATH", &toolbox.path))?;
     same(&bound.join("worker.js"), &folder.join("worker.js"))?;
     let mut optimise = Command::new("wasm-opt");
-    optimise.args(["-O3", "-o"]).arg(folder.join(RELAXED)).arg(bound.join(PLAIN));
+    // As www/index.html asks trunk for: what tools made a module, and what it needs, no browser reads there.
+    optimise.args(["-O3", "--strip-producers", "--strip-target-features"]);
+    optimise.arg("-o").arg(folder.join(RELAXED)).arg(bound.join(PLAIN));
     run(optimise.env("PATH", &toolbox.path))?;
     tell(folder)
 }
