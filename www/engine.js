@@ -46,7 +46,7 @@ export function startEngine(hear) {
       ready
         ? `The engine stopped working (${detail}). Its run was dropped. Restart it to go on with the same settings, or start over with the first ones.`
         : `The engine could not be started (${detail}). Check the connection and try again. If you host this page: ` +
-            "worker-start.js, simd.js, worker.js and both worker_*.wasm must lie beside index.html, with wasm served as application/wasm.",
+            "all files of the build must lie beside index.html, with wasm served as application/wasm.",
     );
 
   const silence = (now) => {

@@ -70,3 +70,24 @@ export type Hearer = {
 };
 
 export type Engine = { send(ask: Ask, transfer?: Transferable[]): void; stop(): void };
+
+/** One item on both models, as the table of items shows it; pairs are baseline, compressed. */
+export type Line = {
+  item: string;
+  context: string;
+  options: string[];
+  label: number;
+  right: [boolean | null, boolean | null];
+  chosen: [number | null, number | null];
+  logs: [number, number];
+  all: [number[], number[]];
+};
+
+/** A file of a model of the hub; `sha256` is empty where the hub gives none. */
+export type Listed = { name: string; bytes: number; sha256: string };
+
+/** What there is of a model at the hub. */
+export type Listing = { model: string; revision: string; commit: string; licence: string; files: Listed[]; bytes: number };
+
+/** Who is asked: `patience` in milliseconds of silence; `word` and `again` where it is not a model that is asked for, and nothing is kept. */
+export type Hub = { address: string; patience: number; signal?: AbortSignal; word?: string; again?: string };

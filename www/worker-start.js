@@ -1,9 +1,9 @@
 import "./simd.js";
 
-/** The module for relaxed SIMD, where the build made one. */
+// Filled in where a build has it.
 const RELAXED = "";
 
-// The worker's first lines: load the engine that this browser can run, keep what the page says meanwhile, hand it over in order.
+// The worker's first lines: load the engine, keep what the page says meanwhile, hand it over in order.
 const early = [];
 const keep = (event) => early.push(event.data);
 addEventListener("message", keep);

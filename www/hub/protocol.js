@@ -1,12 +1,7 @@
 // What the page asks the Hugging Face hub, and what its answers mean. Nothing is asked but by `look` and `ask`, which only a
 // click leads to. The hub's address stands in index.html (meta "hub"), and so do the hosts that the page may speak to.
 
-/** @typedef {{ name: string, bytes: number, sha256: string }} Listed `sha256` is empty where the hub gives none. */
-/** @typedef {{ model: string, revision: string, commit: string, licence: string, files: Listed[], bytes: number }} Listing */
-/**
- * `patience` in milliseconds of silence; `word` and `again` where it is not a model that is asked for, and nothing is kept.
- * @typedef {{ address: string, patience: number, signal?: AbortSignal, word?: string, again?: string }} Hub
- */
+/** @import { Hub, Listed, Listing } from "../state.js" */
 
 const SMALL = [
   "config.json",

@@ -1,7 +1,7 @@
 // Rows of a data set of the hub as JSON lines, the same bytes as src/cli/hub/rows.rs makes of them. Nothing is asked but by
 // `lookRows` and `fetchRows`, which only a click leads to. What was fetched is kept in the browser's private file system.
 
-/** @import { Hub } from "./protocol.js" */
+/** @import { Hub } from "../state.js" */
 /** @typedef {{ dataset: string, config: string, split: string }} Split */
 /** @typedef {Split & { commit: string, licence: string, total: number }} Rows */
 

@@ -1,7 +1,7 @@
 // Models of the hub that are kept in this browser: a folder for each commit in its private file system, with `about.json`
 // beside the files. Written by worker.js alone.
 
-/** @import { Listing } from "./protocol.js" */
+/** @import { Listing } from "../state.js" */
 /** @typedef {Listing & { checked: string[], folder: string, isWhole: boolean, kept: number }} Kept `kept` in bytes. */
 
 export const ABOUT = "about.json";

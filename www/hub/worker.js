@@ -1,7 +1,7 @@
 // Fetches one model of the hub into the browser's private file system. Bytes are written where they belong as they come, so
 // that whatever ends this worker leaves a beginning to go on from; each file is checked against the hub's hash.
 
-/** @import { Hub, Listed, Listing } from "./protocol.js" */
+/** @import { Hub, Listed, Listing } from "../state.js" */
 
 import { HubError, ask, pieces } from "./protocol.js";
 import { Sha256 } from "./sha256.js";

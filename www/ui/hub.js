@@ -1,7 +1,7 @@
 // A model of the hub: looked up, shown, fetched and kept, each after a click of its own; what is kept can be opened and
 // deleted. The bytes go the way of dropped files.
 
-/** @import { Listing } from "../hub/protocol.js" */
+/** @import { Listing } from "../state.js" */
 /** @import { Kept } from "../hub/store.js" */
 
 import { count, megabytes } from "../format.js";

@@ -7,7 +7,7 @@ import { csvLine } from "./exports.js";
 import { mark } from "./lasting.js";
 
 /** @import { ItemView, Score } from "../protocol.js" */
-/** @typedef {{ item: string, context: string, options: string[], label: number, right: [boolean | null, boolean | null], chosen: [number | null, number | null], logs: [number, number], all: [number[], number[]] }} Line */
+/** @import { Line } from "../state.js" */
 
 /** Rows that are drawn at a time. */
 const PAGE = 50;
