@@ -85,6 +85,16 @@ impl Tensor {
         Tensor::on_cpu(values.len() / self.cols.max(1), self.cols, values)
     }
 
+    /// The same values with room for an eighth more rows: the first row that is put behind a long text then moves nothing.
+    /// Only on the CPU device.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn with_room(self) -> Tensor {
+        let Data::Cpu(values) = self.data else { panic!("a GPU tensor was extended on the CPU") };
+        let mut values = Rc::unwrap_or_clone(values);
+        values.reserve_exact(values.len() / 8);
+        Tensor::on_cpu(self.rows, self.cols, values)
+    }
+
     /// Whether both are the same memory, for callers that would otherwise compute the same thing twice.
     pub fn is_same(&self, other: &Tensor) -> bool {
         match (&self.data, &other.data) {

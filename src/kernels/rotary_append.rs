@@ -67,6 +67,8 @@ pub fn rotary_append(
     let (q, k) = (rotate(q), rotate(k));
     match past {
         Some([keys, values]) => [q, append_rows(device, keys, &k), append_rows(device, values, v)],
+        #[cfg(not(target_arch = "wasm32"))]
+        None if matches!(device, Device::Cpu) => [q, k.with_room(), copy(device, v).with_room()],
         None => [q, k, copy(device, v)],
     }
 }
