@@ -177,23 +177,28 @@ fn offset(row: &BlockRow<'_>, x: &Inputs) -> f32 {
     if row.bits == Bits::Eight && row.zeros.is_empty() {
         return 0.0;
     }
-    let (scales, rest) = row.scales.as_chunks::<8>();
-    let mut sum = _mm256_setzero_ps();
-    for (i, (scales, totals)) in scales.iter().zip(x.totals.as_chunks::<8>().0).enumerate() {
-        let zeros: [f32; 8] = std::array::from_fn(|j| f32::from(row.zero(8 * i + j)));
-        // SAFETY: eight values each.
-        let [scales, zeros, totals] = unsafe {
-            let scales = _mm256_cvtph_ps(_mm_loadu_si128(scales.as_ptr().cast()));
-            [scales, _mm256_loadu_ps(zeros.as_ptr()), _mm256_loadu_ps(totals.as_ptr())]
+    let (scales, rest) = row.scales.as_chunks::<4>();
+    let stored = _mm_set1_epi32(if row.bits == Bits::Four { 8 } else { 0 });
+    let mut zeros = _mm_cvtepi32_ps(stored);
+    let mut sum = _mm_setzero_ps();
+    for (i, (scales, totals)) in scales.iter().zip(x.totals.as_chunks::<4>().0).enumerate() {
+        if let Some(&four) = row.zeros.as_chunks::<4>().0.get(i) {
+            let four = _mm_cvtsi32_si128(i32::from_le_bytes(bytemuck::cast(four)));
+            zeros = _mm_cvtepi32_ps(_mm_add_epi32(_mm_cvtepi8_epi32(four), stored));
+        }
+        // SAFETY: four values each.
+        let [scales, totals] = unsafe {
+            [_mm_cvtph_ps(_mm_loadl_epi64(scales.as_ptr().cast())), _mm_loadu_ps(totals.as_ptr())]
         };
-        sum = _mm256_fmadd_ps(_mm256_mul_ps(scales, zeros), totals, sum);
+        sum = _mm_fmadd_ps(_mm_mul_ps(scales, zeros), totals, sum);
     }
     let done = row.scales.len() - rest.len();
-    let rest = rest.iter().enumerate().map(|(i, scale)| {
+    let mut sum = total(_mm256_zextps128_ps256(sum));
+    for (i, scale) in rest.iter().enumerate() {
         let scale = _mm256_cvtss_f32(broadcast(*scale));
-        scale * f32::from(row.zero(done + i)) * x.totals[done + i]
-    });
-    total(sum) + rest.sum::<f32>()
+        sum += scale * f32::from(row.zero(done + i)) * x.totals[done + i];
+    }
+    sum
 }
 
 /// The products of two chunks of int4 with their inputs, four sums of each.
