@@ -14,8 +14,6 @@ const MOST = 3;
 export function startHelpers(open, toEngine) {
   /** @type {Worker[] | undefined} */
   let workers;
-  /** The first run of the page. @type {number | undefined} */
-  let first;
 
   function start() {
     // The engine itself takes a core.
@@ -43,10 +41,7 @@ export function startHelpers(open, toEngine) {
 
   return {
     /** @param {Extract<Event, { type: "assist" }>} asked */
-    assist({ run, call, fragment, baseline, items }) {
-      // Who only looks at the first run loads nothing twice.
-      first ??= run;
-      if (run === first) return;
+    assist({ call, fragment, baseline, items }) {
       workers ??= start();
       const about = { id: 0, type: "assist", call, fragment, baseline, items, base: document.baseURI, of: workers.length };
       for (const [part, worker] of workers.entries()) worker.postMessage({ ...about, part });

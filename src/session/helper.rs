@@ -7,8 +7,9 @@ use super::link::Link;
 use super::protocol::{Assist, Event, RunView, Status};
 use super::run::{build_task, pruned_model};
 use super::running::Running;
+use super::spec::RunSpec;
 use crate::backend::Device;
-use crate::eval::{Comparison, Placed, shuffled, spread};
+use crate::eval::{Comparison, Placed, Sheet, Task, shuffled, spread};
 use crate::pace::Pace;
 use crate::{Error, Result};
 
@@ -16,12 +17,22 @@ use crate::{Error, Result};
 pub struct Helper {
     engine: Engine,
     emit: Emit,
+    kept: Option<Kept>,
+}
+
+/// What the next call about the same model and items needs again: a run and its controls differ in their reduction alone.
+struct Kept {
+    /// The settings without a reduction.
+    key: String,
+    task: Task,
+    /// Of the compressed model: what it says of the items without their contexts.
+    priors: Sheet,
 }
 
 impl Helper {
     /// Without a model; the first run that it is asked for loads one.
     pub fn new(library: Library, emit: Emit) -> Helper {
-        Helper { engine: Engine::new(library), emit }
+        Helper { engine: Engine::new(library), emit, kept: None }
     }
 
     /// Scores its part of the items from the last to the first, telling each.
@@ -33,7 +44,11 @@ impl Helper {
         };
         let engine = &mut self.engine;
         let loaded = engine.model(&spec.model).await?;
-        let task = build_task(engine, &spec, &loaded).await?;
+        let key = RunSpec { reduction: None, ..spec.clone() }.fragment("");
+        let (task, priors) = match self.kept.take().filter(|kept| kept.key == key) {
+            Some(kept) => (kept.task, Some(kept.priors)),
+            None => (build_task(engine, &spec, &loaded).await?, None),
+        };
         let device = Device::Cpu;
         let (dense, weights) = engine.baseline(&device, &loaded)?;
         let placed = Placed::new(&device, &loaded.config, &weights, &loaded.tokenizer, dense);
@@ -43,6 +58,7 @@ impl Helper {
         let arms = [&placed.arm(None), &placed.compressed(&pruned, spec.reduction.as_ref())];
         let known = engine.cache.known.sheet(&spec);
         let mut comparison = Comparison::new(&task, arms, known);
+        comparison.sheets[1] = priors.unwrap_or_else(|| Sheet::of(&task));
         let order = match ask.items {
             0 => shuffled(task.len(), task.len(), spec.seed),
             some => spread(task.len(), some),
@@ -55,6 +71,8 @@ impl Helper {
         };
         let ended = comparison.share(&order, sides, pace, &mut Vec::new, &mut tell).await;
         engine.cache.known.keep_sheet(&spec, &comparison.sheets[0]);
+        let priors = comparison.sheets[1].without_scores();
+        self.kept = Some(Kept { key, task, priors });
         ended
     }
 }
@@ -166,18 +184,21 @@ mod tests {
         let slot = Rc::new(RefCell::new(Help::default()));
         let (help, counts) = (slot.clone(), Rc::new(RefCell::new((0, 0))));
         let counted = counts.clone();
+        // As in the page they stay for every call, and keep what the next one needs again.
+        let open = |_| {
+            let (help, counted) = (help.clone(), counted.clone());
+            let put = move |event| {
+                let Event::Scored { call, scored } = event else { panic!("{event:?}") };
+                counted.borrow_mut().0 += 1;
+                help.borrow().put(call, *scored);
+            };
+            Helper::new(Library::new(env!("CARGO_MANIFEST_DIR")), Rc::new(put))
+        };
+        let helpers = RefCell::new((0..of).map(open).collect::<Vec<Helper>>());
         let emit = move |event| {
             let Event::Assist { call, fragment, baseline, items, .. } = event else { return };
             counted.borrow_mut().1 += 1;
-            for part in 0..of {
-                let (help, counted) = (help.clone(), counted.clone());
-                let put = move |event| {
-                    let Event::Scored { call, scored } = event else { panic!("{event:?}") };
-                    counted.borrow_mut().0 += usize::from(items > 0);
-                    help.borrow().put(call, *scored);
-                };
-                let mut helper =
-                    Helper::new(Library::new(env!("CARGO_MANIFEST_DIR")), Rc::new(put));
+            for (part, helper) in helpers.borrow_mut().iter_mut().enumerate() {
                 let (fragment, base) = (fragment.clone(), String::new());
                 let ask = Assist { call, fragment, baseline, items, base, part, of };
                 pollster::block_on(helper.work(&ask, &Pace::default())).unwrap();
@@ -203,8 +224,8 @@ mod tests {
         assert_eq!(helped, alone);
         assert_eq!(
             (none, scored),
-            (0, 9 * controls),
-            "every item of every control came from a helper"
+            (0, 40 + 9 * controls),
+            "every item of the run and of every control came from a helper"
         );
     }
 }
