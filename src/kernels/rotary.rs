@@ -5,22 +5,21 @@
 //!
 //! Shapes: x, y `[seq_len, n_head * headdim]`, positions `[seq_len]`, inv_freq `[1, rot/2]`. Source: Su et al. 2021,
 //! equation 34, in the half-split pairing of GPT-NeoX and HF's Llama. As there, the angle is the f32 product and
-//! its cos and sin are exact to rounding; on the GPU for angles below 2^24 (positions are at most 131,072).
+//! its cos and sin are exact to rounding; on the GPU for angles below 2^24 (positions are at most 131,072). The shader
+//! also does what `rotary_append` is for.
 
+use super::rows::make_room;
 use super::{Case, random, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor, View};
 use bytemuck::{Pod, Zeroable};
 
-/// cos and sin.
-pub(super) static TURN: &str = wgsl!(include_str!("../../shaders/rotary_turn.wgsl"));
-
 static SHADER: Shader = Shader {
     name: "rotary",
-    source: &[TURN, wgsl!(include_str!("../../shaders/rotary.wgsl"))],
+    source: &[wgsl!(include_str!("../../shaders/rotary.wgsl"))],
     reads: 3,
-    writes: 1,
+    writes: 3,
 };
 
 #[repr(C)]
@@ -33,6 +32,20 @@ struct Params {
     half_rot: u32,
     x_offset: u32,
     x_stride: u32,
+    q: u32,
+    kv: u32,
+    n_past: u32,
+}
+
+/// How rows are turned.
+#[derive(Clone, Copy)]
+pub struct Turn<'a> {
+    /// `[seq_len]`
+    pub positions: &'a Ids,
+    /// `[1, rot/2]`; absent where nothing is turned.
+    pub inv_freq: Option<&'a Tensor>,
+    /// Columns of a head.
+    pub headdim: usize,
 }
 
 /// Turns every head of `x` `[seq_len, n_head * headdim]` by its position; `inv_freq` `[1, rot/2]` is not negative.
@@ -52,7 +65,11 @@ pub fn rotary<'a>(
             let y = on_cpu(x, positions.cpu(), inv_freq.cpu(), headdim);
             Tensor::on_cpu(x.rows, x.cols, y)
         }
-        Device::Gpu(gpu) => on_gpu(gpu, x, positions, inv_freq, headdim),
+        Device::Gpu(gpu) => {
+            let turn = Turn { positions, inv_freq: Some(inv_freq), headdim };
+            let [y, ..] = on_gpu(gpu, x, 0, turn, None);
+            y
+        }
     }
 }
 
@@ -77,30 +94,49 @@ fn on_cpu(x: View<'_>, positions: &[u32], inv_freq: &[f32], headdim: usize) -> V
     y
 }
 
-fn on_gpu(gpu: &Gpu, x: View<'_>, positions: &Ids, inv_freq: &Tensor, headdim: usize) -> Tensor {
-    let y = gpu.alloc(x.rows * x.cols * 4);
-    let head_width = headdim - inv_freq.cols();
-    let seq_width = x.cols / headdim * head_width;
-    let n = x.rows * seq_width;
+/// Of rows q | k | v that stand side by side, k and v of `kv` columns each (or none): q turned, and all keys and values,
+/// those of `past` first.
+pub(super) fn on_gpu(
+    gpu: &Gpu,
+    q: View<'_>,
+    kv: usize,
+    turn: Turn<'_>,
+    past: Option<[Tensor; 2]>,
+) -> [Tensor; 3] {
+    let half_rot = turn.inv_freq.map_or(0, Tensor::cols);
+    let head_width = turn.headdim - half_rot;
+    let seq_width = (q.cols + 2 * kv) / turn.headdim * head_width;
+    let n_past = past.as_ref().map_or(0, |[keys, _]| keys.rows());
+    let (n, rows) = (q.rows * seq_width, n_past + q.rows);
     let params = Params {
         n: n as u32,
         seq_width: seq_width as u32,
         head_width: head_width as u32,
-        headdim: headdim as u32,
-        half_rot: inv_freq.cols() as u32,
-        x_offset: x.offset() as u32,
-        x_stride: x.stride() as u32,
+        headdim: turn.headdim as u32,
+        half_rot: half_rot as u32,
+        x_offset: q.offset() as u32,
+        x_stride: q.stride() as u32,
+        q: q.cols as u32,
+        kv: kv as u32,
+        n_past: n_past as u32,
     };
+    let y = gpu.alloc(q.rows * q.cols * 4);
+    let [keys, values] = match past {
+        Some(past) => past.map(|x| make_room(gpu, x, rows)),
+        None => [(); 2].map(|()| gpu.alloc(rows * kv * 4)),
+    };
+    let x = q.tensor.gpu();
     gpu.dispatch(&Dispatch {
         shader: &SHADER,
         entry: "main",
         constants: &[],
         params: bytemuck::bytes_of(&params),
-        reads: &[x.tensor.gpu(), positions.gpu(), inv_freq.gpu()],
-        writes: &[&y],
+        reads: &[x, turn.positions.gpu(), turn.inv_freq.map_or(x, Tensor::gpu)],
+        writes: &[&y, &keys, &values],
         groups: spread(n.div_ceil(64)),
     });
-    Tensor::on_gpu(x.rows, x.cols, y)
+    let kept = |buffer| Tensor::on_gpu(rows, kv, buffer);
+    [Tensor::on_gpu(q.rows, q.cols, y), kept(keys), kept(values)]
 }
 
 /// inv_freq of `rot` dimensions at base 10,000.

@@ -5,46 +5,13 @@
 //! n_kv_head * headdim]`. Where q, k and v stand side by side in one tensor on a GPU it is one launch, and rows that
 //! nobody else holds are put where there is room for them.
 
-use super::rotary::{TURN, frequencies, rotary};
-use super::rows::{append_rows, copy, make_room};
-use super::{Case, random, spread};
+pub use super::rotary::Turn;
+
+use super::rotary::{frequencies, on_gpu, rotary};
+use super::rows::{append_rows, copy};
+use super::{Case, random};
 use crate::Rng;
-use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
-use crate::backend::{Device, Ids, Tensor, View};
-use bytemuck::{Pod, Zeroable};
-
-static SHADER: Shader = Shader {
-    name: "rotary_append",
-    source: &[TURN, wgsl!(include_str!("../../shaders/rotary_append.wgsl"))],
-    reads: 3,
-    writes: 3,
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    n: u32,
-    seq_width: u32,
-    head_width: u32,
-    headdim: u32,
-    half_rot: u32,
-    x_offset: u32,
-    x_stride: u32,
-    q: u32,
-    kv: u32,
-    n_past: u32,
-}
-
-/// How rows are turned.
-#[derive(Clone, Copy)]
-pub struct Turn<'a> {
-    /// `[seq_len]`
-    pub positions: &'a Ids,
-    /// `[1, rot/2]`; absent where nothing is turned.
-    pub inv_freq: Option<&'a Tensor>,
-    /// Columns of a head.
-    pub headdim: usize,
-}
+use crate::backend::{Device, Tensor, View};
 
 /// q turned, and all keys and values: those of `past`, then these.
 pub fn rotary_append(
@@ -71,49 +38,6 @@ pub fn rotary_append(
         None if matches!(device, Device::Cpu) => [q, k.with_room(), copy(device, v).with_room()],
         None => [q, k, copy(device, v)],
     }
-}
-
-fn on_gpu(
-    gpu: &Gpu,
-    q: View<'_>,
-    kv: usize,
-    turn: Turn<'_>,
-    past: Option<[Tensor; 2]>,
-) -> [Tensor; 3] {
-    let half_rot = turn.inv_freq.map_or(0, Tensor::cols);
-    let head_width = turn.headdim - half_rot;
-    let seq_width = (q.cols + 2 * kv) / turn.headdim * head_width;
-    let n_past = past.as_ref().map_or(0, |[keys, _]| keys.rows());
-    let (n, rows) = (q.rows * seq_width, n_past + q.rows);
-    let params = Params {
-        n: n as u32,
-        seq_width: seq_width as u32,
-        head_width: head_width as u32,
-        headdim: turn.headdim as u32,
-        half_rot: half_rot as u32,
-        x_offset: q.offset() as u32,
-        x_stride: q.stride() as u32,
-        q: q.cols as u32,
-        kv: kv as u32,
-        n_past: n_past as u32,
-    };
-    let y = gpu.alloc(q.rows * q.cols * 4);
-    let [keys, values] = match past {
-        Some(past) => past.map(|x| make_room(gpu, x, rows)),
-        None => [(); 2].map(|()| gpu.alloc(rows * kv * 4)),
-    };
-    let x = q.tensor.gpu();
-    gpu.dispatch(&Dispatch {
-        shader: &SHADER,
-        entry: "main",
-        constants: &[],
-        params: bytemuck::bytes_of(&params),
-        reads: &[x, turn.positions.gpu(), turn.inv_freq.map_or(x, Tensor::gpu)],
-        writes: &[&y, &keys, &values],
-        groups: spread(n.div_ceil(64)),
-    });
-    let kept = |buffer| Tensor::on_gpu(rows, kv, buffer);
-    [Tensor::on_gpu(q.rows, q.cols, y), kept(keys), kept(values)]
 }
 
 /// (seq_len, n_head, n_kv_head, headdim, rot): nothing turned, a part of a head, all; around a workgroup of 64 pairs.
