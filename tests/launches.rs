@@ -7,7 +7,7 @@ mod shapes;
 
 use whittle::backend::{Device, gpu_for_tests};
 use whittle::config::{Mixer, ModelConfig};
-use whittle::kernels::largest_difference;
+use whittle::kernels::{greedy::greedy, largest_difference};
 use whittle::models::{Model, NoHooks};
 
 /// Tokens read together, and then one after the other.
@@ -65,4 +65,44 @@ fn a_decoded_token_takes_few_launches_and_is_that_of_the_cpu() {
         // Memory doubles: 6 to 17 rows fill at most the first, the second and twice the second.
         assert!(moves <= 3, "{}: moved at {moves} of {DECODED} tokens", shape.name);
     }
+}
+
+/// What a user waits for after loading: no pipeline is made then. The lengths are none that were rehearsed.
+#[test]
+fn a_loaded_model_has_the_pipelines_of_prompts_and_tokens() {
+    for shape in shapes::shapes(true) {
+        // One device each: what one model has made the next one would find.
+        let Some(device) = gpu_for_tests() else { return };
+        let Device::Gpu(gpu) = &device else { unreachable!() };
+        gpu.pass_for_hardware();
+        let config = shape.parse();
+        let model = Model::load(&device, &config, &shape.weights()).unwrap();
+        let made = gpu.pipelines();
+        assert_eq!((gpu.dispatches(), gpu.submits()), (0, 0), "{}: it only rehearses", shape.name);
+        assert!(made > 10, "{}: {made} pipelines", shape.name);
+        for n in [4, 7, 16, 33, 64, 257] {
+            let prompt: Vec<u32> = (0..n).map(|i| i % 200).collect();
+            let mut state = model.start(&device);
+            let hidden = model.forward(&device, &prompt, &mut state, &mut NoHooks);
+            model.nll(&device, &hidden, &device.ids(&prompt));
+            for token in 0..3 {
+                let hidden = model.forward(&device, &[token], &mut state, &mut NoHooks);
+                let id = greedy(&device, &model.logits(&device, &hidden));
+                pollster::block_on(device.read_ids(&id)).unwrap();
+            }
+            assert_eq!(gpu.pipelines(), made, "{}: after a prompt of {n}", shape.name);
+        }
+    }
+}
+
+#[test]
+fn a_program_on_the_cpu_makes_no_pipeline_before_it_is_needed() {
+    let Some(device) = gpu_for_tests() else { return };
+    let Device::Gpu(gpu) = &device else { unreachable!() };
+    if !gpu.is_software() {
+        return println!("skipped: a real GPU");
+    }
+    let shape = &shapes::shapes(true)[0];
+    Model::load(&device, &shape.parse(), &shape.weights()).unwrap();
+    assert_eq!(gpu.pipelines(), 0);
 }

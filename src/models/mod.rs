@@ -22,6 +22,8 @@ mod names;
 mod normed;
 mod opt;
 mod projection;
+#[cfg(not(target_arch = "wasm32"))]
+mod rehearsal;
 mod tensors;
 
 pub use cost::{Demand, Flops, LayerFlops, check_sequence, demand, flops};
@@ -140,11 +142,17 @@ impl Model {
         let embedding = weights.matrix(device, &name, c.vocab_size, c.d_model)?;
         let head = weights.head(device, c.tie_word_embeddings, names.heads, &embedding)?;
         let mut loader = Loader { device, config, weights, turns: Vec::new() };
-        let layers = (0..config.n_layer()).map(|i| loader.block(i)).collect::<Result<_>>()?;
         let norm = NormLayer::load(device, weights, names.norm, c)?;
         let norm = norm.scaled(device, c.multipliers.logits);
         let positions = positions(device, config, weights)?;
-        Ok(Model { config: config.clone(), embedding, positions, layers, norm, head })
+        let (config, layers) = (config.clone(), Vec::with_capacity(config.n_layer()));
+        let mut model = Model { config, embedding, positions, layers, norm, head };
+        for index in 0..model.config.n_layer() {
+            model.layers.push(loader.block(index)?);
+            #[cfg(not(target_arch = "wasm32"))]
+            model.rehearse(device);
+        }
+        Ok(model)
     }
 
     /// The state before the first token.

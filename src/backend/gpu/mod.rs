@@ -49,6 +49,7 @@ pub struct Gpu {
     submits: Cell<u64>,
     dispatches: Cell<u64>,
     as_hardware: Cell<bool>,
+    is_rehearsal: Cell<bool>,
 }
 
 /// What is recorded between two submits.
@@ -119,6 +120,7 @@ impl Gpu {
 
     /// A buffer of `bytes` bytes with unspecified contents, from the pool.
     pub fn alloc(&self, bytes: usize) -> Buffer {
+        let bytes = if self.is_rehearsal.get() { 4 } else { bytes };
         self.check_size(bytes);
         self.pool.take(&self.device, bytes)
     }
@@ -157,6 +159,9 @@ impl Gpu {
             dispatch.shader.name,
             dispatch.groups
         );
+        if self.is_rehearsal.get() {
+            return self.pipelines.foresee(&self.device, dispatch);
+        }
         if self.batch.borrow().as_ref().is_some_and(|b| b.params.len() == SLOT * SLOTS) {
             self.submit();
         }
@@ -175,6 +180,19 @@ impl Gpu {
         let [x, y, z] = dispatch.groups;
         pass.dispatch_workgroups(x, y, z);
         self.dispatches.set(self.dispatches.get() + 1);
+    }
+
+    /// Has the pipelines made of what `record` would launch. Nothing is launched, and what it makes has no memory.
+    pub fn rehearse(&self, record: &mut dyn FnMut()) {
+        self.is_rehearsal.set(true);
+        record();
+        self.is_rehearsal.set(false);
+    }
+
+    /// Pipelines made so far, and those that are being made.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn pipelines(&self) -> usize {
+        self.pipelines.count()
     }
 
     /// How many kept bind groups hold a buffer.

@@ -57,6 +57,7 @@ impl Gpu {
             submits: Cell::new(0),
             dispatches: Cell::new(0),
             as_hardware: Cell::new(false),
+            is_rehearsal: Cell::new(false),
         }
     }
 }

@@ -3,6 +3,8 @@
 use super::pool::Buffer;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+#[cfg(not(target_arch = "wasm32"))]
+use std::thread::JoinHandle;
 
 /// Bind groups hold their buffers alive: those of buffers that are gone go too, and past this many all of them.
 const MAX_GROUPS: usize = 4096;
@@ -37,6 +39,13 @@ pub struct Dispatch<'a> {
     pub groups: [u32; 3],
 }
 
+impl Dispatch<'_> {
+    fn key(&self) -> PipelineKey {
+        let constants = self.constants.iter().map(|&(name, v)| (name, v.to_bits())).collect();
+        (self.shader.name, self.entry, constants)
+    }
+}
+
 type PipelineKey = (&'static str, &'static str, Vec<(&'static str, u64)>);
 type GroupKey = (usize, Vec<u64>);
 
@@ -45,6 +54,9 @@ pub struct Pipelines {
     modules: RefCell<HashMap<&'static str, wgpu::ShaderModule>>,
     layouts: RefCell<HashMap<(usize, usize), wgpu::BindGroupLayout>>,
     pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
+    /// Pipelines that threads are making, for what will be launched soon.
+    #[cfg(not(target_arch = "wasm32"))]
+    on_their_way: RefCell<HashMap<PipelineKey, JoinHandle<wgpu::ComputePipeline>>>,
     groups: RefCell<HashMap<GroupKey, wgpu::BindGroup>>,
 }
 
@@ -59,8 +71,9 @@ impl Pipelines {
         let shader = dispatch.shader;
         assert_eq!(dispatch.reads.len(), shader.reads, "{}: read buffers", shader.name);
         assert_eq!(dispatch.writes.len(), shader.writes, "{}: written buffers", shader.name);
+        let pipeline = self.pipeline(device, dispatch);
         let layout = self.layout(device, shader.reads, shader.writes);
-        (self.pipeline(device, &layout, dispatch), self.group(device, &layout, arena, dispatch))
+        (pipeline, self.group(device, &layout, arena, dispatch))
     }
 
     fn layout(&self, device: &wgpu::Device, reads: usize, writes: usize) -> wgpu::BindGroupLayout {
@@ -85,42 +98,72 @@ impl Pipelines {
         layouts.entry((reads, writes)).or_insert_with(make).clone()
     }
 
-    fn pipeline(
+    /// The pipeline of a launch; where somebody is making it, waits for that.
+    fn pipeline(&self, device: &wgpu::Device, dispatch: &Dispatch<'_>) -> wgpu::ComputePipeline {
+        let key = dispatch.key();
+        let mut pipelines = self.pipelines.borrow_mut();
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(thread) = self.on_their_way.borrow_mut().remove(&key)
+            && let Ok(pipeline) = thread.join()
+        {
+            pipelines.insert(key.clone(), pipeline);
+        }
+        pipelines.entry(key).or_insert_with(|| self.maker(device, dispatch)()).clone()
+    }
+
+    /// Has the pipeline of a launch made while other things go on: in a browser by the process that has the GPU anyway.
+    pub fn foresee(&self, device: &wgpu::Device, dispatch: &Dispatch<'_>) {
+        #[cfg(target_arch = "wasm32")]
+        self.pipeline(device, dispatch);
+        #[cfg(not(target_arch = "wasm32"))]
+        if !self.pipelines.borrow().contains_key(&dispatch.key()) {
+            let make = || std::thread::spawn(self.maker(device, dispatch));
+            self.on_their_way.borrow_mut().entry(dispatch.key()).or_insert_with(make);
+        }
+    }
+
+    /// What makes the pipeline of a launch, here or in a thread.
+    fn maker(
         &self,
         device: &wgpu::Device,
-        layout: &wgpu::BindGroupLayout,
         dispatch: &Dispatch<'_>,
-    ) -> wgpu::ComputePipeline {
+    ) -> impl FnOnce() -> wgpu::ComputePipeline + use<> {
         let shader = dispatch.shader;
-        let constants = dispatch.constants.iter().map(|&(name, v)| (name, v.to_bits())).collect();
-        let mut pipelines = self.pipelines.borrow_mut();
         let make = || {
-            let mut modules = self.modules.borrow_mut();
-            let module = modules.entry(shader.name).or_insert_with(|| {
-                device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                    label: Some(shader.name),
-                    source: wgpu::ShaderSource::Wgsl(shader.source.concat().into()),
-                })
-            });
-            let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: None,
-                bind_group_layouts: &[Some(layout)],
-                immediate_size: 0,
-            });
+            device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(shader.name),
+                source: wgpu::ShaderSource::Wgsl(shader.source.concat().into()),
+            })
+        };
+        let module = self.modules.borrow_mut().entry(shader.name).or_insert_with(make).clone();
+        let layout = self.layout(device, shader.reads, shader.writes);
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let (device, entry) = (device.clone(), dispatch.entry);
+        let constants = dispatch.constants.to_vec();
+        move || {
             device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(shader.name),
-                layout: Some(&pipeline_layout),
-                module,
-                entry_point: Some(dispatch.entry),
+                layout: Some(&layout),
+                module: &module,
+                entry_point: Some(entry),
                 compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: dispatch.constants,
+                    constants: &constants,
                     // Kernels write workgroup memory before they read it.
                     zero_initialize_workgroup_memory: false,
                 },
                 cache: None,
             })
-        };
-        pipelines.entry((shader.name, dispatch.entry, constants)).or_insert_with(make).clone()
+        }
+    }
+
+    /// How many were made or are on their way.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn count(&self) -> usize {
+        self.pipelines.borrow().len() + self.on_their_way.borrow().len()
     }
 
     /// Drops the bind groups of buffers that nobody else holds.
@@ -165,5 +208,13 @@ impl Pipelines {
             })
         };
         groups.entry(key).or_insert_with(make).clone()
+    }
+}
+
+/// No driver is left while a thread is inside it.
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Pipelines {
+    fn drop(&mut self) {
+        self.on_their_way.take().into_values().for_each(|thread| drop(thread.join()));
     }
 }
