@@ -1,13 +1,13 @@
-// y = x Wᵀ + bias + residual; see src/kernels/matmul.rs. For real GPUs: a workgroup of 64 computes 64 rows by
-// 64 outputs, 16 inputs at a time through workgroup memory (matmul_tiles.wgsl).
+// y = x Wᵀ + bias + residual; see src/kernels/matmul.rs. For real GPUs: a workgroup computes 8 DOWN rows
+// by 8 ACROSS outputs, 16 inputs at a time through workgroup memory (matmul_tiles.wgsl).
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(DOWN * ACROSS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    let o = group.x * 64u;
-    let r = group.y * 64u;
+    let o = group.x * 8u * ACROSS;
+    let r = group.y * 8u * DOWN;
     let s = tile_sums(r, o, local);
-    let row = r + (local / 8u) * 8u;
-    let out = o + (local % 8u) * 8u;
+    let row = r + (local / ACROSS) * 8u;
+    let out = o + (local % ACROSS) * 8u;
     // Written out: an index that varies would push the sums out of the registers.
     put4(row + 0u, out, s[0]); put4(row + 0u, out + 4u, s[1]);
     put4(row + 1u, out, s[2]); put4(row + 1u, out + 4u, s[3]);

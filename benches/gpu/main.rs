@@ -46,8 +46,34 @@ fn measure(options: &[&str], file: &str) {
         "part": "card", "name": bench.gpu().label(), "quick": quick,
         "whittle": env!("CARGO_PKG_VERSION"),
     }));
+    if !bench.gpu().is_software() || quick {
+        forms(&bench);
+    }
     kernels::measure(&bench);
     packed::measure(&bench);
     models::measure(&bench);
     bench.line(serde_json::json!({ "part": "end", "seconds": bench.elapsed() }));
+}
+
+/// Takes the form of products that the probe finds, as every run does; all that follows is measured with it.
+#[cfg(not(target_arch = "wasm32"))]
+fn forms(bench: &record::Bench) {
+    let whittle::backend::Device::Gpu(gpu) = &bench.device else { return };
+    match pollster::block_on(whittle::kernels::matmul::probe(gpu)) {
+        Ok(found) => {
+            let taken = whittle::kernels::matmul::chosen(gpu);
+            for timing in found {
+                bench.line(serde_json::json!({
+                    "part": "form", "form": timing.form, "ms": record::round(timing.ms),
+                    "difference": record::round(f64::from(timing.difference)),
+                    "taken": if timing.form == taken { "yes" } else { "" },
+                }));
+            }
+        }
+        Err(problem) => {
+            bench.line(serde_json::json!({
+                "part": "failed", "what": "probe of products", "why": problem.to_string(),
+            }));
+        }
+    }
 }

@@ -40,6 +40,18 @@ const TABLES: &[Table] = &[
         columns: &[("tests", "name"), ("outcome", "outcome"), ("seconds", "seconds")],
     },
     Table {
+        part: "form",
+        title: "The form of products",
+        about: "A product of 512 rows, [2048, 256] in f16, by each form; what follows was measured with the one that was \
+                taken. Differences are from the values of the first.",
+        columns: &[
+            ("form", "form"),
+            ("ms", "ms"),
+            ("difference", "difference"),
+            ("taken", "taken"),
+        ],
+    },
+    Table {
         part: "prefill",
         title: "Reading a prompt",
         about: "Until the logits of the next token are on the CPU. GPU ms by the card's clock, without the head. Weights are \

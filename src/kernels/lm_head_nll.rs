@@ -38,6 +38,7 @@ static SHARED: Shader = Shader {
     source: &[
         parts::WEIGHTS,
         parts::INPUT,
+        parts::SHAPE,
         parts::TILES,
         STATE,
         wgsl!(include_str!("../../shaders/lm_head_nll_shared.wgsl")),

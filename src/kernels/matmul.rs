@@ -1,13 +1,17 @@
 //! Linear layer: y = x Wᵀ + bias + residual.
 //!
 //! Shapes: x `[seq_len, in]`, W `[out, in]` (f32 or f16), bias `[1, out]`, residual and y `[seq_len, out]`.
-//! On the GPU three forms compute the same: see `Form`. On the CPU: `cpu_gemm`. A pruned matrix may have a packed form
-//! for few rows: `packed`.
+//! On the GPU several forms compute the same (`MatmulForm`); which of them a card is given for many rows, `probe` finds
+//! out. On the CPU: `cpu_gemm`. A pruned matrix may have a packed form for few rows: `packed`.
 
 mod cases;
 pub(super) mod parts;
+#[cfg(not(target_arch = "wasm32"))]
+mod probe;
 
 pub use cases::cases;
+#[cfg(not(target_arch = "wasm32"))]
+pub use probe::{Timing, chosen, probe, take};
 
 use super::blocks;
 use super::cpu_gemm::{self, Rows};
@@ -32,12 +36,12 @@ struct Shaders {
 
 static DENSE: Shaders = Shaders {
     direct: shader!("matmul_direct", WEIGHTS, INPUT, REGISTERS, OUTPUT, DIRECT),
-    shared: shader!("matmul_shared", WEIGHTS, INPUT, TILES, OUTPUT, SHARED),
+    shared: shader!("matmul_shared", WEIGHTS, INPUT, SHAPE, TILES, OUTPUT, SHARED),
     matvec: shader!("matvec", WEIGHTS, INPUT, REGISTERS, OUTPUT, MATVEC),
 };
 static BLOCKS: Shaders = Shaders {
     direct: shader!("matmul_direct_blocks", BLOCKS_WEIGHTS, INPUT, REGISTERS, OUTPUT, DIRECT),
-    shared: shader!("matmul_shared_blocks", BLOCKS_WEIGHTS, INPUT, TILES, OUTPUT, SHARED),
+    shared: shader!("matmul_shared_blocks", BLOCKS_WEIGHTS, INPUT, SHAPE, TILES, OUTPUT, SHARED),
     matvec: shader!("matvec_blocks", BLOCKS_WEIGHTS, INPUT, REGISTERS, OUTPUT, MATVEC),
 };
 
@@ -50,13 +54,25 @@ const SOME_ROWS: usize = 32;
 enum MatmulForm {
     /// Registers only; an invocation computes 8 rows by 8 outputs. Software adapters punish barriers.
     Direct,
-    /// Tiles of 64 x 64 through workgroup memory, for real GPUs.
-    Shared,
+    /// Tiles through workgroup memory, for real GPUs; a workgroup has so many invocations along rows and along outputs,
+    /// and each computes 8 by 8.
+    Tiles(usize, usize),
     /// At most four rows, an invocation four outputs.
     MatvecDirect,
     /// Some rows, four at a time, eight neighbours an output.
     MatvecShared,
 }
+
+/// Forms for many rows, of which a real GPU is given one: the first, unless a probe says another, which no page makes. With
+/// names for people.
+const MANY_ROWS: &[(MatmulForm, &str)] = &[
+    (MatmulForm::Tiles(8, 8), "products in tiles of 64 x 64"),
+    #[cfg(not(target_arch = "wasm32"))]
+    (MatmulForm::Tiles(8, 16), "products in tiles of 64 x 128"),
+    #[cfg(not(target_arch = "wasm32"))]
+    (MatmulForm::Tiles(16, 16), "products in tiles of 128 x 128"),
+    (MatmulForm::Direct, "products without tiles"),
+];
 
 impl MatmulForm {
     fn is_matvec(self) -> bool {
@@ -166,7 +182,7 @@ impl<'a> MatmulJob<'a> {
             (..=FEW_ROWS, true) => MatmulForm::MatvecDirect,
             (_, true) => MatmulForm::Direct,
             (..=SOME_ROWS, false) => MatmulForm::MatvecShared,
-            (_, false) => MatmulForm::Shared,
+            (_, false) => MANY_ROWS[gpu.choice().0].0,
         }
     }
 
@@ -223,7 +239,9 @@ impl<'a> MatmulJob<'a> {
         let Shaders { direct, shared, matvec } = w.shaders;
         let (shader, entry, groups) = match form {
             MatmulForm::Direct => (direct, "main", [groups(outs, 16 * 8), groups(rows, 8), 1]),
-            MatmulForm::Shared => (shared, "main", [groups(outs, 64), groups(rows, 64), 1]),
+            MatmulForm::Tiles(down, across) => {
+                (shared, "main", [groups(outs, 8 * across), groups(rows, 8 * down), 1])
+            }
             MatmulForm::MatvecDirect => (matvec, "direct", [groups(outs, 16 * 4), 1, 1]),
             MatmulForm::MatvecShared => {
                 (matvec, "shared_rows", [groups(outs, 8), groups(rows, FEW_ROWS), 1])
@@ -233,6 +251,10 @@ impl<'a> MatmulJob<'a> {
         constants.push(("X_VECTORS", f64::from(u8::from(reads_vectors(x)))));
         if form.is_matvec() {
             constants.push(("ROWS", rows.min(FEW_ROWS) as f64));
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        if let MatmulForm::Tiles(down, across) = form {
+            constants.extend([("DOWN", down as f64), ("ACROSS", across as f64)]);
         }
         gpu.dispatch(&Dispatch {
             shader,

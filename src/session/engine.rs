@@ -183,6 +183,10 @@ impl Engine {
                 Err(Error::Gpu(why)) => GpuSlot::Unusable(why),
                 Err(other) => GpuSlot::Unusable(other.to_string()),
             };
+            #[cfg(not(target_arch = "wasm32"))]
+            if let GpuSlot::Open(Device::Gpu(gpu)) = &self.gpu {
+                super::tuned::tune(gpu, super::tuned::place().as_deref()).await;
+            }
         }
         match &self.gpu {
             GpuSlot::Open(device) => Ok(device.clone()),

@@ -35,6 +35,8 @@ pub mod spec;
 mod states;
 pub mod sweep;
 mod trace;
+#[cfg(not(target_arch = "wasm32"))]
+mod tuned;
 mod words;
 
 pub use crate::bundle;

@@ -50,6 +50,8 @@ pub struct Gpu {
     dispatches: Cell<u64>,
     as_hardware: Cell<bool>,
     is_rehearsal: Cell<bool>,
+    #[cfg(not(target_arch = "wasm32"))]
+    choice: Cell<(usize, &'static str)>,
 }
 
 /// What is recorded between two submits.
@@ -82,9 +84,9 @@ impl Scopes {
 }
 
 impl Gpu {
-    /// Adapter name for people; a software adapter is named as such.
+    /// Adapter name for people; a software adapter is named as such, and so is a form that somebody has chosen for it.
     pub fn label(&self) -> String {
-        open::label(&self.info)
+        open::label(&self.info, self.choice().1)
     }
 
     /// Whether the adapter is a program on the CPU (SwiftShader, lavapipe, WARP).
@@ -96,6 +98,28 @@ impl Gpu {
     #[doc(hidden)]
     pub fn pass_for_hardware(&self) {
         self.as_hardware.set(true);
+    }
+
+    /// Which of several forms that compute the same this adapter is given, by number and by name; 0 and nothing until
+    /// somebody has chosen. A page has no room for the choice.
+    pub fn choice(&self) -> (usize, &'static str) {
+        #[cfg(not(target_arch = "wasm32"))]
+        return self.choice.get();
+        #[cfg(target_arch = "wasm32")]
+        (0, "")
+    }
+
+    /// Takes another from now on; the label names it, so that every figure does.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn choose(&self, form: usize, name: &'static str) {
+        self.choice.set((form, name));
+    }
+
+    /// What decides how fast something is here: the adapter and its driver.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn adapter_and_driver(&self) -> String {
+        let wgpu::AdapterInfo { name, driver, driver_info, .. } = &self.info;
+        format!("{name}, {driver} {driver_info}")
     }
 
     /// Storage buffers that a shader may bind; at least 8.

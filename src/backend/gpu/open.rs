@@ -17,7 +17,7 @@ impl Gpu {
             // Some adapters refuse what they report; an adapter that was asked once may be used up.
             Err(_) => device_with(&self::adapter(&instance).await?, wgpu::Limits::default()).await,
         };
-        let refused = |e| Error::Gpu(format!("{} gave no device ({e})", label(&info)));
+        let refused = |e| Error::Gpu(format!("{} gave no device ({e})", label(&info, "")));
         let (device, queue) = opened.map_err(refused)?;
         Ok(Self::with_device(device, queue, info))
     }
@@ -58,6 +58,8 @@ impl Gpu {
             dispatches: Cell::new(0),
             as_hardware: Cell::new(false),
             is_rehearsal: Cell::new(false),
+            #[cfg(not(target_arch = "wasm32"))]
+            choice: Cell::new((0, "")),
         }
     }
 }
@@ -118,12 +120,13 @@ pub(super) fn is_software(info: &wgpu::AdapterInfo) -> bool {
         || ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|s| text.contains(s))
 }
 
-pub(super) fn label(info: &wgpu::AdapterInfo) -> String {
+pub(super) fn label(info: &wgpu::AdapterInfo, form: &str) -> String {
     let name = if info.name.is_empty() { "unnamed adapter" } else { &info.name };
     let kind = if is_software(info) { "software, " } else { "" };
     let api = match info.backend {
         wgpu::Backend::BrowserWebGpu => "WebGPU".to_string(),
         other => format!("{other:?}"),
     };
-    format!("{name} ({kind}{api})")
+    let comma = if form.is_empty() { "" } else { ", " };
+    format!("{name} ({kind}{api}{comma}{form})")
 }

@@ -1,6 +1,6 @@
 //! Test cases of `matmul`: every form the GPU has, dense and with weights as whole numbers.
 
-use super::{MatmulForm, MatmulJob, blocks, matmul};
+use super::{MANY_ROWS, MatmulForm, MatmulJob, blocks, matmul};
 use crate::Rng;
 use crate::backend::{Bits, Device, Matrix, MatrixData, WeightValues};
 use crate::kernels::{Case, embedding, random};
@@ -8,13 +8,15 @@ use crate::weights::Dtype;
 
 /// Every form at sizes 1, around its tiles and at one that divides nothing; f32 and f16; a view with offset.
 pub fn cases() -> Vec<Case> {
-    use MatmulForm::{Direct, MatvecDirect, MatvecShared, Shared};
+    use MatmulForm::{MatvecDirect, MatvecShared};
     let tiles = [(1, 1, 1), (7, 7, 7), (8, 8, 8), (9, 9, 9), (63, 65, 15), (65, 63, 17)];
     let odd = [(64, 64, 16), (33, 267, 130)];
+    // Around the largest tile.
+    let large = [(127, 129, 31), (128, 128, 32), (129, 127, 40)];
     let rows = [(1, 1, 1), (1, 63, 8), (2, 64, 9), (3, 65, 63), (4, 7, 64), (4, 9, 130)];
     let mut cases = Vec::new();
-    for form in [Direct, Shared] {
-        let sizes = tiles.iter().chain(&odd);
+    for &(form, _) in MANY_ROWS {
+        let sizes = tiles.iter().chain(&odd).chain(&large);
         cases.extend(sizes.map(|&size| case(Some(form), size, Extras::of(size))));
     }
     for form in [MatvecDirect, MatvecShared] {
@@ -27,7 +29,7 @@ pub fn cases() -> Vec<Case> {
     // Over the blocks of the CPU form: 64 rows, 768 inputs.
     cases.push(case(None, (69, 17, 777), Extras::default()));
     cases.push(case(None, (5, 12, 36), Extras { bias: true, residual: true, half: false }));
-    for form in [Direct, Shared, MatvecDirect, MatvecShared] {
+    for form in MANY_ROWS.iter().map(|(form, _)| *form).chain([MatvecDirect, MatvecShared]) {
         let sizes: &[_] = if form.is_matvec() { &rows } else { &tiles };
         let sizes = sizes.iter().chain((!form.is_matvec()).then_some(&odd[1]));
         cases.extend(sizes.enumerate().map(|(i, &size)| block_case(form, size, i)));

@@ -20,3 +20,10 @@ part! {
     SHARED, "matmul_shared";
     MATVEC, "matvec";
 }
+
+/// The shape of a tile, before [`TILES`]. A page has one alone, so that no browser has to know arrays whose size is chosen
+/// when a pipeline is made.
+pub static SHAPE: &str = match cfg!(target_arch = "wasm32") {
+    true => "const DOWN=8u;const ACROSS=8u;\n",
+    false => "override DOWN: u32 = 8u; override ACROSS: u32 = 8u;\n",
+};
