@@ -22,7 +22,6 @@ mod names;
 mod normed;
 mod opt;
 mod projection;
-#[cfg(not(target_arch = "wasm32"))]
 mod rehearsal;
 mod tensors;
 
@@ -149,7 +148,6 @@ impl Model {
         let mut model = Model { config, embedding, positions, layers, norm, head };
         for index in 0..model.config.n_layer() {
             model.layers.push(loader.block(index)?);
-            #[cfg(not(target_arch = "wasm32"))]
             model.rehearse(device);
         }
         Ok(model)

@@ -1,5 +1,5 @@
 //! The pipelines that a model is going to need, made while its weights still load: a driver takes milliseconds for each,
-//! and the first token would wait for all of them. Natively alone, until somebody has found room in the page's engine.
+//! and the first token would wait for all of them.
 
 use super::{Model, NoHooks};
 use crate::backend::{Device, Ids, Tensor};
