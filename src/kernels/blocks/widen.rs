@@ -3,9 +3,9 @@
 
 use super::{BlockRow, WeightRows};
 use crate::backend::CHUNK;
-#[cfg(target_arch = "x86_64")]
-use crate::kernels::cpu_gemm::bf16;
 use crate::kernels::cpu_gemm::{self, Rows};
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::cpu_gemm::{bf16, fma};
 use crate::kernels::simd::{widened, widest};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::threads;
@@ -41,24 +41,38 @@ pub(super) fn accumulate(x: Rows<'_>, w: &WeightRows<'_>, dtype: Dtype, y: &mut 
 }
 
 fn on_one_thread(x: Rows<'_>, w: &WeightRows<'_>, dtype: Dtype, y: &mut [f32]) {
-    let mut wide = vec![0.0; OUTS.min(w.rows) * x.cols];
-    for from in (0..w.rows).step_by(OUTS) {
-        let n = OUTS.min(w.rows - from);
-        let wide = &mut wide[..n * x.cols];
-        widen(w, from, dropped_bits(dtype), wide, x.cols);
-        cpu_gemm::product(x, wide, n, &mut y[from..], w.rows);
+    #[cfg(target_arch = "x86_64")]
+    if fma::is_for(x.rows) {
+        let packed = fma::Activations::new(x);
+        return by_blocks::<{ fma::OUTS }>((w, x.cols), dtype, |wide, n, from| {
+            packed.accumulate(wide, n, &mut y[from..], w.rows);
+        });
     }
+    by_blocks::<OUTS>((w, x.cols), dtype, |wide, n, from| {
+        cpu_gemm::product(x, wide, n, &mut y[from..], w.rows);
+    });
 }
 
 #[cfg(target_arch = "x86_64")]
 fn in_bf16(x: Rows<'_>, w: &WeightRows<'_>, dtype: Dtype, y: &mut [f32]) {
-    let rounded = bf16::Activations::new(x);
-    let mut wide = vec![0.0; bf16::OUTS.min(w.rows) * x.cols];
-    for from in (0..w.rows).step_by(bf16::OUTS) {
-        let n = bf16::OUTS.min(w.rows - from);
-        let wide = &mut wide[..n * x.cols];
-        widen(w, from, dropped_bits(dtype), wide, x.cols);
-        rounded.accumulate(wide, n, &mut y[from..], w.rows);
+    let packed = bf16::Activations::new(x);
+    by_blocks::<{ bf16::OUTS }>((w, x.cols), dtype, |wide, n, from| {
+        packed.accumulate(wide, n, &mut y[from..], w.rows);
+    });
+}
+
+/// Multiplies the weights of so many outputs at a time: widened, how many outputs, from which.
+fn by_blocks<const OUTS: usize>(
+    (w, cols): (&WeightRows<'_>, usize),
+    dtype: Dtype,
+    mut multiply: impl FnMut(&[f32], usize, usize),
+) {
+    let mut wide = vec![0.0; OUTS.min(w.rows) * cols];
+    for from in (0..w.rows).step_by(OUTS) {
+        let n = OUTS.min(w.rows - from);
+        let wide = &mut wide[..n * cols];
+        widen(w, from, dropped_bits(dtype), wide, cols);
+        multiply(wide, n, from);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Row-major f16 weights, natively. Few rows of x: every weight is read once, as f16, and multiplied in f32. Many rows:
-//! blocks of outputs are widened to f32 and go to the `gemm` crate, which costs little beside the product.
+//! Row-major f16 weights, natively. Few rows of x: every weight is read once, as f16, and multiplied in f32. Many rows, where
+//! the processor has nothing that `super::fma` is made for: blocks of outputs are widened to f32 and go to the `gemm` crate.
 
 use super::{Rows, rows};
 use crate::backend::widen;

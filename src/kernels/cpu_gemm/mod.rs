@@ -1,11 +1,14 @@
 //! y[t, o] += sum_i x[t, i] * W[o, i] on the CPU.
 //!
-//! Chosen by how the weights lie in memory: row-major f32 goes to the `gemm` crate (native), f16 to a product of few rows
-//! of our own or, widened, to that crate (native), panels of both to our own microkernel (wasm simd128; it also compiles
-//! natively, so that plain tests cover it). Where bf16 arithmetic is on, products of many rows go to `bf16`.
+//! Chosen by how the weights lie in memory. Row-major ones (native): many rows go to `fma` where the processor has that, else
+//! to the `gemm` crate, as few rows of f32 do; few rows of f16 to a product of our own. Panels of both (wasm simd128) go to
+//! our own microkernel, which also compiles natively, so that plain tests cover it. Where bf16 arithmetic is on, products of
+//! many rows go to `bf16`.
 
 #[cfg(target_arch = "x86_64")]
 pub mod bf16;
+#[cfg(target_arch = "x86_64")]
+pub mod fma;
 #[cfg(not(target_arch = "wasm32"))]
 mod halves;
 mod panels;
@@ -91,7 +94,21 @@ fn in_bf16(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+fn in_fma(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
+    let (values, outs) = (outputs.start * w.cols()..outputs.end * w.cols(), outputs.len());
+    let x = fma::Activations::new(x);
+    match w.stored() {
+        Stored::F32(all) => x.accumulate(&all[values], outs, y, outs),
+        Stored::F16(all) => x.accumulate(&all[values], outs, y, outs),
+    }
+}
+
 fn on_one_thread(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if w.layout() == Layout::Rows && fma::is_for(x.rows) {
+        return in_fma(x, w, outputs, y);
+    }
     #[cfg(not(target_arch = "wasm32"))]
     if w.layout() == Layout::Rows {
         let (values, outs) = (outputs.start * w.cols()..outputs.end * w.cols(), outputs.len());
@@ -107,6 +124,10 @@ fn on_one_thread(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f3
 
 /// Adds x Wᵀ for row-major weights `[outs, x.cols]` to `outs` columns of y `[x.rows, ..]`, whose rows are `stride` apart.
 pub fn product(x: Rows<'_>, weights: &[f32], outs: usize, y: &mut [f32], stride: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if fma::is_for(x.rows) {
+        return fma::Activations::new(x).accumulate(weights, outs, y, stride);
+    }
     #[cfg(not(target_arch = "wasm32"))]
     rows::product(x, weights, outs, y, stride);
     #[cfg(target_arch = "wasm32")]

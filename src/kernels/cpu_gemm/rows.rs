@@ -1,4 +1,5 @@
-//! Row-major weights through the `gemm` crate (AVX2 or AVX-512 where the machine has them).
+//! Row-major weights through the `gemm` crate: few rows, and any number where the processor has nothing that `super::fma` is
+//! made for.
 
 use super::Rows;
 /// Adds x Wᵀ for row-major weights `[outs, x.cols]` to `outs` columns of y `[x.rows, ..]`, whose rows are `stride` apart.
