@@ -46,7 +46,7 @@ fn measure(options: &[&str], file: &str) {
         "part": "card", "name": bench.gpu().label(), "quick": quick,
         "whittle": env!("CARGO_PKG_VERSION"),
     }));
-    if !bench.gpu().is_software() || quick {
+    if !bench.gpu().is_software() {
         forms(&bench);
     }
     kernels::measure(&bench);
