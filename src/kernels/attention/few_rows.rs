@@ -94,7 +94,7 @@ impl Kernel for InPlace<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use crate::Rng;
