@@ -7,7 +7,7 @@ use crate::Result;
 use crate::pace::Pace;
 
 /// Rows that are converted to f64 and worked on together; all rows where they share a threshold.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 
 /// Runs `work` over batches of rows, weights of dead inputs already zero.
 pub async fn in_batches(

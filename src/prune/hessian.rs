@@ -14,6 +14,8 @@ use super::linalg::{axpy, cholesky, dot, invert_lower};
 use super::product::{Grid, add_product};
 use crate::pace::Pace;
 use crate::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::OnceLock;
 
 /// Damping that is tried when a factorisation without damping fails.
 const LEAST_DAMPING: f64 = 1e-8;
@@ -39,6 +41,31 @@ pub struct Hessian {
     pub damping: f64,
     /// How often the damping was raised until the factorisation went well.
     pub retries: u32,
+    /// After [`Hessian::scaled_inverse`].
+    #[cfg(not(target_arch = "wasm32"))]
+    scaled_inverse: OnceLock<Scaled>,
+}
+
+/// D A D in f32 for a symmetric positive A `[n, n]`, with D = diag(A)^-1/2: its diagonal is 1.
+pub struct Scaled {
+    /// D
+    pub scale: Vec<f64>,
+    /// `[n, n]`
+    pub values: Vec<f32>,
+}
+
+impl Scaled {
+    /// Of A `[n, n]`.
+    pub fn of(a: &[f64], n: usize) -> Scaled {
+        let scale: Vec<f64> = (0..n).map(|j| 1.0 / a[j * n + j].sqrt()).collect();
+        let mut values = vec![0.0f32; n * n];
+        for (i, (to, a)) in values.chunks_exact_mut(n).zip(a.chunks_exact(n)).enumerate() {
+            for ((to, a), d) in to.iter_mut().zip(a).zip(&scale) {
+                *to = (a * scale[i] * d) as f32;
+            }
+        }
+        Scaled { scale, values }
+    }
 }
 
 impl Hessian {
@@ -55,13 +82,22 @@ impl Hessian {
                 expected,
             ));
         }
-        let (base, dead, mean) = revived(gram, n);
         let mut damping = damping;
         for retries in 0..=MOST_RETRIES {
-            let mut h = base.clone();
+            let (mut h, dead, mean) = revived(gram, n);
             (0..n).for_each(|j| h[j * n + j] += damping * mean);
             if let Some(u) = factor(&h, n, pace).await? {
-                return Ok(Hessian { n, h, u, inverse: Vec::new(), dead, damping, retries });
+                return Ok(Hessian {
+                    n,
+                    h,
+                    u,
+                    inverse: Vec::new(),
+                    dead,
+                    damping,
+                    retries,
+                    #[cfg(not(target_arch = "wasm32"))]
+                    scaled_inverse: OnceLock::new(),
+                });
             }
             damping = (damping * 10.0).max(LEAST_DAMPING);
         }
@@ -83,6 +119,19 @@ impl Hessian {
             self.inverse = self.trailing_inverse(0, self.n, pace).await?;
         }
         Ok(())
+    }
+
+    /// H⁻¹ in f32, scaled; made once. Errors: cancelled.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn scaled_inverse(&self, pace: &Pace) -> Result<&Scaled> {
+        if let Some(scaled) = self.scaled_inverse.get() {
+            return Ok(scaled);
+        }
+        let scaled = match self.inverse.is_empty() {
+            true => Scaled::of(&self.trailing_inverse(0, self.n, pace).await?, self.n),
+            false => Scaled::of(&self.inverse, self.n),
+        };
+        Ok(self.scaled_inverse.get_or_init(|| scaled))
     }
 
     /// The leading block of (H[a.., a..])⁻¹: U[a..b, a..b]ᵀ U[a..b, a..b], `[b - a, b - a]`.

@@ -12,6 +12,7 @@ use crate::pace::Pace;
 const BLOCK: usize = 32;
 
 /// sum_i a_i b_i, in eight partial sums so that it vectorises.
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len().min(b.len());
     let (a, b) = (&a[..n], &b[..n]);
@@ -27,6 +28,7 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// y += c x
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 pub fn axpy(c: f64, x: &[f64], y: &mut [f64]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y += c * x;

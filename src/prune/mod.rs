@@ -13,6 +13,7 @@ mod device;
 mod drive;
 mod gated_norm;
 mod gptq;
+mod gradients;
 mod grid;
 mod hessian;
 mod joint;

@@ -1,6 +1,6 @@
 //! C += s A B in f64: the product behind factorisations and behind what a block does to the columns after it.
 //!
-//! Native: the `gemm` crate (AVX2 or AVX-512 where the machine has them). wasm: 4 x 4 elements of C in registers, B
+//! Native: the `gemm` crate (AVX2 or AVX-512 where the machine has them), in f32 too. wasm: 4 x 4 elements of C in registers, B
 //! packed in panels of four columns; it also compiles natively, so that plain tests cover it.
 
 #[cfg_attr(not(any(target_arch = "wasm32", test)), allow(dead_code))]
@@ -11,17 +11,17 @@ use crate::threads;
 
 /// A matrix in memory: element (i, j) lies at `i * down + j * right`.
 #[derive(Clone, Copy)]
-pub struct Grid<'a> {
-    values: &'a [f64],
+pub struct Grid<'a, T = f64> {
+    values: &'a [T],
     rows: usize,
     cols: usize,
     down: usize,
     right: usize,
 }
 
-impl<'a> Grid<'a> {
+impl<'a, T: Copy> Grid<'a, T> {
     /// Rows of `cols` values, `stride` apart, the first at the start of `values`.
-    pub fn new(values: &'a [f64], rows: usize, cols: usize, stride: usize) -> Self {
+    pub fn new(values: &'a [T], rows: usize, cols: usize, stride: usize) -> Self {
         let needed = if rows * cols == 0 { 0 } else { (rows - 1) * stride + cols };
         assert!(values.len() >= needed, "grid: {} < {needed}", values.len());
         Self { values, rows, cols, down: stride, right: 1 }
@@ -37,7 +37,7 @@ impl<'a> Grid<'a> {
         Self { values: &self.values[range.start * self.down..], rows: range.len(), ..self }
     }
 
-    fn at(&self, i: usize, j: usize) -> f64 {
+    fn at(&self, i: usize, j: usize) -> T {
         self.values[i * self.down + j * self.right]
     }
 }
@@ -52,16 +52,45 @@ pub fn add_product(c: &mut [f64], stride: usize, scale: f64, a: Grid<'_>, b: Gri
     #[cfg(target_arch = "wasm32")]
     tiles::add_product(c, stride, scale, a, b);
     #[cfg(not(target_arch = "wasm32"))]
+    on_threads(c, stride, [1.0, scale], a, b);
+}
+
+/// A B in f32, rows of B's width.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn product_f32(a: Grid<'_, f32>, b: Grid<'_, f32>) -> Vec<f32> {
+    assert_eq!(a.cols, b.rows, "inner sizes of a product");
+    let mut c = vec![0.0; a.rows * b.cols];
+    if !c.is_empty() {
+        on_threads(&mut c, b.cols, [1.0, 1.0], a, b);
+    }
+    c
+}
+
+/// `factors[0]` C + `factors[1]` A B
+#[cfg(not(target_arch = "wasm32"))]
+fn on_threads<T: Copy + Send + Sync + 'static>(
+    c: &mut [T],
+    stride: usize,
+    factors: [T; 2],
+    a: Grid<'_, T>,
+    b: Grid<'_, T>,
+) {
     threads::by_rows(c, a.rows, stride, a.rows * a.cols * b.cols, |rows, c| {
-        on_one_thread(c, stride, scale, a.rows(rows), b);
+        on_one_thread(c, stride, factors, a.rows(rows), b);
     });
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn on_one_thread(c: &mut [f64], stride: usize, scale: f64, a: Grid<'_>, b: Grid<'_>) {
+fn on_one_thread<T: Copy + 'static>(
+    c: &mut [T],
+    stride: usize,
+    [old, new]: [T; 2],
+    a: Grid<'_, T>,
+    b: Grid<'_, T>,
+) {
     assert!(c.len() >= (a.rows - 1) * stride + b.cols, "product");
     // SAFETY: c has a.rows rows of b.cols values `stride` apart (asserted), Grid::new has checked a and b, the inner
-    // sizes agree (asserted by the caller), and c is borrowed mutably, so that nothing overlaps it.
+    // sizes agree (asserted by the callers), and c is borrowed mutably, so that nothing overlaps it.
     unsafe {
         gemm::gemm(
             a.rows,
@@ -77,8 +106,8 @@ fn on_one_thread(c: &mut [f64], stride: usize, scale: f64, a: Grid<'_>, b: Grid<
             b.values.as_ptr(),
             b.right as isize,
             b.down as isize,
-            1.0,
-            scale,
+            old,
+            new,
             false,
             false,
             false,

@@ -9,28 +9,18 @@
 //! Source: Zhao et al. 2024 (arXiv 2410.15567), "multiple removal problem"; the primal form, the choice and the
 //! gradients are ours.
 
+use super::gradients::{gradients, zero};
 use super::hessian::Hessian;
-use super::linalg::{axpy, dot};
+use super::linalg::axpy;
 use super::outcome::Outcome;
 use super::pattern::Pattern;
 use super::system::System;
 use crate::Result;
-use crate::backend::{Device, Matrix, WeightValues};
-use crate::kernels::matmul::matmul;
 use crate::pace::Pace;
 
 /// Unknowns of the largest system that is factored row by row. Beyond it n³/3 a row loses to ~60 products with H
 /// of a whole batch, which run in the fast f32 matmul.
 const DIRECT: usize = 192;
-/// Rows that conjugate gradients take together.
-const TOGETHER: usize = 64;
-/// A round ends when the residual (in the norm of the scaled system) fell by this factor ...
-const FALL: f64 = 1e-3;
-/// ... or after so many steps.
-const MOST_STEPS: usize = 100;
-/// Rounds; each begins with a residual computed in f64, which undoes what the f32 products lost.
-const ROUNDS: usize = 2;
-
 /// How the systems are solved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefitWay {
@@ -65,7 +55,8 @@ pub async fn refit(
     let n = hessian.n;
     assert_eq!(rows.len(), mask.len(), "weights and mask");
     if way == RefitWay::Gradients {
-        return gradients(rows, mask, hessian, pace).await;
+        gradients(rows, mask, hessian, pace).await?;
+        return Ok(Outcome::Done);
     }
     let mut space = Space::default();
     for (row, mask) in rows.chunks_exact_mut(n).zip(mask.chunks_exact(n)) {
@@ -142,119 +133,6 @@ fn pull_of_removed(row: &[f64], mask: &[bool], h: &[f64]) -> Vec<f64> {
         axpy(row[j], &h[j * n..(j + 1) * n], &mut pull);
     }
     pull
-}
-
-fn zero(row: &mut [f64], mask: &[bool]) {
-    row.iter_mut().zip(mask).filter(|(_, m)| **m).for_each(|(w, _)| *w = 0.0);
-}
-
-/// Conjugate gradients for D H_KK D y = D H_KP w_P, d = D y, with D = diag(H)^-1/2: the Jacobi preconditioner.
-async fn gradients(
-    rows: &mut [f64],
-    mask: &[bool],
-    hessian: &Hessian,
-    pace: &Pace,
-) -> Result<Outcome> {
-    let n = hessian.n;
-    let scale: Vec<f64> = (0..n).map(|j| 1.0 / hessian.h[j * n + j].sqrt()).collect();
-    let mut scaled = vec![0.0f32; n * n];
-    for (i, (to, h)) in scaled.chunks_exact_mut(n).zip(hessian.h.chunks_exact(n)).enumerate() {
-        for ((to, h), d) in to.iter_mut().zip(h).zip(&scale) {
-            *to = (h * scale[i] * d) as f32;
-        }
-    }
-    let matrix = Device::Cpu.matrix(n, n, WeightValues::F32(&scaled));
-    for (rows, mask) in rows.chunks_mut(TOGETHER * n).zip(mask.chunks(TOGETHER * n)) {
-        let removed: Vec<f64> =
-            rows.iter().zip(mask).map(|(w, m)| if *m { *w } else { 0.0 }).collect();
-        let mut change = vec![0.0f64; rows.len()]; // d, on the kept weights
-        for _ in 0..ROUNDS {
-            let mut residual = Vec::with_capacity(rows.len());
-            for ((w, d), m) in
-                removed.chunks_exact(n).zip(change.chunks_exact(n)).zip(mask.chunks_exact(n))
-            {
-                // D (H (w_P - d)) on the kept weights
-                let open: Vec<f64> = w.iter().zip(d).map(|(w, d)| w - d).collect();
-                let h = hessian.h.chunks_exact(n);
-                residual.extend(h.zip(m).zip(&scale).map(
-                    |((h, m), s)| {
-                        if *m { 0.0 } else { dot(h, &open) * s }
-                    },
-                ));
-            }
-            pace.breathe().await?;
-            let step = Gradients::run(residual, mask, &matrix, pace).await?;
-            for (d, y) in change.chunks_exact_mut(n).zip(step.chunks_exact(n)) {
-                d.iter_mut().zip(y).zip(&scale).for_each(|((d, y), s)| *d += y * s);
-            }
-        }
-        rows.iter_mut().zip(&change).for_each(|(w, d)| *w += d);
-        zero(rows, mask);
-    }
-    Ok(Outcome::Done)
-}
-
-/// One round. Every row has its own step lengths and stops for itself.
-struct Gradients {
-    solution: Vec<f64>,
-    residual: Vec<f64>,
-    direction: Vec<f64>,
-    /// |residual|² of every row, now and where it stops.
-    norms: Vec<f64>,
-    goals: Vec<f64>,
-}
-
-impl Gradients {
-    /// Approximates A y = `residual` on the kept weights of every row; `a` `[n, n]` has a diagonal of ones.
-    async fn run(residual: Vec<f64>, mask: &[bool], a: &Matrix, pace: &Pace) -> Result<Vec<f64>> {
-        let n = a.cols();
-        let norms: Vec<f64> = residual.chunks_exact(n).map(|r| dot(r, r)).collect();
-        let mut state = Gradients {
-            solution: vec![0.0; residual.len()],
-            direction: residual.clone(),
-            goals: norms.iter().map(|x| x * FALL * FALL).collect(),
-            residual,
-            norms,
-        };
-        for _ in 0..MOST_STEPS {
-            if state.norms.iter().zip(&state.goals).all(|(x, goal)| x <= goal) {
-                break;
-            }
-            let direction: Vec<f32> = state.direction.iter().map(|x| *x as f32).collect();
-            let direction = Device::Cpu.tensor(state.norms.len(), n, &direction);
-            let image = matmul(&Device::Cpu, &direction, a, None, None); // [rows, n]
-            state.step(image.cpu(), mask, n);
-            pace.breathe().await?;
-        }
-        Ok(state.solution)
-    }
-
-    fn step(&mut self, image: &[f32], mask: &[bool], n: usize) {
-        let rows = self.solution.chunks_exact_mut(n).zip(self.residual.chunks_exact_mut(n));
-        let rows = rows.zip(self.direction.chunks_exact_mut(n));
-        let rows = rows.zip(image.chunks_exact(n)).zip(mask.chunks_exact(n));
-        let state = self.norms.iter_mut().zip(&mut self.goals);
-        for (((((y, r), p), image), mask), (norm, goal)) in rows.zip(state) {
-            if *norm <= *goal {
-                continue;
-            }
-            let image: Vec<f64> =
-                image.iter().zip(mask).map(|(x, m)| if *m { 0.0 } else { f64::from(*x) }).collect();
-            let curvature = dot(p, &image);
-            if curvature <= 0.0 {
-                // Rounding has eaten what was left to gain in this row.
-                *goal = f64::INFINITY;
-                continue;
-            }
-            let length = *norm / curvature;
-            axpy(length, p, y);
-            axpy(-length, &image, r);
-            let next = dot(r, r);
-            let turn = next / *norm;
-            *norm = next;
-            p.iter_mut().zip(r.iter()).for_each(|(p, r)| *p = r + turn * *p);
-        }
-    }
 }
 
 #[cfg(test)]
