@@ -151,8 +151,7 @@ impl Walk {
         pace: &Pace,
     ) -> Result<LayerInputs> {
         let mut out = LayerInputs::default();
-        let mut next = Vec::new();
-        for (rows, role) in self.rows.iter().zip(&self.roles) {
+        for (rows, role) in self.rows.iter_mut().zip(&self.roles) {
             let mut hook = Gather {
                 linears,
                 statistic: self.statistic,
@@ -162,13 +161,13 @@ impl Walk {
                 missing: linears.len(),
                 end,
             };
-            next.push(model.run_layer(device, layer, rows.clone(), &mut hook));
+            let next = model.run_layer(device, layer, rows.clone(), &mut hook);
+            if end == End::OfLayer {
+                *rows = next;
+            }
             // Every sequence is submitted and waited for: memory stays bounded and a cancel is heard.
             device.finish().await?;
             pace.breathe().await?;
-        }
-        if end == End::OfLayer {
-            self.rows = next;
         }
         Ok(out)
     }

@@ -144,6 +144,8 @@ impl Run<'_> {
             if layer < last {
                 model.reload_layer(device, &weights.with_edits(edits.clone()), layer)?;
                 walk.run(device, &model, layer, self.pace).await?;
+                // No sequence comes by again: what was made for the pruned layer is let go.
+                model.reload_layer(device, weights, layer)?;
             }
             pruned.edits.extend(edits);
         }
@@ -200,7 +202,7 @@ impl Run<'_> {
     ) -> Result<Edits> {
         let mut edits = Edits::new();
         let mut prepared = HashMap::new(); // by group
-        for linear in linears {
+        for (at, linear) in linears.iter().enumerate() {
             progress(pruned.report.len(), all);
             self.pace.breathe().await?;
             let Some((index, group)) = inputs.of(linear) else { continue };
@@ -214,7 +216,7 @@ impl Run<'_> {
             let (after, blocks, ready) = self.prune_matrix((linear, group), &before, ready).await?;
             let milliseconds = now_ms() - start;
             let zeros = after.iter().filter(|w| **w == 0.0).count();
-            let (hessian, on_gpu) = match &ready.inputs {
+            let (hessian, on_gpu) = match &ready {
                 Inputs::Host(host) => (host.hessian.as_ref(), false),
                 Inputs::Device(_) => (None, true),
             };
@@ -236,46 +238,47 @@ impl Run<'_> {
                 left: None,
             });
             edits.insert(linear.name.clone(), Edit { blocks, ..Edit::new(&shape, after) });
-            prepared.insert(index, ready);
+            let is_of_group = |l: &Linear| inputs.of(l).is_some_and(|(other, _)| other == index);
+            if linears[at + 1..].iter().any(is_of_group) {
+                prepared.insert(index, ready);
+            }
         }
         Ok(edits)
     }
 
     /// Statistics on the GPU where it computes; else from the device, the Hessian factored.
-    async fn prepare(&self, linear: &Linear, group: &Group) -> Result<Ready> {
+    async fn prepare(&self, linear: &Linear, group: &Group) -> Result<Inputs> {
         if let (Statistic::Gram, Some(sums)) = (self.statistic, &group.sums)
             && self.method.device_form(self.setting).is_some()
         {
             let damping = self.setting.number("damping");
             let found = DeviceInputs::new(self.subject.device, self.solvers, sums, damping);
             if let Some(inputs) = found {
-                return Ok(Ready { inputs: Inputs::Device(Box::new(inputs)), gram: Vec::new() });
+                return Ok(Inputs::Device(Box::new(inputs)));
             }
         }
-        let (inputs, gram) = self.prepare_on_host(linear, group).await?;
-        Ok(Ready { inputs: Inputs::Host(inputs), gram })
+        Ok(Inputs::Host(self.prepare_on_host(linear.cols, group).await?))
     }
 
-    /// With XᵀX, where the method asks for it.
-    async fn prepare_on_host(
-        &self,
-        linear: &Linear,
-        group: &Group,
-    ) -> Result<(HostInputs, Vec<f64>)> {
-        let cols = linear.cols;
-        let sums = match &group.sums {
-            Some(sums) => self.subject.device.read(sums).await?,
-            None => Vec::new(),
-        };
-        let sums: Vec<f64> = sums.into_iter().map(f64::from).collect();
+    async fn prepare_on_host(&self, cols: usize, group: &Group) -> Result<HostInputs> {
+        let sums = self.sums(group).await?;
         if self.statistic != Statistic::Gram {
-            return Ok((HostInputs { cols, square_sums: sums, hessian: None }, Vec::new()));
+            return Ok(HostInputs { cols, square_sums: sums, hessian: None });
         }
         let gram = symmetric(sums, cols);
         let square_sums = (0..cols).map(|j| gram[j * cols + j]).collect();
         let damping = self.setting.number("damping");
         let hessian = Some(Hessian::new(&gram, cols, damping, self.pace).await?);
-        Ok((HostInputs { cols, square_sums, hessian }, gram))
+        Ok(HostInputs { cols, square_sums, hessian })
+    }
+
+    /// A group's statistic in f64, from where it lies.
+    async fn sums(&self, group: &Group) -> Result<Vec<f64>> {
+        let sums = match &group.sums {
+            Some(sums) => self.subject.device.read(sums).await?,
+            None => Vec::new(),
+        };
+        Ok(sums.into_iter().map(f64::from).collect())
     }
 
     /// With the inverse, if the method wants it for this matrix.
@@ -292,14 +295,14 @@ impl Run<'_> {
         &self,
         (linear, group): (&Linear, &Group),
         before: &[f32],
-        mut ready: Ready,
-    ) -> Result<(Vec<f32>, Option<Blocks>, Ready)> {
+        mut ready: Inputs,
+    ) -> Result<(Vec<f32>, Option<Blocks>, Inputs)> {
         loop {
             let (mut after, mut blocks) = (before.to_vec(), None);
             let setting = self.setting_of(linear);
             let job =
                 MatrixJob { weights: &mut after, blocks: &mut blocks, setting, pace: self.pace };
-            let outcome = match &mut ready.inputs {
+            let outcome = match &mut ready {
                 Inputs::Host(host) => {
                     self.complete(linear, host).await?;
                     self.method.on_host(job, host).await?
@@ -315,15 +318,15 @@ impl Run<'_> {
                 }
                 return Err(not_finite(linear));
             }
-            match &mut ready.inputs {
+            match &mut ready {
                 Inputs::Device(_) => {
-                    let (inputs, gram) = self.prepare_on_host(linear, group).await?;
-                    ready = Ready { inputs: Inputs::Host(inputs), gram };
+                    ready = Inputs::Host(self.prepare_on_host(linear.cols, group).await?);
                 }
-                Inputs::Host(HostInputs { hessian: Some(hessian), .. })
+                Inputs::Host(HostInputs { hessian: Some(hessian), cols, .. })
                     if hessian.damping < MOST_DAMPING =>
                 {
-                    *hessian = hessian.raised(&ready.gram, self.pace).await?;
+                    let gram = symmetric(self.sums(group).await?, *cols);
+                    *hessian = hessian.raised(&gram, self.pace).await?;
                 }
                 Inputs::Host(_) => return Err(not_finite(linear)),
             }
@@ -334,11 +337,4 @@ impl Run<'_> {
 fn not_finite(linear: &Linear) -> Error {
     let problem = "gives pruned weights that are not finite; are the weights of the file finite?";
     Error::tensor("model.safetensors", &linear.name, problem)
-}
-
-/// One group's statistics, ready for the method.
-struct Ready {
-    inputs: Inputs,
-    /// XᵀX, should it have to be damped anew; empty without a Hessian.
-    gram: Vec<f64>,
 }
