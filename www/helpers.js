@@ -14,6 +14,8 @@ const MOST = 3;
 export function startHelpers(open, toEngine) {
   /** @type {Worker[] | undefined} */
   let workers;
+  /** The first run of the page. @type {number | undefined} */
+  let first;
 
   function start() {
     // The engine itself takes a core.
@@ -41,7 +43,10 @@ export function startHelpers(open, toEngine) {
 
   return {
     /** @param {Extract<Event, { type: "assist" }>} asked */
-    assist({ call, fragment, baseline, items }) {
+    assist({ run, call, fragment, baseline, items }) {
+      // Who only looks at the first run loads nothing twice.
+      first ??= run;
+      if (run === first) return;
       workers ??= start();
       const about = { id: 0, type: "assist", call, fragment, baseline, items, base: document.baseURI, of: workers.length };
       for (const [part, worker] of workers.entries()) worker.postMessage({ ...about, part });

@@ -90,6 +90,8 @@ pub async fn run_with_items(
     let baseline = placed.arm(None);
     let known = engine.cache.known.sheet(spec);
     let baseline_known = known.as_ref().is_some_and(Sheet::is_complete);
+    let ask = Ask { spec, fragment: run.view.link.clone(), baseline: !baseline_known, items: 0 };
+    let asked = engine.help.ask(number, &device, ask);
     let prompt = prompt_ids(spec, &loaded)?;
 
     let first = match engine.cache.known.text(spec) {
@@ -105,9 +107,6 @@ pub async fn run_with_items(
         }
     };
     run.view.first_number_ms = Some(now_ms() - start);
-    // Only now: workers that start would make the first words of a visit wait.
-    let ask = Ask { spec, fragment: run.view.link.clone(), baseline: !baseline_known, items: 0 };
-    let asked = engine.help.ask(number, &device, ask);
 
     let pruned = pruned_model(engine, spec, &loaded, &placed, pace, &mut run).await?;
     let reduction = spec.reduction.as_ref();
