@@ -311,10 +311,9 @@ fn print(spec: &RunSpec, view: &RunView) {
     print_quality(&view.quality);
     print_beside(view);
     if let Some(s) = &view.speed {
-        println!(
-            "\nspeed in {} rounds in turns: median and middle half; ratios: median and 95 % interval",
-            s.prefill_ratio.n
-        );
+        let n = s.prefill_ratio.n;
+        let of = if n < 6 { "smallest and largest" } else { "95 % interval" };
+        println!("\nspeed in {n} rounds in turns: median and middle half; ratios: median and {of}");
         let line = |name: &str, b: &Estimate, c: &Estimate, digits: usize| {
             println!("{name:<40} {:>26} {:>26}", range(b, digits), range(c, digits));
         };

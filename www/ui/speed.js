@@ -17,7 +17,7 @@ export function speed() {
     const { baseline, compressed } = speed;
     const caption =
       `${count(speed.prompt_tokens)} prompt tokens, ${count(speed.decode_tokens)} new ones, the two models in turns. ` +
-      "Median; in brackets the middle half of the repeats, for a ratio its 95% interval.";
+      "Median; in brackets the middle half, of a ratio the 95% interval (n < 6: the extremes).";
     return [
       ...(disturbed ? [el("p", { class: "notice warning" }, DISTURBED)] : []),
       table(
