@@ -4,7 +4,7 @@
 //!   dual     δ = -(H⁻¹)_{:,P} ((H⁻¹)_PP)⁻¹ w_P
 //!   primal   δ_K = (H_KK)⁻¹ H_KP w_P
 //! which are the same; the cheaper of the two is taken: a system of |P| or of |K| unknowns a row. Above
-//! [`DIRECT`] unknowns all rows of a batch are solved together by conjugate gradients on the primal form.
+//! [`DIRECT`] unknowns all rows of a batch are solved together by conjugate gradients (`gradients`).
 //!
 //! Source: Zhao et al. 2024 (arXiv 2410.15567), "multiple removal problem"; the primal form, the choice and the
 //! gradients are ours.
@@ -18,9 +18,10 @@ use super::system::System;
 use crate::Result;
 use crate::pace::Pace;
 
-/// Unknowns of the largest system that is factored row by row. Beyond it n³/3 a row loses to ~60 products with H
-/// of a whole batch, which run in the fast f32 matmul.
+/// Unknowns of the largest system that is factored row by row. Beyond it n³/3 a row loses to the products of a whole batch
+/// that conjugate gradients take.
 const DIRECT: usize = 192;
+
 /// How the systems are solved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefitWay {
