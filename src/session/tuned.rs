@@ -18,10 +18,13 @@ pub fn place() -> Option<PathBuf> {
 /// Gives a GPU the form that was found for its like, or asks it. One that fails here keeps the form it has, and will fail
 /// where somebody waits for a result; what cannot be kept is asked for again next time.
 pub async fn tune(gpu: &Rc<Gpu>, place: Option<&Path>) {
+    if gpu.is_software() {
+        return;
+    }
     // A new version may have new forms, or the old ones made faster.
     let key = format!("{}, whittle {}", gpu.adapter_and_driver(), env!("CARGO_PKG_VERSION"));
     let mut known = place.map(read).unwrap_or_default();
-    if gpu.is_software() || known.get(&key).is_some_and(|name| take(gpu, name)) {
+    if known.get(&key).is_some_and(|name| take(gpu, name)) {
         return;
     }
     if probe(gpu).await.is_ok()
