@@ -101,7 +101,7 @@ impl Gpu {
     }
 
     /// Which of several forms that compute the same this adapter is given, by number and by name; 0 and nothing until
-    /// somebody has chosen. A page has no room for the choice.
+    /// somebody has chosen, which no page does.
     pub fn choice(&self) -> (usize, &'static str) {
         #[cfg(not(target_arch = "wasm32"))]
         return self.choice.get();
