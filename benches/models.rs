@@ -28,7 +28,7 @@ mod native {
     use whittle::backend::Device;
     use whittle::config::ModelConfig;
     use whittle::method::Setting;
-    use whittle::models::{Execution, Model, NoHooks, Weights, linears};
+    use whittle::models::{Execution, Model, NoHooks, Weights, linears, piece_tokens};
     use whittle::pace::Pace;
     use whittle::prune::{self, Subject};
     use whittle::weights::{Bytes, Checkpoint};
@@ -72,7 +72,11 @@ mod native {
             let read = if round == 0 { &ids[..warm] } else { &ids };
             let mut state = model.start(&Device::Cpu);
             prefills.push(cost(|| {
-                let hidden = model.forward(&Device::Cpu, read, &mut state, &mut NoHooks);
+                let mut hidden = None;
+                for piece in read.chunks(piece_tokens(&Device::Cpu)) {
+                    hidden = Some(model.forward(&Device::Cpu, piece, &mut state, &mut NoHooks));
+                }
+                let hidden = hidden.expect("a prompt has a token");
                 model.logits(&Device::Cpu, hidden.row_range(hidden.rows() - 1, 1));
             }));
             let decoded = cost(|| {

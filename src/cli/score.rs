@@ -3,14 +3,11 @@
 use super::arithmetic::{self, ArithmeticArg};
 use super::{BackendArg, load};
 use crate::backend::Device;
-use crate::models::{Model, NoHooks, check_sequence};
+use crate::models::{Model, NoHooks, check_sequence, piece_tokens};
 use crate::session::Loaded;
 use crate::session::protocol::ModelView;
 use crate::{Error, Result};
 use serde::Serialize;
-
-/// Tokens that run through the model at once.
-const CHUNK: usize = 512;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -95,9 +92,9 @@ pub async fn main(args: Args) -> Result<()> {
 pub async fn score(device: &Device, loaded: &Loaded, ids: &[u32]) -> Result<Vec<f32>> {
     let model = Model::load(device, &loaded.config, &loaded.weights_on(device))?;
     let mut state = model.start(device);
-    let mut nll = Vec::with_capacity(ids.len());
-    for start in (0..ids.len() - 1).step_by(CHUNK) {
-        let end = (start + CHUNK).min(ids.len() - 1);
+    let (mut nll, piece) = (Vec::with_capacity(ids.len()), piece_tokens(device));
+    for start in (0..ids.len() - 1).step_by(piece) {
+        let end = (start + piece).min(ids.len() - 1);
         let hidden = if end < ids.len() - 1 {
             model.forward(device, &ids[start..end], &mut state, &mut NoHooks)
         } else {

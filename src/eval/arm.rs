@@ -7,7 +7,7 @@ use crate::backend::{Device, Ids, Tensor};
 use crate::config::ModelConfig;
 use crate::kernels::rows::{concat_rows, copy};
 use crate::method::Setting;
-use crate::models::{Hooks, Model, NoHooks, State, check_sequence};
+use crate::models::{Hooks, Model, NoHooks, State, check_sequence, piece_tokens};
 use crate::pace::Pace;
 use crate::reduce::{LayerTrace, Reducer};
 use crate::tokenizer::Tokenizer;
@@ -55,32 +55,45 @@ impl Arm<'_> {
     ///
     /// Errors: a token that the vocabulary does not have, or a reduction that cannot run on this model.
     pub fn read(&self, ids: &[u32]) -> Result<Context> {
-        let (left, mut hooks) = self.begin(ids)?;
-        let mut state = self.model.start(self.device);
-        let hidden = self.model.forward_ids(self.device, &left, &mut state, &mut *hooks);
-        Ok(Context { last: self.last_row(&hidden), state })
+        let (pieces, mut hooks) = self.begin(ids)?;
+        let (mut state, mut hidden) = (self.model.start(self.device), None);
+        for left in &pieces {
+            hidden = Some(self.model.forward_ids(self.device, left, &mut state, &mut *hooks));
+        }
+        Ok(self.context(state, hidden))
     }
 
     /// The same, with a breath of the arm's pace before each layer.
     ///
     /// Errors: as above, or cancelled.
     pub async fn read_in_steps(&self, ids: &[u32]) -> Result<Context> {
-        let (left, mut hooks) = self.begin(ids)?;
-        let mut state = self.model.start(self.device);
-        let (device, pace) = (self.device, self.pace);
-        let hidden =
-            self.model.forward_in_steps(device, &left, &mut state, &mut *hooks, pace).await?;
-        Ok(Context { last: self.last_row(&hidden), state })
+        let (pieces, mut hooks) = self.begin(ids)?;
+        let (mut state, mut hidden) = (self.model.start(self.device), None);
+        for left in &pieces {
+            let (device, hooks) = (self.device, &mut *hooks);
+            let work = self.model.forward_in_steps(device, left, &mut state, hooks, self.pace);
+            hidden = Some(work.await?);
+        }
+        Ok(self.context(state, hidden))
     }
 
-    /// What goes through the layers of a context, and who looks on.
-    fn begin(&self, ids: &[u32]) -> Result<(Ids, Box<dyn Hooks>)> {
+    /// What goes through the layers of a context, one piece after the other, and who looks on. A reduction sees the whole
+    /// text at once, because it compares its tokens.
+    fn begin(&self, ids: &[u32]) -> Result<(Vec<Ids>, Box<dyn Hooks>)> {
         self.check(0, ids)?;
-        let all = self.device.ids(ids);
-        let Some(setting) = self.reduction else { return Ok((all, Box::new(NoHooks))) };
+        let Some(setting) = self.reduction else {
+            let pieces = ids.chunks(piece_tokens(self.device));
+            return Ok((pieces.map(|ids| self.device.ids(ids)).collect(), Box::new(NoHooks)));
+        };
         let mut reducer = self.reducer(setting, ids)?;
-        let left = reducer.read(self.device, self.model, &all);
-        Ok((left, Box::new(reducer)))
+        let left = reducer.read(self.device, self.model, &self.device.ids(ids));
+        Ok((vec![left], Box::new(reducer)))
+    }
+
+    /// After the last piece.
+    fn context(&self, state: State, hidden: Option<Tensor>) -> Context {
+        let hidden = hidden.expect("a context has a token");
+        Context { last: self.last_row(&hidden), state }
     }
 
     /// The normed hidden rows of what a reduction leaves of `ids` `[kept tokens, d_model]`. Errors: cancelled.
@@ -128,17 +141,31 @@ impl Arm<'_> {
     /// Scores `ids` after a context, which is not changed: `[ids, 2]`, see [`Model::nll`]. Errors: as [`Arm::read_in_steps`].
     pub async fn nll(&self, context: &Context, ids: &[u32]) -> Result<Tensor> {
         self.check(context.state.next_position, ids)?;
-        let hidden = match ids.len() {
-            1 => context.last.clone(),
-            n => {
-                let mut state = context.state.clone();
-                let (device, inputs) = (self.device, self.device.ids(&ids[..n - 1]));
-                let (hooks, pace) = (&mut NoHooks, self.pace);
-                let work = self.model.forward_in_steps(device, &inputs, &mut state, hooks, pace);
-                concat_rows(device, &context.last, &work.await?)
+        let (device, model, pace) = (self.device, self.model, self.pace);
+        let (mut state, mut last) = (context.state.clone(), context.last.clone());
+        let mut scored: Option<Tensor> = None;
+        let mut left = ids.len();
+        for piece in ids.chunks(piece_tokens(device)) {
+            left -= piece.len();
+            // What follows the last token of all is not asked.
+            let inputs = &piece[..piece.len() - usize::from(left == 0)];
+            // Row i predicts token i of the piece.
+            let mut rows = last.clone();
+            if !inputs.is_empty() {
+                let (inputs, hooks) = (device.ids(inputs), &mut NoHooks);
+                let work = model.forward_in_steps(device, &inputs, &mut state, hooks, pace);
+                rows = concat_rows(device, &last, &work.await?);
             }
-        };
-        self.model.nll_in_steps(self.device, &hidden, ids, self.pace).await
+            if left > 0 {
+                last = self.last_row(&rows);
+            }
+            let nll = model.nll_in_steps(device, &rows, piece, pace).await?;
+            scored = Some(match scored {
+                Some(before) => concat_rows(device, &before, &nll),
+                None => nll,
+            });
+        }
+        Ok(scored.expect("a token is scored"))
     }
 
     /// Logits of the next token `[1, vocab_size]`.
@@ -157,6 +184,53 @@ impl Arm<'_> {
         match ids.iter().find(|&&id| id as usize >= vocab) {
             Some(id) => Err(Error::input("token", id, format!("an id below vocab_size {vocab}"))),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::leak::fixture;
+    use super::*;
+    use crate::kernels::largest_difference;
+    use pollster::block_on;
+
+    #[test]
+    fn a_text_that_is_read_and_scored_in_pieces_gives_what_it_gives_at_once() {
+        let (device, pace) = (Device::Cpu, Pace::default());
+        let size = piece_tokens(&device);
+        for name in ["lm-mamba", "lm-mamba2", "lm-llama"] {
+            let fixture = fixture(name);
+            let config = &fixture.config;
+            let model = Model::load(&device, config, &fixture.weights).unwrap();
+            let arm = Arm {
+                device: &device,
+                config,
+                model: &model,
+                reduction: None,
+                filler: None,
+                pace: &pace,
+            };
+            let mut rng = crate::Rng::new(4);
+            // A piece of one token is behind what is scored first, and none behind the last.
+            for (context, scored) in [(size + 1, 1), (2, size), (2, size + 1), (size, size + 2)] {
+                let id = |_| rng.below(config.vocab_size()) as u32;
+                let ids: Vec<u32> = (0..context + scored).map(id).collect();
+                let (before, targets) = ids.split_at(context);
+                let read = block_on(arm.read_in_steps(before)).unwrap();
+                let found = block_on(arm.nll(&read, targets)).unwrap();
+
+                let mut state = model.start(&device);
+                let rows = model.forward(&device, &ids, &mut state, &mut NoHooks);
+                let rows = rows.row_range(context - 1, scored);
+                let expected = model.nll(&device, rows, &device.ids(targets));
+                assert_eq!((found.rows(), found.cols()), (scored, 2), "{name}");
+                let difference = largest_difference(found.cpu(), expected.cpu());
+                assert!(difference < 1e-3, "{name}, {context} and {scored}: {difference}");
+
+                let at_once = arm.read(before).unwrap();
+                assert_eq!(at_once.last.cpu(), read.last.cpu(), "{name}");
+            }
         }
     }
 }

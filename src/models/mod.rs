@@ -113,6 +113,18 @@ enum MixerOwned {
 /// Rows of the head between two breaths, a tile of its kernel: with 50,000 tokens and 576 columns 0.4 s at 10 GFLOP/s.
 const HEAD_ROWS: usize = 64;
 
+/// Tokens of a long text that had best go through all layers together. The state carries on, so that no result depends on it
+/// but for the order of sums.
+///
+/// What lies between two operations of a layer stays in a cache of the CPU with 512 rows and leaves it with more, and memory no
+/// longer grows with the text. A GPU wants more rows at a time to be busy, and less than what a driver takes for a hang.
+pub fn piece_tokens(device: &Device) -> usize {
+    match device {
+        Device::Cpu => 512,
+        Device::Gpu(_) => 2048,
+    }
+}
+
 /// What goes from one layer of a forward pass to the next.
 struct Pass {
     x: Tensor, // [rows that are left, d_model]
@@ -322,7 +334,8 @@ impl Model {
         lm_head_nll(device, hidden, self.head(), targets)
     }
 
-    /// The same, with a breath between pieces on the CPU: a large vocabulary takes as long as many layers.
+    /// The same of the first rows, as many as there are targets, with a breath between pieces on the CPU: a large vocabulary
+    /// takes as long as many layers.
     ///
     /// Errors: [`Error::Cancelled`](crate::Error::Cancelled).
     pub async fn nll_in_steps(
@@ -333,7 +346,8 @@ impl Model {
         pace: &Pace,
     ) -> Result<Tensor> {
         if matches!(device, Device::Gpu(_)) || targets.len() <= HEAD_ROWS {
-            return Ok(self.nll(device, hidden, &device.ids(targets)));
+            let rows = hidden.row_range(0, targets.len());
+            return Ok(self.nll(device, rows, &device.ids(targets)));
         }
         let mut scored = Vec::with_capacity(2 * targets.len());
         for (i, targets) in targets.chunks(HEAD_ROWS).enumerate() {
