@@ -28,7 +28,7 @@ pub fn accumulate(
     let weights = match w.stored() {
         Stored::F32(panels) => Panels::F32(panels),
         Stored::F16(panels) if x.rows == 1 => return one_row(x, panels, outputs, y),
-        Stored::F16(panels) => Panels::F16(panels),
+        Stored::F16(panels) => w.widened().map_or(Panels::F16(panels), Panels::F32),
     };
     // One row block reads each weight once, whatever the depth; fewer, longer walks are better then.
     let depth = if x.rows <= TILE { x.cols } else { DEPTH };
