@@ -12,6 +12,7 @@ use crate::models::{Hooks, Linear, Model};
 use crate::pace::Pace;
 use crate::{Error, Result};
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// Statistics of more bytes than this are not kept between two prunings.
 const MOST_KEPT: usize = 64 << 20;
@@ -64,7 +65,7 @@ impl LayerInputs {
 pub struct Calibration {
     statistic: Statistic,
     sequences: Vec<Vec<u32>>,
-    pub(super) layers: Vec<LayerInputs>,
+    pub(super) layers: Vec<Rc<LayerInputs>>,
 }
 
 impl Calibration {
@@ -170,6 +171,29 @@ impl Walk {
             pace.breathe().await?;
         }
         Ok(out)
+    }
+
+    /// What the matrices `linears` of the first layer are fed, up to which it is run. No setting changes that: it is taken
+    /// from what was kept of the same sequences, or kept where nothing is. Errors: cancelled, or the GPU failed.
+    pub async fn gather_first(
+        &mut self,
+        device: &Device,
+        model: &Model,
+        linears: &[Linear],
+        (sequences, kept): (&[Vec<u32>], &mut Option<Calibration>),
+        pace: &Pace,
+    ) -> Result<Rc<LayerInputs>> {
+        let statistic = self.statistic;
+        if let Some(kept) = kept.as_ref().filter(|k| k.serves(statistic, sequences, linears)) {
+            return Ok(kept.layers[0].clone());
+        }
+        let inputs = self.gather(device, model, 0, (linears, End::OfInputs), pace).await?;
+        let inputs = Rc::new(inputs);
+        if kept.is_none() && Calibration::may_keep(statistic, sequences, linears) {
+            let layers = vec![inputs.clone()];
+            *kept = Some(Calibration { layers, ..Calibration::new(statistic, sequences) });
+        }
+        Ok(inputs)
     }
 
     /// Runs one layer of `model` and moves on. Errors: cancelled, or the GPU failed.

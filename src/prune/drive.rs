@@ -23,6 +23,7 @@ use crate::models::{Edit, Edits, Linear, Model};
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result};
 use std::collections::HashMap;
+use std::rc::Rc;
 
 impl<M: ByMatrix + 'static> Pruning for M {
     fn about(&self) -> &'static About {
@@ -184,7 +185,7 @@ impl Run<'_> {
             let edits = self.prune_layer(linears, &inputs, pruned, chosen.len(), progress).await?;
             pruned.edits.extend(edits);
             if keeps {
-                fresh.layers.push(inputs);
+                fresh.layers.push(Rc::new(inputs));
             }
         }
         *cache = keeps.then_some(fresh);

@@ -7,7 +7,7 @@
 //! Layers: those go whose output points most nearly where their input does.
 //! Shapes: `units`. Sources: [`ABOUT`].
 
-use super::calibrate::{End, LayerInputs, Statistic, Walk};
+use super::calibrate::{Calibration, End, LayerInputs, Statistic, Walk};
 use super::gated_norm::norm_change;
 use super::hessian::{Hessian, MOST_DAMPING, symmetric};
 use super::knobs::{DAMPING, INPUTS_PRUNED, SEQUENCES};
@@ -24,6 +24,7 @@ use crate::models::{Edits, Linear, Model, Names, linears};
 use crate::order::mark_lowest;
 use crate::pace::{Pace, now_ms};
 use crate::{Error, Result};
+use std::rc::Rc;
 
 pub struct Structured;
 
@@ -79,11 +80,14 @@ impl Pruning for Structured {
 
 /// Errors: those of [`Pruning::prune`]; also a unit that the architecture does not have.
 async fn prune(task: Task<'_>) -> Result<Pruned> {
-    let Task { subject, sequences, setting, pace, progress, .. } = task;
+    let Task { subject, sequences, setting, cache, pace, progress, .. } = task;
     let cut = Cut { subject, setting, pace, share: setting.number("share") };
     match setting.choice("unit") {
         "layers" => cut.layers(sequences, progress).await,
-        unit => cut.width(&Units::of(subject.config, unit)?, sequences, progress).await,
+        unit => {
+            let units = Units::of(subject.config, unit)?;
+            cut.width(&units, (sequences, cache), progress).await
+        }
     }
 }
 
@@ -113,7 +117,7 @@ impl Cut<'_> {
     async fn width(
         &self,
         units: &Units,
-        sequences: &[Vec<u32>],
+        (sequences, cache): (&[Vec<u32>], &mut Option<Calibration>),
         progress: &mut Progress<'_>,
     ) -> Result<Pruned> {
         let Subject { device, config, weights, dense } = self.subject;
@@ -130,13 +134,19 @@ impl Cut<'_> {
             let feeds = |l: &&Linear| units.reads(layer, &l.name);
             let readers: Vec<Linear> = linears.iter().filter(feeds).cloned().collect();
             let (inputs, states) = if units.has_readers() {
-                let end = if follows_pruned { End::OfInputs } else { End::OfLayer };
-                (walk.gather(device, dense, layer, (&readers, end), self.pace).await?, None)
+                let gathered = if follows_pruned && layer == 0 {
+                    let kept = (sequences, &mut *cache);
+                    walk.gather_first(device, dense, &readers, kept, self.pace).await?
+                } else {
+                    let end = if follows_pruned { End::OfInputs } else { End::OfLayer };
+                    Rc::new(walk.gather(device, dense, layer, (&readers, end), self.pace).await?)
+                };
+                (gathered, None)
             } else {
                 let score = self.setting.choice("score");
                 let (rows, gone) = (walk.rows(), units.quota(self.share));
                 let scores = states::by(score, gone, &self.subject, layer, rows, self.pace).await?;
-                (LayerInputs::default(), Some(scores))
+                (Rc::default(), Some(scores))
             };
             let report = &mut pruned.report;
             let edits = self.layer(units, layer, &linears, (&inputs, states), report).await?;

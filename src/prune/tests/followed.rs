@@ -1,7 +1,7 @@
 //! Layer by layer: what later layers are calibrated on, what structured pruning takes and what makes up for it, each from
 //! the model's own activations.
 
-use super::model::{Loaded, load, sequences};
+use super::model::{Loaded, MODELS, load, sequences};
 use super::seen::{look, look_at_all, lowest};
 use super::*;
 use crate::backend::{Device, Tensor};
@@ -75,6 +75,32 @@ fn kept_rows(before: &[f32], after: &[f32], size: usize) -> Vec<usize> {
     }
     assert!(left.next().is_none(), "rows that were not there");
     kept
+}
+
+#[test]
+fn what_enters_the_first_layer_is_kept_and_changes_no_weight() {
+    for name in MODELS {
+        let loaded = load(name);
+        let alone = |share: &str| loaded.prune(&format!("structured:share={share}"), &mut None);
+        let mut cache = None;
+        for share in ["0.25", "0.5"] {
+            let pruned = loaded.prune(&format!("structured:share={share}"), &mut cache).unwrap();
+            let expected = alone(share).unwrap();
+            for (tensor, edit) in &expected.edits {
+                assert_eq!(pruned.edits[tensor].values, edit.values, "{name} {share} {tensor}");
+            }
+            assert_eq!(pruned.edits.len(), expected.edits.len(), "{name} {share}");
+            let kept = cache.as_ref().expect("the first layer's inputs");
+            assert_eq!(kept.layers.len(), 1, "{name}");
+        }
+        // Another method needs more than that, and leaves what serves here too.
+        let other = loaded.prune("sparsegpt", &mut cache).unwrap();
+        assert_eq!(other.report.len(), loaded.prune("sparsegpt", &mut None).unwrap().report.len());
+        let pruned = loaded.prune("structured:share=0.5", &mut cache).unwrap();
+        for (tensor, edit) in &alone("0.5").unwrap().edits {
+            assert_eq!(pruned.edits[tensor].values, edit.values, "{name} {tensor}");
+        }
+    }
 }
 
 #[test]
