@@ -150,12 +150,7 @@ impl Arm<'_> {
             // What follows the last token of all is not asked.
             let inputs = &piece[..piece.len() - usize::from(left == 0)];
             // Row i predicts token i of the piece.
-            let mut rows = last.clone();
-            if !inputs.is_empty() {
-                let (inputs, hooks) = (device.ids(inputs), &mut NoHooks);
-                let work = model.forward_in_steps(device, &inputs, &mut state, hooks, pace);
-                rows = concat_rows(device, &last, &work.await?);
-            }
+            let rows = self.go_on(&mut state, &last, inputs).await?;
             if left > 0 {
                 last = self.last_row(&rows);
             }
@@ -168,6 +163,33 @@ impl Arm<'_> {
         Ok(scored.expect("a token is scored"))
     }
 
+    /// The same of some short continuations (at least one) of the same context, one after another: the head is read once for
+    /// all. Errors: as [`Arm::nll`].
+    pub async fn nll_of_each(&self, context: &Context, all: &[Vec<u32>]) -> Result<Tensor> {
+        let mut rows: Option<Tensor> = None;
+        for ids in all {
+            self.check(context.state.next_position, ids)?;
+            let (mut state, inputs) = (context.state.clone(), &ids[..ids.len() - 1]);
+            let own = self.go_on(&mut state, &context.last, inputs).await?;
+            rows = Some(match rows {
+                Some(before) => concat_rows(self.device, &before, &own),
+                None => own,
+            });
+        }
+        let rows = rows.expect("a continuation is scored");
+        self.model.nll_in_steps(self.device, &rows, &all.concat(), self.pace).await
+    }
+
+    /// The row `last` and those of what follows it `[1 + inputs, d_model]`.
+    async fn go_on(&self, state: &mut State, last: &Tensor, inputs: &[u32]) -> Result<Tensor> {
+        if inputs.is_empty() {
+            return Ok(last.clone());
+        }
+        let (device, inputs, hooks) = (self.device, self.device.ids(inputs), &mut NoHooks);
+        let work = self.model.forward_in_steps(device, &inputs, state, hooks, self.pace);
+        Ok(concat_rows(device, last, &work.await?))
+    }
+
     /// Logits of the next token `[1, vocab_size]`.
     pub fn next_logits(&self, context: &Context) -> Tensor {
         self.model.logits(self.device, &context.last)
@@ -178,7 +200,7 @@ impl Arm<'_> {
     }
 
     /// Whether `ids` can be read after so many tokens.
-    fn check(&self, past: usize, ids: &[u32]) -> Result<()> {
+    pub(super) fn check(&self, past: usize, ids: &[u32]) -> Result<()> {
         check_sequence(self.config, past + ids.len())?;
         let vocab = self.config.vocab_size();
         match ids.iter().find(|&&id| id as usize >= vocab) {

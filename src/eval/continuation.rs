@@ -8,7 +8,6 @@ use super::published::{self, Published};
 use super::score::Score;
 use super::source::{CONTROLS, Line, N, PUBLISHED, Source, context, encode};
 use crate::config::FAMILIES;
-use crate::kernels::rows::concat_rows;
 use crate::method::{About, Setting};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -86,10 +85,7 @@ fn choice(line: &Line<'_>, tokenizer: &Tokenizer) -> Result<Choice> {
 impl Choice {
     /// -log p of every choice in nats; all come back in one read.
     async fn nats(&self, arm: &Arm<'_>, place: &Context) -> Result<Vec<f64>> {
-        let mut rows = arm.nll(place, &self.choices[0]).await?;
-        for choice in &self.choices[1..] {
-            rows = concat_rows(arm.device, &rows, &arm.nll(place, choice).await?);
-        }
+        let rows = arm.nll_of_each(place, &self.choices).await?;
         let values = arm.device.read(&rows).await?; // [sum of lengths, 2]
         let mut nats = values.chunks_exact(2).map(|pair| f64::from(pair[0]));
         Ok(self.choices.iter().map(|c| nats.by_ref().take(c.len()).sum()).collect())
