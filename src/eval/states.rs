@@ -77,7 +77,7 @@ impl Hooks for Watch {
 pub async fn states(arm: &Arm<'_>, ids: &[u32], pace: &Pace) -> Result<(usize, Vec<StateUse>)> {
     let tokens = (WORK / cells(arm.config).max(1)).clamp(LEAST_TOKENS, MOST_TOKENS).min(ids.len());
     // Refuses what the vocabulary does not have.
-    Arm { reduction: None, ..*arm }.read(&ids[..tokens])?;
+    arm.check(0, &ids[..tokens])?;
     let mut watch = Watch::default();
     let mut state = arm.model.start(arm.device);
     arm.model.forward(arm.device, &ids[..tokens], &mut state, &mut watch);

@@ -50,6 +50,8 @@ pub(super) struct Cache {
     /// The canonical pruning SPEC with its seedless inputs, and what came of it.
     pub pruned: Option<(String, PrunedModel)>,
     pub weights: Option<Rc<Weights>>,
+    /// Sequences of the calibration text, by its name and their number.
+    pub sequences: Option<(String, Vec<Vec<u32>>)>,
     /// Input statistics of the baseline on the calibration text.
     pub calibration: Option<Calibration>,
     pub known: Known,

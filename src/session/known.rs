@@ -2,7 +2,7 @@
 
 use super::protocol::Side;
 use super::spec::RunSpec;
-use crate::eval::Sheet;
+use crate::eval::{Sheet, StateUse};
 
 /// Different evaluations or texts that are kept.
 const MOST: usize = 16;
@@ -13,6 +13,8 @@ pub(super) struct Known {
     /// The text and its tokens.
     texts: Vec<(String, (Side, Vec<u32>))>,
     sheets: Vec<(String, Sheet)>,
+    /// By prompt: how many tokens of it, and what they use of the states.
+    pub states: Option<(String, (usize, Vec<StateUse>))>,
 }
 
 impl Known {

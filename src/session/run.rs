@@ -145,7 +145,8 @@ pub async fn run_with_items(
     let written = Written { prompt: &prompt, by: [&first, &second], layers: &layers };
     let words = words::view([&baseline, &compressed], &written, &loaded.tokenizer, pace).await?;
     run.view.words = Some(words);
-    run.view.states = states_of(&baseline, &compressed, &prompt, pace).await?;
+    let known = &mut engine.cache.known;
+    run.view.states = states_of(&baseline, &compressed, (spec, &prompt), known, pace).await?;
     if let Some(setting) = reduction {
         published(&mut run, &comparison, &spec.evaluation, pace).await?;
         let call = |control: &Setting, items| {
@@ -260,12 +261,17 @@ pub(super) async fn pruned_model(
         return Ok(pruned.clone());
     }
     run.say("Reading calibration text", None);
-    let sequences = calibration::sequences(engine, loaded, setting).await?;
+    let wanted = format!("{} {calibration}", setting.number("sequences"));
+    let sequences = match engine.cache.sequences.take() {
+        Some((found, sequences)) if found == wanted => sequences,
+        _ => calibration::sequences(engine, loaded, setting).await?,
+    };
     let mut progress = |done: usize, all: usize| {
         run.say_often(&format!("Pruning matrix {done} of {all}"), Some(done as f64 / all as f64));
     };
     let kept = &mut engine.cache.calibration;
     let pruned = placed.pruned(setting, &sequences, kept, pace, &mut progress).await?;
+    engine.cache.sequences = Some((wanted, sequences));
     engine.cache.pruned = Some((key, pruned.clone()));
     Ok(pruned)
 }

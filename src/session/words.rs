@@ -3,7 +3,7 @@
 use super::insight::{PromptToken, WordsView, WrittenToken};
 use super::protocol::Side;
 use crate::Result;
-use crate::eval::Arm;
+use crate::eval::{Arm, Context};
 use crate::pace::Pace;
 use crate::reduce::LayerTrace;
 use crate::tokenizer::Tokenizer;
@@ -31,14 +31,14 @@ pub(super) async fn view(
     let (mut of_prompt, mut of_written) = (Vec::new(), Vec::new());
     for arm in arms {
         of_prompt.push(if predicts {
-            costs(arm, &prompt[..1], &prompt[1..]).await?
+            costs(arm, &arm.read_in_steps(&prompt[..1]).await?, &prompt[1..]).await?
         } else {
             vec![]
         });
         pace.breathe().await?;
-        let mut both = Vec::new();
+        let (read, mut both) = (arm.read_in_steps(prompt).await?, Vec::new());
         for ids in by {
-            both.push(costs(arm, prompt, ids).await?);
+            both.push(costs(arm, &read, ids).await?);
             pace.breathe().await?;
         }
         of_written.push(both);
@@ -67,11 +67,11 @@ pub(super) async fn view(
 }
 
 /// -log p of `ids` after a context, in nats.
-async fn costs(arm: &Arm<'_>, context: &[u32], ids: &[u32]) -> Result<Vec<f32>> {
+async fn costs(arm: &Arm<'_>, context: &Context, ids: &[u32]) -> Result<Vec<f32>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let values = arm.device.read(&arm.nll(&arm.read_in_steps(context).await?, ids).await?).await?;
+    let values = arm.device.read(&arm.nll(context, ids).await?).await?;
     Ok(values.chunks_exact(2).map(|pair| pair[0]).collect())
 }
 
