@@ -30,7 +30,8 @@ pub struct Args {
     /// Threads on the CPU; the text is the same with any number. [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
-    /// What the CPU reads the prompt with: f32 is the reference; bf16, where the processor has it, is faster and less exact.
+    /// What the prompt is read with: f32 is the reference; bf16 on a processor that has it, or f16 on a GPU, is faster and
+    /// less exact.
     #[arg(long, value_enum, default_value = "f32")]
     arithmetic: ArithmeticArg,
     #[arg(long, value_enum, default_value = "auto")]
@@ -40,7 +41,7 @@ pub struct Args {
 pub async fn main(args: Args) -> Result<()> {
     crate::threads::set(args.threads)?;
     let backend = arithmetic::choose(args.arithmetic, args.backend.into())?;
-    arithmetic::sentence().into_iter().for_each(load::note);
+    arithmetic::sentence().iter().for_each(|text| load::note(text));
     if !(0.0..=5.0).contains(&args.temperature) {
         return Err(Error::input("--temperature", args.temperature, "a number from 0 to 5"));
     }

@@ -64,8 +64,8 @@ pub struct Args {
     /// Threads on the CPU; the figures are the same with any number, and speeds are those of one. [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
-    /// What the CPU multiplies many rows with: f32 is the reference; bf16, where the processor has it, is faster and less
-    /// exact, and every output names it. A link does not carry it.
+    /// What many rows are multiplied with: f32 is the reference; bf16 on a processor that has it, or f16 on a GPU, is
+    /// faster and less exact, and every output names it. A link does not carry it.
     #[arg(long, value_enum, default_value = "f32")]
     arithmetic: ArithmeticArg,
     /// A link copied from the page; the other options change it.

@@ -25,8 +25,8 @@ pub struct Args {
     /// Threads on the CPU; the result is the same with any number. [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
-    /// What the CPU multiplies many rows with: f32 is the reference; bf16, where the processor has it, is faster and less
-    /// exact, and every output names it.
+    /// What many rows are multiplied with: f32 is the reference; bf16 on a processor that has it, or f16 on a GPU, is
+    /// faster and less exact, and every output names it.
     #[arg(long, value_enum, default_value = "f32")]
     arithmetic: ArithmeticArg,
     /// Print ids and every value as JSON.
@@ -44,7 +44,7 @@ struct Output<'a> {
     /// Over the bytes of the text as it stands in the file.
     bits_per_byte: f64,
     backend: String,
-    /// "f32", or "bf16".
+    /// "f32", "bf16" or "f16".
     arithmetic: &'static str,
     model: ModelView,
 }

@@ -37,8 +37,8 @@ struct RunArgs {
     /// Threads of each of these cells on the CPU; the figures are the same with any number.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// What the CPU multiplies many rows with: f32 is the reference; bf16, where the processor has it, is faster and less
-    /// exact, and every point names it.
+    /// What many rows are multiplied with: f32 is the reference; bf16 on a processor that has it, or f16 on a GPU, is
+    /// faster and less exact, and every point names it.
     #[arg(long, value_enum, default_value = "f32")]
     arithmetic: ArithmeticArg,
     #[arg(long, value_enum, default_value = "cpu")]

@@ -35,7 +35,7 @@ pub(super) struct Args {
     /// Threads on the CPU. [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
-    /// What the CPU multiplies many rows with. [default: what the figures were published under]
+    /// What many rows are multiplied with. [default: what the figures were published under]
     #[arg(long, value_enum)]
     arithmetic: Option<ArithmeticArg>,
 }
@@ -100,7 +100,11 @@ pub(super) async fn main(args: Args) -> Result<u8> {
 fn take_arithmetic(one: &Published, args: &Args) -> Result<bool> {
     let label = one.figures.as_ref().map_or("", |figures| &figures.backend);
     let published = Arithmetic::of_label(label);
-    let is_elsewhere = args.backend.is_some_and(|backend| !matches!(backend, BackendArg::Cpu));
+    let is_elsewhere = match (published, args.backend) {
+        (_, None) => false,
+        (Arithmetic::F16, Some(backend)) => matches!(backend, BackendArg::Cpu),
+        (_, Some(backend)) => !matches!(backend, BackendArg::Cpu),
+    };
     let wanted = match args.arithmetic {
         Some(asked) => asked.into(),
         None if is_elsewhere => Arithmetic::F32,

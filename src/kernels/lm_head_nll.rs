@@ -40,6 +40,7 @@ static SHARED: Shader = Shader {
         parts::INPUT,
         parts::SHAPE,
         parts::TILES,
+        parts::TILE_SUMS,
         STATE,
         wgsl!(include_str!("../../shaders/lm_head_nll_shared.wgsl")),
     ],

@@ -17,6 +17,8 @@ use super::blocks;
 use super::cpu_gemm::{self, Rows};
 use super::groups;
 use super::packed::{self, FEW_ROWS};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::arithmetic::{self, Arithmetic};
 use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
 use crate::backend::{Bits, CHUNK, Device, Matrix, MatrixData, Packed, PackedBlocks, Tensor, View};
 use bytemuck::{Pod, Zeroable};
@@ -27,21 +29,43 @@ macro_rules! shader {
     };
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+macro_rules! in_f16 {
+    ($id:literal, $weights:ident) => {
+        shader!($id, ENABLE_F16, $weights, INPUT, SHAPE_F16, TILES, TILE_SUMS_F16, OUTPUT, SHARED)
+    };
+}
+
 /// The shaders for one way to store the weights.
 struct Shaders {
     direct: Shader,
     shared: Shader,
+    #[cfg(not(target_arch = "wasm32"))]
+    shared_f16: Shader,
     matvec: Shader,
 }
 
 static DENSE: Shaders = Shaders {
     direct: shader!("matmul_direct", WEIGHTS, INPUT, REGISTERS, OUTPUT, DIRECT),
-    shared: shader!("matmul_shared", WEIGHTS, INPUT, SHAPE, TILES, OUTPUT, SHARED),
+    shared: shader!("matmul_shared", WEIGHTS, INPUT, SHAPE, TILES, TILE_SUMS, OUTPUT, SHARED),
+    #[cfg(not(target_arch = "wasm32"))]
+    shared_f16: in_f16!("matmul_shared_f16", WEIGHTS),
     matvec: shader!("matvec", WEIGHTS, INPUT, REGISTERS, OUTPUT, MATVEC),
 };
 static BLOCKS: Shaders = Shaders {
     direct: shader!("matmul_direct_blocks", BLOCKS_WEIGHTS, INPUT, REGISTERS, OUTPUT, DIRECT),
-    shared: shader!("matmul_shared_blocks", BLOCKS_WEIGHTS, INPUT, SHAPE, TILES, OUTPUT, SHARED),
+    shared: shader!(
+        "matmul_shared_blocks",
+        BLOCKS_WEIGHTS,
+        INPUT,
+        SHAPE,
+        TILES,
+        TILE_SUMS,
+        OUTPUT,
+        SHARED
+    ),
+    #[cfg(not(target_arch = "wasm32"))]
+    shared_f16: in_f16!("matmul_shared_blocks_f16", BLOCKS_WEIGHTS),
     matvec: shader!("matvec_blocks", BLOCKS_WEIGHTS, INPUT, REGISTERS, OUTPUT, MATVEC),
 };
 
@@ -57,6 +81,9 @@ enum MatmulForm {
     /// Tiles through workgroup memory, for real GPUs; a workgroup has so many invocations along rows and along outputs,
     /// and each computes 8 by 8.
     Tiles(usize, usize),
+    /// The same in f16, where somebody chose that arithmetic.
+    #[cfg(not(target_arch = "wasm32"))]
+    TilesF16(usize, usize),
     /// At most four rows, an invocation four outputs.
     MatvecDirect,
     /// Some rows, four at a time, eight neighbours an output.
@@ -178,6 +205,13 @@ impl<'a> MatmulJob<'a> {
     }
 
     fn form(&self, gpu: &Gpu) -> MatmulForm {
+        #[cfg(not(target_arch = "wasm32"))]
+        if arithmetic::current() == Arithmetic::F16 && self.x.rows > SOME_ROWS {
+            return match MANY_ROWS[gpu.choice().0].0 {
+                MatmulForm::Tiles(down, across) => MatmulForm::TilesF16(down, across),
+                _ => MatmulForm::TilesF16(8, 8),
+            };
+        }
         match (self.x.rows, gpu.is_software()) {
             (..=FEW_ROWS, true) => MatmulForm::MatvecDirect,
             (_, true) => MatmulForm::Direct,
@@ -236,12 +270,18 @@ impl<'a> MatmulJob<'a> {
         let (x, rows, outs) = (self.x, self.x.rows, self.w.rows());
         let y = gpu.alloc(rows * outs * 4);
         let buffer = x.tensor.gpu();
-        let Shaders { direct, shared, matvec } = w.shaders;
+        let Shaders { direct, shared, matvec, .. } = w.shaders;
         let (shader, entry, groups) = match form {
             MatmulForm::Direct => (direct, "main", [groups(outs, 16 * 8), groups(rows, 8), 1]),
             MatmulForm::Tiles(down, across) => {
                 (shared, "main", [groups(outs, 8 * across), groups(rows, 8 * down), 1])
             }
+            #[cfg(not(target_arch = "wasm32"))]
+            MatmulForm::TilesF16(down, across) => (
+                &w.shaders.shared_f16,
+                "main",
+                [groups(outs, 8 * across), groups(rows, 8 * down), 1],
+            ),
             MatmulForm::MatvecDirect => (matvec, "direct", [groups(outs, 16 * 4), 1, 1]),
             MatmulForm::MatvecShared => {
                 (matvec, "shared_rows", [groups(outs, 8), groups(rows, FEW_ROWS), 1])
@@ -253,7 +293,7 @@ impl<'a> MatmulJob<'a> {
             constants.push(("ROWS", rows.min(FEW_ROWS) as f64));
         }
         #[cfg(not(target_arch = "wasm32"))]
-        if let MatmulForm::Tiles(down, across) = form {
+        if let MatmulForm::Tiles(down, across) | MatmulForm::TilesF16(down, across) = form {
             constants.extend([("DOWN", down as f64), ("ACROSS", across as f64)]);
         }
         gpu.dispatch(&Dispatch {

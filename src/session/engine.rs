@@ -154,6 +154,11 @@ impl Engine {
         match wanted {
             Backend::Cpu => Ok(chosen(Device::Cpu, "chosen by hand")),
             Backend::Gpu => match self.gpu().await {
+                #[cfg(not(target_arch = "wasm32"))]
+                Ok(Device::Gpu(gpu)) if !multiplies(&gpu) => {
+                    let found = format!("f16 on {}", gpu.label());
+                    Err(Error::input("--arithmetic", found, "f32: this GPU has no f16"))
+                }
                 Ok(device) => Ok(chosen(device, "chosen by hand")),
                 Err(why) => Err(Error::Gpu(why)),
             },
@@ -241,6 +246,12 @@ impl Engine {
         cache.baseline = Some(model.clone());
         Ok((model, weights))
     }
+}
+
+/// Whether a GPU has the arithmetic that was chosen.
+#[cfg(not(target_arch = "wasm32"))]
+fn multiplies(gpu: &crate::backend::gpu::Gpu) -> bool {
+    crate::arithmetic::current() != crate::arithmetic::Arithmetic::F16 || gpu.has_f16()
 }
 
 fn chosen(device: Device, why: &str) -> Chosen {

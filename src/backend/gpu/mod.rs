@@ -86,7 +86,18 @@ impl Scopes {
 impl Gpu {
     /// Adapter name for people; a software adapter is named as such, and so is a form that somebody has chosen for it.
     pub fn label(&self) -> String {
+        #[cfg(not(target_arch = "wasm32"))]
+        if crate::arithmetic::current() == crate::arithmetic::Arithmetic::F16 {
+            let form = [self.choice().1, crate::arithmetic::Arithmetic::F16.mark()];
+            return open::label(&self.info, form.join(", ").trim_start_matches(", "));
+        }
         open::label(&self.info, self.choice().1)
+    }
+
+    /// Whether its shaders may compute in f16.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn has_f16(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// Whether the adapter is a program on the CPU (SwiftShader, lavapipe, WARP).

@@ -100,11 +100,11 @@ async fn named(info: wgpu::AdapterInfo) -> wgpu::AdapterInfo {
     info
 }
 
-/// Nothing that a kernel needs: the clock of the GPU, for measurements on native machines.
+/// Nothing that the reference needs. On native machines: the clock of the GPU for measurements, and f16 for who chooses it.
 fn wanted_features() -> wgpu::Features {
     match cfg!(target_arch = "wasm32") {
         true => wgpu::Features::empty(),
-        false => wgpu::Features::TIMESTAMP_QUERY,
+        false => wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16,
     }
 }
 

@@ -107,8 +107,8 @@ fn rows<'a>(args: &Args, points: &'a [Point]) -> Vec<TableRow<'a>> {
 
 fn settings(p: &Point) -> Vec<String> {
     let under = match Arithmetic::of_label(&p.backend) {
-        Arithmetic::F32 => "",
-        Arithmetic::Bf16 => " (bf16 arithmetic)",
+        Arithmetic::F32 => String::new(),
+        other => format!(" ({} arithmetic)", other.id()),
     };
     vec![
         format!("{}{under}", p.model),

@@ -2,6 +2,7 @@
 
 use super::{MANY_ROWS, MatmulForm, MatmulJob, blocks, matmul};
 use crate::Rng;
+use crate::backend::gpu::Gpu;
 use crate::backend::{Bits, Device, Matrix, MatrixData, WeightValues};
 use crate::kernels::{Case, embedding, random};
 use crate::weights::Dtype;
@@ -34,6 +35,29 @@ pub fn cases() -> Vec<Case> {
         let sizes = sizes.iter().chain((!form.is_matvec()).then_some(&odd[1]));
         cases.extend(sizes.enumerate().map(|(i, &size)| block_case(form, size, i)));
     }
+    #[cfg(not(target_arch = "wasm32"))]
+    cases.extend(f16_cases());
+    cases
+}
+
+/// Those of f16 beside f32, where a GPU has it.
+#[cfg(not(target_arch = "wasm32"))]
+fn f16_cases() -> Vec<Case> {
+    use MatmulForm::TilesF16;
+    let forms = [TilesF16(8, 8), TilesF16(8, 16), TilesF16(16, 16)];
+    let sizes = [(1, 1, 1), (9, 9, 9), (65, 63, 17), (33, 267, 130), (129, 127, 40)];
+    let mut cases = Vec::new();
+    for form in forms {
+        for (i, &size) in sizes.iter().enumerate() {
+            cases.push(case(Some(form), size, Extras::of(size)));
+            cases.push(block_case(form, size, i));
+        }
+    }
+    for case in &mut cases {
+        case.tolerance = 6e-2;
+        case.why = "a sum of 16 products of normals, of order 4, is rounded by up to 2^-11 of itself 16 times, and factors before: 0.01 \
+                    in sums of 130, of which the largest of 9,000 is several times that";
+    }
     cases
 }
 
@@ -57,13 +81,24 @@ fn block_case(form: MatmulForm, (rows, outs, depth): (usize, usize, usize), i: u
             let dense = device.matrix(outs, depth, WeightValues::F32(&values));
             let quantised = Matrix::quantised(device, &blocks, dtype);
             vec![match (device, quantised.data()) {
-                (Device::Gpu(gpu), MatrixData::Blocks(w)) => {
+                (Device::Gpu(gpu), MatrixData::Blocks(w)) if has(gpu, form) => {
                     MatmulJob::new(x, &quantised, None, None).on_gpu_blocks(gpu, form, w)
                 }
-                _ => MatmulJob::new(x, &dense, None, None).on_cpu(),
+                _ => matmul(device, x, &dense, None, None),
             }]
         }),
     }
+}
+
+/// Whether a GPU can compute so.
+#[cfg(not(target_arch = "wasm32"))]
+fn has(gpu: &Gpu, form: MatmulForm) -> bool {
+    !matches!(form, MatmulForm::TilesF16(..)) || gpu.has_f16()
+}
+
+#[cfg(target_arch = "wasm32")]
+fn has(_: &Gpu, _: MatmulForm) -> bool {
+    true
 }
 
 #[derive(Clone, Copy, Default)]
@@ -104,7 +139,7 @@ fn case(
             let x = x.columns(offset, depth);
             let job = MatmulJob::new(x, &w, bias.as_ref(), residual.as_ref());
             vec![match (device, form) {
-                (Device::Gpu(gpu), Some(form)) => job.on_gpu(gpu, form),
+                (Device::Gpu(gpu), Some(form)) if has(gpu, form) => job.on_gpu(gpu, form),
                 _ => matmul(device, x, &w, bias.as_ref(), residual.as_ref()),
             }]
         }),
