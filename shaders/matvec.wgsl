@@ -36,6 +36,15 @@ fn eight_of_x(row: u32, k: u32, w: Eight) -> f32 {
     return dot(x4(start, k), w.low) + dot(x4(start, k + 4u), w.high);
 }
 
+// Eight inputs of up to four rows of x from `r` on times theirs of W.
+fn met(r: u32, k: u32, w: Eight) -> vec4f {
+    var s = vec4f(eight_of_x(r, k, w), 0.0, 0.0, 0.0);
+    if ROWS > 1u { s.y = eight_of_x(r + 1u, k, w); }
+    if ROWS > 2u { s.z = eight_of_x(r + 2u, k, w); }
+    if ROWS > 3u { s.w = eight_of_x(r + 3u, k, w); }
+    return s;
+}
+
 // LANES neighbours share one row of W, so that they read neighbouring memory.
 @compute @workgroup_size(64)
 fn shared_rows(
@@ -48,13 +57,19 @@ fn shared_rows(
     let o = group.x * (64u / LANES) + local / LANES;
     let start = w_row(o);
     var s = vec4f(0.0);
-    for (var k = lane * 8u; k < p.depth; k += LANES * 8u) {
-        let w = eight(start + k);
-        s.x += eight_of_x(r, k, w);
-        if ROWS > 1u { s.y += eight_of_x(r + 1u, k, w); }
-        if ROWS > 2u { s.z += eight_of_x(r + 2u, k, w); }
-        if ROWS > 3u { s.w += eight_of_x(r + 3u, k, w); }
+    var k = lane * 8u;
+    // Four reads of weights are under way before the first is waited for.
+    for (; k + 24u * LANES < p.depth; k += 32u * LANES) {
+        let a = eight(start + k);
+        let b = eight(start + k + 8u * LANES);
+        let c = eight(start + k + 16u * LANES);
+        let d = eight(start + k + 24u * LANES);
+        s += met(r, k, a);
+        s += met(r, k + 8u * LANES, b);
+        s += met(r, k + 16u * LANES, c);
+        s += met(r, k + 24u * LANES, d);
     }
+    for (; k < p.depth; k += 8u * LANES) { s += met(r, k, eight(start + k)); }
     partial[local] = s;
     workgroupBarrier();
     if lane != 0u { return; }

@@ -29,6 +29,24 @@ fn silu(v: f32) -> f32 { return v / (1.0 + exp(min(-v, 80.0))); }
 
 fn product(a: Eight, b: Eight) -> f32 { return dot(a.low, b.low) + dot(a.high, b.high); }
 
+// Eight weights, GATED also those of the second matrix.
+struct Met { first: Eight, gated: Eight }
+
+fn met_at(which: u32, at: u32) -> Met {
+    if GATED { return Met(eight_of(which, at), eight_of(1u, at)); }
+    return Met(eight_of(which, at), Eight());
+}
+
+// What eight inputs add: to the product, GATED to the second product, to the sum of squares.
+fn met(k: u32, w: Met) -> vec3f {
+    let i = k >> 2u;
+    let v = Eight(x[p.x_offset + i], x[p.x_offset + i + 1u]);
+    let n = Eight(v.low * norm[i], v.high * norm[i + 1u]);
+    var s = vec3f(product(n, w.first), 0.0, product(v, v));
+    if GATED { s.y = product(n, w.gated); }
+    return s;
+}
+
 // Of output `o`, and GATED also of its row of the second matrix; whole in the first lane of an output.
 fn sums(o: u32, local: u32) -> vec2f {
     var which = 0u;
@@ -44,14 +62,19 @@ fn sums(o: u32, local: u32) -> vec2f {
     }
     let start = row * p.w_stride;
     var s = vec3f();
-    for (var k = local % LANES * 8u; k < p.depth; k += LANES * 8u) {
-        let i = k >> 2u;
-        var v = Eight(x[p.x_offset + i], x[p.x_offset + i + 1u]);
-        s.z += product(v, v);
-        v = Eight(v.low * norm[i], v.high * norm[i + 1u]);
-        s.x += product(v, eight_of(which, start + k));
-        if GATED { s.y += product(v, eight_of(1u, start + k)); }
+    var k = local % LANES * 8u;
+    // Four reads of weights are under way before the first is waited for.
+    for (; k + 24u * LANES < p.depth; k += 32u * LANES) {
+        let a = met_at(which, start + k);
+        let b = met_at(which, start + k + 8u * LANES);
+        let c = met_at(which, start + k + 16u * LANES);
+        let d = met_at(which, start + k + 24u * LANES);
+        s += met(k, a);
+        s += met(k + 8u * LANES, b);
+        s += met(k + 16u * LANES, c);
+        s += met(k + 24u * LANES, d);
     }
+    for (; k < p.depth; k += 8u * LANES) { s += met(k, met_at(which, start + k)); }
     partial[local] = s;
     workgroupBarrier();
     for (var i = 1u; i < LANES; i++) { s += partial[min(local + i, 63u)]; }

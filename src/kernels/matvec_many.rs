@@ -145,19 +145,20 @@ impl<'a> NormedRow<'a> {
     }
 }
 
-/// Around the 8 outputs of a workgroup and the 64 inputs of a walk, one to three matrices and gated, f32 and f16; a view
+/// Around the 8 outputs of a workgroup and the 64 and 256 inputs of a walk, one to three matrices and gated, f32 and f16; a view
 /// with an offset.
 pub fn cases() -> Vec<Case> {
-    let sizes = [([1, 0, 0], 8), ([8, 9, 0], 56), ([7, 16, 5], 64), ([24, 8, 8], 136)];
+    let small = [([1, 0, 0], 8), ([8, 9, 0], 56), ([7, 16, 5], 64), ([24, 8, 8], 136)];
+    let sizes = small.into_iter().chain([([8, 1, 0], 256), ([9, 3, 2], 584)]);
     let both = |(outs, depth)| [false, true].map(|half| case(outs, depth, half));
-    sizes.into_iter().flat_map(both).collect()
+    sizes.flat_map(both).collect()
 }
 
 fn case(outs: [usize; 3], depth: usize, half: bool) -> Case {
     Case {
         name: format!("matvec_many 1x{depth} by {outs:?}, f16 {half}"),
         tolerance: 5e-5,
-        why: "sums of up to 136 products of normals in another order, scaled after and not before",
+        why: "sums of up to 584 products of normals in another order, scaled after and not before",
         run: Box::new(move |device| {
             let mut rng = Rng::new(8);
             let x = random(device, &mut rng, 3, depth + 8);
