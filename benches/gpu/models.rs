@@ -4,6 +4,7 @@ use super::record::{Bench, median, round};
 use super::shapes::{Shape, shapes};
 use serde_json::json;
 use std::time::Instant;
+use whittle::arithmetic::{self, Arithmetic};
 use whittle::backend::Device;
 use whittle::config::ModelConfig;
 use whittle::eval::{Arm, Sampling, generate};
@@ -42,8 +43,12 @@ fn one(bench: &Bench, shape: &Shape) -> Result<()> {
     let pace = &Pace::default();
     let arm = arm(&bench.device, &config, &model, None, pace);
     let lengths = if bench.quick { [24, 40] } else { [512, 2048] };
-    for tokens in lengths {
-        prefill(bench, shape, &arm, tokens)?;
+    let with_f16 = [Arithmetic::F32, Arithmetic::F16];
+    for under in &with_f16[..1 + usize::from(bench.gpu().has_f16())] {
+        arithmetic::set(*under)?;
+        let read = lengths.iter().try_for_each(|&tokens| prefill(bench, shape, &arm, tokens));
+        arithmetic::set(Arithmetic::F32)?;
+        read?;
     }
     decode(bench, shape, &arm, lengths[0], "dense")?;
     if bench.is_late(0.7, "token reduction") {
@@ -95,6 +100,7 @@ fn prefill(bench: &Bench, shape: &Shape, arm: &Arm<'_>, tokens: usize) -> Result
     let total = f.dense(tokens) + f.head_per_token;
     bench.line(json!({
         "part": "prefill", "model": shape.name, "tokens": tokens, "first_ms": round(first),
+        "arithmetic": arithmetic::current().id(),
         "ms": round(ms), "gpu_ms": round(gpu_ms), "launches": launches,
         "tokens_per_s": round(tokens as f64 / ms * 1e3), "tflop_per_s": round(total / ms / 1e9),
     }));

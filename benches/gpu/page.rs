@@ -55,9 +55,10 @@ const TABLES: &[Table] = &[
         part: "prefill",
         title: "Reading a prompt",
         about: "Until the logits of the next token are on the CPU. GPU ms by the card's clock, without the head. Weights are \
-                seeded and stored in f16, arithmetic is f32.",
+                seeded and stored in f16; arithmetic is f32, or f16 for products of many rows where the card has it.",
         columns: &[
             ("model", "model"),
+            ("arithmetic", "arithmetic"),
             ("tokens", "tokens"),
             ("ms", "ms"),
             ("GPU ms", "gpu_ms"),
