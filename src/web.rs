@@ -8,6 +8,7 @@
 use crate::pace::Pace;
 use crate::session::protocol::{Event, Numbered, Request};
 use crate::session::{Desk, Help, Helper, Library, Next, Session, compare};
+use crate::session::{at_hand, forget, take_over};
 use crate::weights::Bytes;
 use serde::Serialize;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -73,6 +74,7 @@ pub fn start() {
 
 fn read(data: JsValue) -> Result<(u64, Request), String> {
     let opened = opened(&data);
+    take_gift(&data);
     let numbered = serde_wasm_bindgen::from_value(data.clone());
     let Numbered { id } = numbered.map_err(|e| e.to_string())?;
     let mut request = serde_wasm_bindgen::from_value(data).map_err(|e| e.to_string())?;
@@ -82,6 +84,28 @@ fn read(data: JsValue) -> Result<(u64, Request), String> {
         }
     }
     Ok((id, request))
+}
+
+/// Beside a call for help lie the module of the engine that asks and the files it has transferred: a helper needs both,
+/// and a host that lets nothing be kept would send them again. `worker-start.js` takes the module.
+fn put_gift(call: &JsValue) {
+    let set = |key: &str, value: &JsValue| js_sys::Reflect::set(call, &key.into(), value);
+    // What is not there is loaded.
+    let _ = (set("module", &wasm_bindgen::module()), set("bundled", &at_hand()));
+}
+
+/// Takes the files out of a message.
+fn take_gift(data: &JsValue) {
+    let key = "bundled".into();
+    let files = js_sys::Reflect::get(data, &key).unwrap_or_default();
+    if let Some(files) = files.dyn_ref::<js_sys::Map>() {
+        take_over(files);
+        let message: &js_sys::Object = data.unchecked_ref();
+        for key in [&key, &"module".into()] {
+            // They are no part of the request; left in, they would only be read over.
+            let _ = js_sys::Reflect::delete_property(message, key);
+        }
+    }
 }
 
 /// The files that stay with the browser, taken out of the message: serde knows no such thing.
@@ -176,7 +200,13 @@ fn post(event: Event) {
     let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
     // Maps become plain objects, absent values null: what structured clone and the page expect.
     let serializer = serde_wasm_bindgen::Serializer::json_compatible();
-    match event.serialize(&serializer) {
+    let message = event.serialize(&serializer);
+    match (&event, &message) {
+        (Event::Assist { .. }, Ok(call)) => put_gift(call),
+        (Event::Dismiss { .. }, _) => forget(),
+        _ => {}
+    }
+    match message {
         Ok(value) if scope.post_message(&value).is_ok() => {}
         _ => post_failure("An event could not be sent."),
     }

@@ -1,5 +1,5 @@
 // Workers beside the engine: each scores items of the run that is on, and what they say is handed to the engine. It needs
-// none of them; they only make a run shorter.
+// none of them; they only make a run shorter. They are given its module and files.
 
 /** @import { Ask, Event } from "./state.js" */
 
@@ -14,8 +14,6 @@ const MOST = 3;
 export function startHelpers(open, toEngine) {
   /** @type {Worker[] | undefined} */
   let workers;
-  /** The first run of the page. @type {number | undefined} */
-  let first;
 
   function start() {
     // The engine itself takes a core.
@@ -43,12 +41,9 @@ export function startHelpers(open, toEngine) {
 
   return {
     /** @param {Extract<Event, { type: "assist" }>} asked */
-    assist({ run, call, fragment, baseline, items }) {
-      // Who only looks at the first run loads nothing twice.
-      first ??= run;
-      if (run === first) return;
+    assist(asked) {
       workers ??= start();
-      const about = { id: 0, type: "assist", call, fragment, baseline, items, base: document.baseURI, of: workers.length };
+      const about = { ...asked, id: 0, base: document.baseURI, of: workers.length };
       for (const [part, worker] of workers.entries()) worker.postMessage({ ...about, part });
     },
     dismiss() {

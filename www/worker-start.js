@@ -38,10 +38,13 @@ function trap(reason) {
   postMessage({ type: "failed", text });
 }
 
+// A helper's first message holds the compiled engine.
+const first = new Promise((hear) => addEventListener("message", hear, { once: true }));
 try {
   // @ts-ignore: the build makes it.
   engine = await import("./worker.js");
-  await engine.default(RELAXED && globalThis.isRelaxed ? { module_or_path: new URL(RELAXED, import.meta.url) } : undefined);
+  const given = (await first).data.module;
+  await engine.default({ module_or_path: given || (RELAXED && globalThis.isRelaxed && new URL(RELAXED, import.meta.url)) || undefined });
 } catch (error) {
   postMessage({ type: "failed", text: String(error?.message ?? error) });
 }

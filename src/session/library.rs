@@ -3,6 +3,30 @@
 use super::bundle::sha256_hex;
 use crate::{Error, Result};
 
+#[cfg(target_arch = "wasm32")]
+thread_local! {
+    /// Files of this worker by path, as they came: for a helper's engine, or for this one from whom it helps.
+    static AT_HAND: js_sys::Map = js_sys::Map::new();
+}
+
+/// The files that have been transferred since [`forget`], by path, for [`take_over`] in another worker.
+#[cfg(target_arch = "wasm32")]
+pub fn at_hand() -> js_sys::Map {
+    AT_HAND.with(Clone::clone)
+}
+
+/// Lets them go.
+#[cfg(target_arch = "wasm32")]
+pub fn forget() {
+    at_hand().clear();
+}
+
+/// Takes what another worker has at hand, so that it is not transferred again.
+#[cfg(target_arch = "wasm32")]
+pub fn take_over(files: &js_sys::Map) {
+    files.for_each(&mut |file, path| drop(at_hand().set(&path, &file)));
+}
+
 /// The folder or address that holds `models/`. Clones share what is on its way.
 #[derive(Debug, Clone)]
 pub struct Library {
@@ -54,6 +78,18 @@ impl Library {
 
     #[cfg(target_arch = "wasm32")]
     async fn fetch(&self, path: &str) -> Result<Vec<u8>> {
+        let (files, key) = (at_hand(), path.into());
+        let mut file = files.get(&key);
+        // Whoever asks keeps it, and asks once.
+        if !files.delete(&key) {
+            file = self.transfer_or_break_off(path).await?.into();
+            files.set(&key, &file);
+        }
+        Ok(js_sys::Uint8Array::new(&file).to_vec())
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    async fn transfer_or_break_off(&self, path: &str) -> Result<js_sys::ArrayBuffer> {
         let transfer = web_sys::AbortController::new()
             .map_err(|_| Error::file(path, "cannot be fetched in this browser"))?;
         let signal = transfer.signal();
@@ -65,7 +101,11 @@ impl Library {
     }
 
     #[cfg(target_arch = "wasm32")]
-    async fn transfer(&self, path: &str, signal: &web_sys::AbortSignal) -> Result<Vec<u8>> {
+    async fn transfer(
+        &self,
+        path: &str,
+        signal: &web_sys::AbortSignal,
+    ) -> Result<js_sys::ArrayBuffer> {
         use wasm_bindgen::JsCast;
         use wasm_bindgen_futures::JsFuture;
         let problem = |what: String| Error::file(path, what);
@@ -85,6 +125,6 @@ impl Library {
         let unreadable = || problem("the transfer broke off; try again".into());
         let buffer = response.array_buffer().map_err(|_| unreadable())?;
         let buffer = JsFuture::from(buffer).await.map_err(|_| unreadable())?;
-        Ok(js_sys::Uint8Array::new(&buffer).to_vec())
+        Ok(buffer.unchecked_into())
     }
 }

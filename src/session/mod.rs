@@ -47,6 +47,8 @@ pub use engine::Engine;
 pub use help::{Emit, Help};
 pub use helper::Helper;
 pub use library::Library;
+#[cfg(target_arch = "wasm32")]
+pub use library::{at_hand, forget, take_over};
 pub use open::{COMPANIONS, CalibrationText, Loaded, OWN_CALIBRATION, open};
 pub use run::{Details, Show, run, run_with_items};
 

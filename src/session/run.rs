@@ -90,8 +90,6 @@ pub async fn run_with_items(
     let baseline = placed.arm(None);
     let known = engine.cache.known.sheet(spec);
     let baseline_known = known.as_ref().is_some_and(Sheet::is_complete);
-    let ask = Ask { spec, fragment: run.view.link.clone(), baseline: !baseline_known, items: 0 };
-    let asked = engine.help.ask(number, &device, ask);
     let prompt = prompt_ids(spec, &loaded)?;
 
     let first = match engine.cache.known.text(spec) {
@@ -108,6 +106,12 @@ pub async fn run_with_items(
     };
     run.view.first_number_ms = Some(now_ms() - start);
 
+    // Read before others are asked for help, so that it is handed to them with the rest.
+    if let (Some(_), CalibrationText::Bundled(file)) = (&spec.pruning, &loaded.calibration) {
+        engine.data(file).await?;
+    }
+    let ask = Ask { spec, fragment: run.view.link.clone(), baseline: !baseline_known, items: 0 };
+    let asked = engine.help.ask(number, &device, ask);
     let pruned = pruned_model(engine, spec, &loaded, &placed, pace, &mut run).await?;
     let reduction = spec.reduction.as_ref();
     let compressed = placed.compressed(&pruned, reduction);

@@ -1,7 +1,7 @@
 // The built page with its real engine, and what a browser can do to it: a transfer that stalls, memory that is refused.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { watchedPage } from "./browser.mjs";
+import { watchedPage, withCores } from "./browser.mjs";
 import { served } from "./served.mjs";
 
 const LIMIT = { timeout: 300_000 };
@@ -91,6 +91,8 @@ function capped(module, pages) {
 
 test("memory that is refused ends in a sentence that says so, and a smaller model runs after it", LIMIT, async () => {
   const { page, problems, close } = await watchedPage(browser);
+  // The engine alone: what its helpers take is another memory.
+  await withCores(page, 1);
   page.setDefaultTimeout(240_000);
   let most = 0;
   await page.route("**/*.wasm", async (route) => {

@@ -9,7 +9,8 @@ const { browser, server } = await served();
 const LINK = "#v=1&m=lm-mamba2&ev=continuation:n=100,controls=0&tr=utrc:cut=0.2&sp=wanda:sparsity=0.5,sequences=2&gen=8&b=cpu";
 
 /** Opens the page with the link, runs it a second time and gives, when that is complete, its figures and how many items
- *  others have scored. `broken`: only the first worker finds its file. */
+ *  others have scored, `first` of them in the first run, for which `loaded` was asked of the server. `broken`: only the
+ *  first worker finds its file. */
 async function ran({ cores, broken = false }) {
   const { page, problems, close } = await watchedPage(browser);
   page.setDefaultTimeout(120_000);
@@ -31,10 +32,12 @@ async function ran({ cores, broken = false }) {
       }
     };
   }, broken);
+  const before = server.requests.length;
   await page.goto(server.url + LINK);
   const complete = (n) => page.waitForFunction((n) => window.seen.runs === n, n);
   await complete(1);
-  assert.equal(await page.evaluate(() => window.seen.workers), 1, "the first run loads nothing twice");
+  const first = await page.evaluate(() => window.seen.scored);
+  const loaded = server.requests.slice(before).filter((path) => /\.wasm|\/models\//.test(path));
   // Another seed has other items in another order, so that the baseline is scored anew.
   await page.evaluate((link) => {
     location.hash = `${link}&seed=9`;
@@ -44,7 +47,7 @@ async function ran({ cores, broken = false }) {
   const open = page.workers().length;
   const complaints = await page.getByRole("alert").textContent();
   await close();
-  return { ...seen, open, complaints, problems };
+  return { ...seen, first, loaded: loaded.sort(), open, complaints, problems };
 }
 
 test("helpers score a part of the items, and the figures are those of one worker alone", { timeout: 400_000 }, async () => {
@@ -53,8 +56,12 @@ test("helpers score a part of the items, and the figures are those of one worker
   assert.equal(alone.quality[0].items, 100);
   const helped = await ran({ cores: 3 });
   assert.equal(helped.workers, 3);
-  assert.ok(helped.scored > 0 && helped.scored <= 100, `${helped.scored} items`);
+  assert.ok(helped.first > 0 && helped.first <= 100, `${helped.first} items of the first run`);
+  assert.ok(helped.scored > helped.first && helped.scored <= helped.first + 100, `${helped.scored} items of both runs`);
   assert.deepEqual(helped.quality, alone.quality);
+  // The server lets nothing be kept: what helpers need of the engine and its files they have been handed.
+  assert.ok(alone.loaded.length > 5, alone.loaded.join(" "));
+  assert.deepEqual(helped.loaded, alone.loaded);
   assert.deepEqual(helped.problems, []);
 });
 
