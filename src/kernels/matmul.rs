@@ -21,7 +21,9 @@ use super::packed::{self, FEW_ROWS};
 use crate::arithmetic::{self, Arithmetic};
 use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader};
 use crate::backend::{Bits, CHUNK, Device, Matrix, MatrixData, Packed, PackedBlocks, Tensor, View};
+use crate::threads;
 use bytemuck::{Pod, Zeroable};
+use std::ops::Range;
 
 macro_rules! shader {
     ($id:literal, $($part:ident),*) => {
@@ -186,21 +188,29 @@ impl<'a> MatmulJob<'a> {
 
     fn on_cpu(&self) -> Tensor {
         let (rows, outs) = (self.x.rows, self.w.rows());
-        let mut y = match self.residual {
-            Some(residual) => residual.cpu().to_vec(),
-            None => vec![0.0; rows * outs],
-        };
-        if let Some(bias) = self.bias {
-            for row in y.chunks_exact_mut(outs.max(1)) {
-                row.iter_mut().zip(bias.cpu()).for_each(|(y, b)| *y += b);
+        let (residual, bias) = (self.residual.map(Tensor::cpu), self.bias.map(Tensor::cpu));
+        let start = |range: Range<usize>, y: &mut [f32]| {
+            if let Some(residual) = residual {
+                y.copy_from_slice(&residual[range.start * outs..range.end * outs]);
             }
-        }
-        match (self.w.data(), self.packed()) {
-            (_, Some(packed)) => packed::accumulate(Rows::of(self.x), packed, &mut y),
-            (MatrixData::Cpu(w), _) => cpu_gemm::accumulate(Rows::of(self.x), w, 0..outs, &mut y),
-            (MatrixData::Blocks(w), _) => blocks::accumulate(Rows::of(self.x), w, &mut y),
+            if let Some(bias) = bias {
+                for row in y.chunks_exact_mut(outs.max(1)) {
+                    row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+                }
+            }
+        };
+        let x = Rows::of(self.x);
+        let add = |add: &dyn Fn(&mut [f32])| {
+            let mut y = threads::rows(rows, outs, start);
+            add(&mut y);
+            y
+        };
+        let y = match (self.w.data(), self.packed()) {
+            (_, Some(packed)) => add(&|y| packed::accumulate(x, packed, y)),
+            (MatrixData::Cpu(w), _) => cpu_gemm::product_from(x, w, start),
+            (MatrixData::Blocks(w), _) => add(&|y| blocks::accumulate(x, w, y)),
             (MatrixData::Gpu(..), _) => panic!("matmul: the weights are on a GPU"),
-        }
+        };
         Tensor::on_cpu(rows, outs, y)
     }
 

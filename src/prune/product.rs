@@ -75,7 +75,10 @@ fn on_threads<T: Copy + Send + Sync + 'static>(
     a: Grid<'_, T>,
     b: Grid<'_, T>,
 ) {
-    threads::by_rows(c, a.rows, stride, a.rows * a.cols * b.cols, |rows, c| {
+    // The `gemm` crate cuts the sums of up to 64 rows in other places.
+    let shape =
+        threads::Shape { rows: a.rows, stride, products: a.rows * a.cols * b.cols, fewest: 96 };
+    threads::by_rows(c, shape, |rows, c| {
         on_one_thread(c, stride, factors, a.rows(rows), b);
     });
 }

@@ -23,7 +23,6 @@ use crate::backend::Stored;
 #[cfg(target_arch = "wasm32")]
 use crate::backend::WeightValues;
 use crate::backend::{HostMatrix, Layout, PANEL, View};
-#[cfg(not(target_arch = "wasm32"))]
 use crate::threads;
 use std::ops::Range;
 
@@ -49,6 +48,12 @@ impl<'a> Rows<'a> {
         Self { values: &self.values[start..], rows: range.len(), ..*self }
     }
 
+    /// Row `t`.
+    #[inline(always)]
+    pub fn row(&self, t: usize) -> &'a [f32] {
+        &self.values[t * self.stride..][..self.cols]
+    }
+
     fn check(&self) {
         let needed = if self.rows == 0 { 0 } else { (self.rows - 1) * self.stride + self.cols };
         assert!(self.values.len() >= needed, "activations: {} < {needed}", self.values.len());
@@ -64,24 +69,62 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
     if y.is_empty() || x.cols == 0 {
         return;
     }
-    #[cfg(target_arch = "x86_64")]
-    if w.layout() == Layout::Rows && bf16::is_for(x.rows) {
-        return threads::by_rows(
-            y,
-            x.rows,
-            outputs.len(),
-            x.rows * x.cols * outputs.len(),
-            |rows, y| {
-                in_bf16(x.slice(rows), w, outputs.clone(), y);
-            },
-        );
-    }
+    let form = form(x.rows, w.layout());
     #[cfg(not(target_arch = "wasm32"))]
-    threads::by_rows(y, x.rows, outputs.len(), x.rows * x.cols * outputs.len(), |rows, y| {
-        on_one_thread(x.slice(rows), w, outputs.clone(), y);
+    threads::by_rows(y, shape(x, w, outputs.len()), |rows, y| {
+        form(x.slice(rows), w, outputs.clone(), y);
     });
     #[cfg(target_arch = "wasm32")]
-    on_one_thread(x, w, outputs, y);
+    form(x, w, outputs, y);
+}
+
+/// x Wᵀ `[x.rows, w.rows]`, added to what `start` puts into rows of zeros.
+pub fn product_from(
+    x: Rows<'_>,
+    w: &HostMatrix,
+    start: impl Fn(Range<usize>, &mut [f32]) + Sync,
+) -> Vec<f32> {
+    x.check();
+    assert_eq!(x.cols, w.cols(), "activations and weights");
+    let (form, outs) = (form(x.rows, w.layout()), w.rows());
+    let work = |rows: Range<usize>, y: &mut [f32]| {
+        start(rows.clone(), y);
+        if !y.is_empty() && x.cols > 0 {
+            form(x.slice(rows), w, 0..outs, y);
+        }
+    };
+    #[cfg(not(target_arch = "wasm32"))]
+    return threads::product(shape(x, w, outs), work);
+    #[cfg(target_arch = "wasm32")]
+    threads::rows(x.rows, outs, work)
+}
+
+/// What multiplies so many rows, as the thread that asks computes ([`crate::arithmetic`]): those that share its work do too.
+fn form(rows: usize, layout: Layout) -> fn(Rows<'_>, &HostMatrix, Range<usize>, &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if layout == Layout::Rows && bf16::is_for(rows) {
+        return in_bf16;
+    }
+    let _ = (rows, layout);
+    on_one_thread
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn shape(x: Rows<'_>, w: &HostMatrix, outs: usize) -> threads::Shape {
+    let fewest = fewest_rows(x.rows, w.layout());
+    threads::Shape { rows: x.rows, stride: outs, products: x.rows * x.cols * outs, fewest }
+}
+
+/// Fewest of `rows` rows that may be multiplied by themselves. The forms of our own give a row the same bits among any
+/// number, and pack the weights for each part anew; the `gemm` crate cuts the sums of up to 64 rows in other places.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn fewest_rows(rows: usize, layout: Layout) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if layout == Layout::Rows && (bf16::is_for(rows) || fma::is_for(rows)) {
+        return 16;
+    }
+    let _ = (rows, layout);
+    96
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -216,9 +259,9 @@ mod tests {
     #[test]
     fn threads_do_not_change_a_bit() {
         let mut rng = Rng::new(17);
-        // Above the number of products from which the crate uses threads, but for the last; sizes that no tile divides.
+        // Above the number of products from which threads are used; sizes that no tile divides, and rows for one part only.
         for (rows, cols, outs) in
-            [(131, 577, 321), (1030, 67, 515), (5, 1536, 2111), (33, 900, 130)]
+            [(131, 577, 321), (1030, 67, 515), (5, 1536, 2111), (33, 900, 230), (50, 900, 230)]
         {
             let values = rng.normals(rows * cols, 1.0);
             let x = Rows { values: &values, rows, cols, stride: cols };
