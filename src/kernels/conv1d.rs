@@ -4,7 +4,8 @@
 //! the state `[k - 1, channels]`: the last k - 1 raw inputs, oldest first; zeros at the start of a text.
 //! Source: Gu & Dao 2023, section 3.4 and figure 3; the last tap meets the current token.
 
-use super::simd::widest;
+use super::cpu_gemm::Rows;
+use super::each_row::each_row;
 use super::{Case, groups, math, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -47,34 +48,40 @@ pub fn conv1d_silu<'a>(
     assert_eq!((state.rows(), state.cols()), (taps - 1, x.cols), "conv1d state");
     assert!(bias.is_none_or(|b| b.cols() == x.cols), "conv1d bias");
     match device {
-        Device::Cpu => widest(|| on_cpu(x, weight, bias, state)),
+        Device::Cpu => on_cpu(x, weight, bias, state),
         Device::Gpu(gpu) => on_gpu(gpu, x, weight, bias, state),
     }
 }
 
-#[inline(always)]
 fn on_cpu(x: View<'_>, weight: &Tensor, bias: Option<&Tensor>, state: &Tensor) -> (Tensor, Tensor) {
     let (taps, cols) = (weight.cols(), x.cols);
     let past = taps - 1;
+    let (x, state, bias) = (Rows::of(x), state.cpu(), bias.map(Tensor::cpu));
     // Row i of the state followed by the chunk.
     let input = |i: usize| match i.checked_sub(past) {
-        None => &state.cpu()[i * cols..(i + 1) * cols],
-        Some(t) => x.cpu_row(t),
+        None => &state[i * cols..(i + 1) * cols],
+        Some(t) => x.row(t),
     };
     let by_tap = transposed(weight.cpu(), cols, taps);
-    let mut y = Vec::with_capacity(x.rows * cols);
-    for t in 0..x.rows {
-        match bias {
-            Some(bias) => y.extend_from_slice(bias.cpu()),
-            None => y.resize(y.len() + cols, 0.0),
-        }
-        let row = &mut y[t * cols..];
-        for (j, taps) in by_tap.chunks_exact(cols).enumerate() {
-            let products = taps.iter().zip(input(t + j));
-            row.iter_mut().zip(products).for_each(|(y, (w, x))| *y += w * x);
-        }
-        row.iter_mut().for_each(|y| *y = math::silu(*y));
-    }
+    let y = each_row(
+        x.rows,
+        cols,
+        #[inline(always)]
+        |t, row| {
+            if let Some(bias) = bias {
+                row.copy_from_slice(bias);
+            }
+            for (j, taps) in by_tap.chunks_exact(cols).enumerate() {
+                let products = taps.iter().zip(input(t + j));
+                for (y, (w, x)) in row.iter_mut().zip(products) {
+                    *y += w * x;
+                }
+            }
+            for y in row {
+                *y = math::silu(*y);
+            }
+        },
+    );
     let new_state = (x.rows..x.rows + past).flat_map(|i| input(i).iter().copied()).collect();
     (Tensor::on_cpu(x.rows, cols, y), Tensor::on_cpu(past, cols, new_state))
 }

@@ -4,8 +4,9 @@
 //! Shapes: y, z, out `[seq_len, d_inner]`, w `[1, d_inner]`. Source: Dao & Gu 2024, section 6.1, and transformers'
 //! Mamba2 (5.23): the gate comes before the norm, and the norm is over d_inner / n_groups columns, not the row.
 
+use super::cpu_gemm::Rows;
+use super::each_row::each_row;
 use super::rmsnorm::NormForm;
-use super::simd::widest;
 use super::{Case, math, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -47,26 +48,32 @@ pub fn gated_rmsnorm<'a>(
     assert!(group_size > 0 && y.cols.is_multiple_of(group_size), "group_size {group_size}");
     match device {
         Device::Cpu => {
-            let out = widest(|| on_cpu(y, z, weight.cpu(), eps, group_size));
+            let out = on_cpu(Rows::of(y), Rows::of(z), weight.cpu(), eps, group_size);
             Tensor::on_cpu(y.rows, y.cols, out)
         }
         Device::Gpu(gpu) => on_gpu(gpu, [y, z], weight, eps, group_size, NormForm::of(gpu)),
     }
 }
 
-#[inline(always)]
-fn on_cpu(y: View<'_>, z: View<'_>, weight: &[f32], eps: f32, size: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(y.rows * y.cols);
-    for t in 0..y.rows {
-        let start = out.len();
-        out.extend(y.cpu_row(t).iter().zip(z.cpu_row(t)).map(|(y, &z)| y * math::silu(z)));
-        for (x, w) in out[start..].chunks_exact_mut(size).zip(weight.chunks_exact(size)) {
-            let mean_square = x.iter().map(|v| v * v).sum::<f32>() / size as f32;
-            let scale = 1.0 / (mean_square + eps).sqrt();
-            x.iter_mut().zip(w).for_each(|(x, w)| *x = *x * scale * w);
-        }
-    }
-    out
+fn on_cpu(y: Rows<'_>, z: Rows<'_>, weight: &[f32], eps: f32, size: usize) -> Vec<f32> {
+    each_row(
+        y.rows,
+        y.cols,
+        #[inline(always)]
+        |t, out| {
+            let gated = y.row(t).iter().zip(z.row(t));
+            for (out, (y, &z)) in out.iter_mut().zip(gated) {
+                *out = y * math::silu(z);
+            }
+            for (x, w) in out.chunks_exact_mut(size).zip(weight.chunks_exact(size)) {
+                let mean_square = x.iter().map(|v| v * v).sum::<f32>() / size as f32;
+                let scale = 1.0 / (mean_square + eps).sqrt();
+                for (x, w) in x.iter_mut().zip(w) {
+                    *x = *x * scale * w;
+                }
+            }
+        },
+    )
 }
 
 fn on_gpu(

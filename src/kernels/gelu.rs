@@ -8,8 +8,9 @@
 //! (Abramowitz & Stegun 7.1.26, |error| <= 1.5e-7), taken as erfc in the negative tail, where 1 + erf would cancel.
 //! (1 + tanh(w)) / 2 is taken as the sigmoid of 2 w for the same reason.
 
+use super::cpu_gemm::Rows;
+use super::each_row::each_row;
 use super::math::exp;
-use super::simd::widest;
 use super::{Case, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -42,23 +43,30 @@ pub enum Gelu {
 /// GELU of every element of `x` `[seq_len, d_ff]`.
 pub fn gelu(device: &Device, x: &Tensor, kind: Gelu) -> Tensor {
     match device {
-        Device::Cpu => Tensor::on_cpu(x.rows(), x.cols(), on_cpu(x.cpu(), kind)),
+        Device::Cpu => Tensor::on_cpu(x.rows(), x.cols(), on_cpu(Rows::of(x.view()), kind)),
         Device::Gpu(gpu) => on_gpu(gpu, x, kind),
     }
 }
 
-fn on_cpu(x: &[f32], kind: Gelu) -> Vec<f32> {
+fn on_cpu(x: Rows<'_>, kind: Gelu) -> Vec<f32> {
     match kind {
-        Gelu::Erf => widest(|| each(x, erf_form)),
-        Gelu::Tanh => widest(|| each(x, tanh_form)),
+        Gelu::Erf => each(x, erf_form),
+        Gelu::Tanh => each(x, tanh_form),
     }
 }
 
 #[inline(always)]
-fn each(x: &[f32], f: impl Fn(f32) -> f32) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
-    y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x));
-    y
+fn each(x: Rows<'_>, f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
+    each_row(
+        x.rows,
+        x.cols,
+        #[inline(always)]
+        |t, y| {
+            for (y, &x) in y.iter_mut().zip(x.row(t)) {
+                *y = f(x);
+            }
+        },
+    )
 }
 
 /// erfc(a) for a >= 0. Both branches are computed, so that a loop over a slice can become SIMD code.

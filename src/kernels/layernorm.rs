@@ -3,6 +3,8 @@
 //! Shapes: x, y `[seq_len, d]`, w, b `[1, d]`. Source: Ba et al. 2016, equation 3. The variance is taken from
 //! deviations, never as E[x^2] - mean^2, which cancels when a row's mean is large.
 
+use super::cpu_gemm::Rows;
+use super::each_row::each_row;
 use super::{Case, groups, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -38,22 +40,30 @@ pub fn layernorm<'a>(
     assert_eq!(weight.cols(), x.cols, "layernorm weight");
     assert_eq!(bias.cols(), x.cols, "layernorm bias");
     match device {
-        Device::Cpu => Tensor::on_cpu(x.rows, x.cols, on_cpu(x, weight.cpu(), bias.cpu(), eps)),
+        Device::Cpu => {
+            let y = on_cpu(Rows::of(x), weight.cpu(), bias.cpu(), eps);
+            Tensor::on_cpu(x.rows, x.cols, y)
+        }
         Device::Gpu(gpu) => on_gpu(gpu, x, weight, bias, eps),
     }
 }
 
-fn on_cpu(x: View<'_>, weight: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
-    let mut y = Vec::with_capacity(x.rows * x.cols);
-    for t in 0..x.rows {
-        let row = x.cpu_row(t);
-        let mean = sum(row, |v| v) / x.cols as f32;
-        let var = sum(row, |v| (v - mean) * (v - mean)) / x.cols as f32;
-        let scale = 1.0 / (var + eps).sqrt();
-        let affine = weight.iter().zip(bias);
-        y.extend(row.iter().zip(affine).map(|(v, (w, b))| (v - mean) * scale * w + b));
-    }
-    y
+fn on_cpu(x: Rows<'_>, weight: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
+    each_row(
+        x.rows,
+        x.cols,
+        #[inline(always)]
+        |t, y| {
+            let row = x.row(t);
+            let mean = sum(row, |v| v) / x.cols as f32;
+            let var = sum(row, |v| (v - mean) * (v - mean)) / x.cols as f32;
+            let scale = 1.0 / (var + eps).sqrt();
+            let inputs = row.iter().zip(weight.iter().zip(bias));
+            for (y, (v, (w, b))) in y.iter_mut().zip(inputs) {
+                *y = (v - mean) * scale * w + b;
+            }
+        },
+    )
 }
 
 /// The sum of f(v) in eight lanes: one running f32 sum would neither vectorise nor be as exact.

@@ -10,6 +10,7 @@ mod blocks;
 pub mod column_squares;
 pub mod conv1d;
 mod cpu_gemm;
+mod each_row;
 pub mod embedding;
 pub mod gated_rmsnorm;
 pub mod gelu;

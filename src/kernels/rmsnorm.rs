@@ -2,6 +2,8 @@
 //!
 //! Shapes: x `[seq_len, d]`, w `[1, d]`, y `[seq_len, d]`. Source: Zhang & Sennrich 2019, equation 4.
 
+use super::cpu_gemm::Rows;
+use super::each_row::each_row;
 use super::{Case, groups, random, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -30,7 +32,7 @@ pub fn rmsnorm<'a>(device: &Device, x: impl Into<View<'a>>, weight: &Tensor, eps
     let x = x.into();
     assert_eq!(weight.cols(), x.cols, "rmsnorm weight");
     match device {
-        Device::Cpu => Tensor::on_cpu(x.rows, x.cols, on_cpu(x, weight.cpu(), eps)),
+        Device::Cpu => Tensor::on_cpu(x.rows, x.cols, on_cpu(Rows::of(x), weight.cpu(), eps)),
         Device::Gpu(gpu) => on_gpu(gpu, x, weight, eps, NormForm::of(gpu)),
     }
 }
@@ -66,15 +68,21 @@ impl NormForm {
     }
 }
 
-fn on_cpu(x: View<'_>, weight: &[f32], eps: f32) -> Vec<f32> {
-    let mut y = Vec::with_capacity(x.rows * x.cols);
-    for t in 0..x.rows {
-        let row = x.cpu_row(t);
-        let mean_square = row.iter().map(|v| v * v).sum::<f32>() / x.cols as f32;
-        let scale = 1.0 / (mean_square + eps).sqrt();
-        y.extend(row.iter().zip(weight).map(|(v, w)| v * scale * w));
-    }
-    y
+fn on_cpu(x: Rows<'_>, weight: &[f32], eps: f32) -> Vec<f32> {
+    each_row(
+        x.rows,
+        x.cols,
+        #[inline(always)]
+        |t, y| {
+            let row = x.row(t);
+            let mean_square = row.iter().map(|v| v * v).sum::<f32>() / x.cols as f32;
+            let scale = 1.0 / (mean_square + eps).sqrt();
+            let inputs = row.iter().zip(weight);
+            for (y, (v, w)) in y.iter_mut().zip(inputs) {
+                *y = v * scale * w;
+            }
+        },
+    )
 }
 
 fn on_gpu(gpu: &Gpu, x: View<'_>, weight: &Tensor, eps: f32, form: NormForm) -> Tensor {

@@ -8,11 +8,13 @@
 //! its cos and sin are exact to rounding; on the GPU for angles below 2^24 (positions are at most 131,072). The shader
 //! also does what `rotary_append` is for.
 
+use super::cpu_gemm::Rows;
 use super::rows::make_room;
 use super::{Case, random, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Ids, Tensor, View};
+use crate::threads;
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
@@ -62,7 +64,7 @@ pub fn rotary<'a>(
     assert!(2 * inv_freq.cols() <= headdim, "rotary: 2 * {} of {headdim}", inv_freq.cols());
     match device {
         Device::Cpu => {
-            let y = on_cpu(x, positions.cpu(), inv_freq.cpu(), headdim);
+            let y = on_cpu(Rows::of(x), positions.cpu(), inv_freq.cpu(), headdim);
             Tensor::on_cpu(x.rows, x.cols, y)
         }
         Device::Gpu(gpu) => {
@@ -73,25 +75,31 @@ pub fn rotary<'a>(
     }
 }
 
-fn on_cpu(x: View<'_>, positions: &[u32], inv_freq: &[f32], headdim: usize) -> Vec<f32> {
+fn on_cpu(x: Rows<'_>, positions: &[u32], inv_freq: &[f32], headdim: usize) -> Vec<f32> {
     let half = inv_freq.len();
-    let mut y = Vec::with_capacity(x.rows * x.cols);
-    let (mut sin, mut cos) = (vec![0.0; half], vec![0.0; half]);
-    for (t, &position) in positions.iter().enumerate() {
-        for ((s, c), f) in sin.iter_mut().zip(&mut cos).zip(inv_freq) {
-            (*s, *c) = (position as f32 * f).sin_cos();
+    threads::rows(x.rows, x.cols, |rows, y| {
+        let (mut sin, mut cos) = (vec![0.0; half], vec![0.0; half]);
+        for (t, y) in rows.zip(y.chunks_exact_mut(x.cols.max(1))) {
+            for ((s, c), f) in sin.iter_mut().zip(&mut cos).zip(inv_freq) {
+                (*s, *c) = (positions[t] as f32 * f).sin_cos();
+            }
+            for (head, y) in x.row(t).chunks_exact(headdim).zip(y.chunks_exact_mut(headdim)) {
+                turn(head, (&sin, &cos), y);
+            }
         }
-        for head in x.cpu_row(t).chunks_exact(headdim) {
-            let (low, rest) = head.split_at(half);
-            let (high, passed) = rest.split_at(half);
-            let turn = sin.iter().zip(&cos);
-            let pairs = || low.iter().zip(high);
-            y.extend(pairs().zip(turn.clone()).map(|((u, v), (s, c))| u * c - v * s));
-            y.extend(pairs().zip(turn).map(|((u, v), (s, c))| v * c + u * s));
-            y.extend_from_slice(passed);
-        }
-    }
-    y
+    })
+}
+
+/// One head turned by the angles whose sines and cosines these are, `[rot/2]` each.
+fn turn(x: &[f32], (sin, cos): (&[f32], &[f32]), y: &mut [f32]) {
+    let (low, rest) = x.split_at(sin.len());
+    let (high, passed) = rest.split_at(sin.len());
+    let (y_low, rest) = y.split_at_mut(sin.len());
+    let (y_high, y_passed) = rest.split_at_mut(sin.len());
+    let pairs = || low.iter().zip(high).zip(sin.iter().zip(cos));
+    y_low.iter_mut().zip(pairs()).for_each(|(y, ((u, v), (s, c)))| *y = u * c - v * s);
+    y_high.iter_mut().zip(pairs()).for_each(|(y, ((u, v), (s, c)))| *y = v * c + u * s);
+    y_passed.copy_from_slice(passed);
 }
 
 /// Of rows q | k | v that stand side by side, k and v of `kv` columns each (or none): q turned, and all keys and values,

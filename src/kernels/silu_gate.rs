@@ -3,7 +3,8 @@
 //! Shapes: y, z, out `[seq_len, d]`. Source: the gate of a Mamba block (Gu & Dao 2023, section 3.4) and of a
 //! gated MLP (Shazeer 2020).
 
-use super::simd::widest;
+use super::cpu_gemm::Rows;
+use super::each_row::each_row;
 use super::{Case, math, random, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -33,18 +34,23 @@ pub fn silu_gate<'a>(device: &Device, y: impl Into<View<'a>>, z: impl Into<View<
     let (y, z) = (y.into(), z.into());
     assert_eq!((y.rows, y.cols), (z.rows, z.cols), "silu_gate shapes");
     match device {
-        Device::Cpu => Tensor::on_cpu(y.rows, y.cols, widest(|| on_cpu(y, z))),
+        Device::Cpu => Tensor::on_cpu(y.rows, y.cols, on_cpu(Rows::of(y), Rows::of(z))),
         Device::Gpu(gpu) => on_gpu(gpu, y, z),
     }
 }
 
-#[inline(always)]
-fn on_cpu(y: View<'_>, z: View<'_>) -> Vec<f32> {
-    let mut out = Vec::with_capacity(y.rows * y.cols);
-    for t in 0..y.rows {
-        out.extend(y.cpu_row(t).iter().zip(z.cpu_row(t)).map(|(y, &z)| y * math::silu(z)));
-    }
-    out
+fn on_cpu(y: Rows<'_>, z: Rows<'_>) -> Vec<f32> {
+    each_row(
+        y.rows,
+        y.cols,
+        #[inline(always)]
+        |t, out| {
+            let gated = y.row(t).iter().zip(z.row(t));
+            for (out, (y, &z)) in out.iter_mut().zip(gated) {
+                *out = y * math::silu(z);
+            }
+        },
+    )
 }
 
 fn on_gpu(gpu: &Gpu, y: View<'_>, z: View<'_>) -> Tensor {

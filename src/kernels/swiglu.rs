@@ -3,8 +3,9 @@
 //! Shapes: gate, up, y `[seq_len, d_ff]`. Source: Shazeer 2020, equation 5. The shader takes the sigmoid with the
 //! exponent -|g|, so that nothing overflows; `math::exp` holds its result at the end of the range instead.
 
+use super::cpu_gemm::Rows;
+use super::each_row::each_row;
 use super::math::silu;
-use super::simd::widest;
 use super::{Case, random, spread};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
@@ -34,20 +35,23 @@ pub fn swiglu<'a>(device: &Device, gate: impl Into<View<'a>>, up: impl Into<View
     let (gate, up) = (gate.into(), up.into());
     assert_eq!((gate.rows, gate.cols), (up.rows, up.cols), "swiglu of two shapes");
     match device {
-        Device::Cpu => Tensor::on_cpu(gate.rows, gate.cols, widest(|| on_cpu(gate, up))),
+        Device::Cpu => Tensor::on_cpu(gate.rows, gate.cols, on_cpu(Rows::of(gate), Rows::of(up))),
         Device::Gpu(gpu) => on_gpu(gpu, gate, up),
     }
 }
 
-#[inline(always)]
-fn on_cpu(gate: View<'_>, up: View<'_>) -> Vec<f32> {
-    let mut y = vec![0.0; gate.rows * gate.cols];
-    for (t, out) in y.chunks_exact_mut(gate.cols).enumerate() {
-        for ((y, &g), u) in out.iter_mut().zip(gate.cpu_row(t)).zip(up.cpu_row(t)) {
-            *y = silu(g) * u;
-        }
-    }
-    y
+fn on_cpu(gate: Rows<'_>, up: Rows<'_>) -> Vec<f32> {
+    each_row(
+        gate.rows,
+        gate.cols,
+        #[inline(always)]
+        |t, y| {
+            let inputs = gate.row(t).iter().zip(up.row(t));
+            for (y, (&g, u)) in y.iter_mut().zip(inputs) {
+                *y = silu(g) * u;
+            }
+        },
+    )
 }
 
 fn on_gpu(gpu: &Gpu, gate: View<'_>, up: View<'_>) -> Tensor {
