@@ -168,7 +168,10 @@ fn on_cpu(h: Rows<'_>, table: &HostMatrix, targets: &[u32]) -> Vec<f32> {
             cpu_gemm::accumulate(h.slice(rows.clone()), table, outs.clone(), tile);
             let tokens = states.iter_mut().zip(tile.chunks_exact(outs.len()));
             for ((state, z), &target) in tokens.zip(&targets[rows.clone()]) {
-                widest(|| state.fold(z, from));
+                widest(
+                    #[inline(always)]
+                    || state.fold(z, from),
+                );
                 if let Some(&z) = (target as usize).checked_sub(from).and_then(|i| z.get(i)) {
                     state.target = z;
                 }

@@ -11,7 +11,7 @@
 
 mod cpu;
 
-use super::{Case, groups, random, simd, spread};
+use super::{Case, groups, random, spread};
 use crate::Rng;
 use crate::backend::gpu::{Buffer, Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
@@ -140,7 +140,7 @@ impl Scan<'_> {
 pub fn selective_scan(device: &Device, input: &Scan<'_>) -> (Tensor, Tensor) {
     input.check();
     match device {
-        Device::Cpu => simd::run(input),
+        Device::Cpu => cpu::scan(input),
         Device::Gpu(gpu) if fits_step(gpu, input) => step(gpu, input),
         // A lane a channel leaves most of a real GPU idle; a program on a CPU pays dearly for barriers.
         Device::Gpu(gpu) if !gpu.is_software() && input.a.cols() <= TILES_STATES => {

@@ -1,9 +1,12 @@
 //! The scan on the CPU: some channels side by side as lanes of vectors, token after token, their states in the first cache.
+//! Threads share out the channels.
 
 use super::Scan;
 use crate::backend::Tensor;
+use crate::kernels::cpu_gemm::Rows;
 use crate::kernels::math;
-use crate::kernels::simd::{Kernel, Vector};
+use crate::kernels::simd::{self, Kernel, Vector};
+use crate::threads;
 use std::ops::Range;
 
 /// Channels that the CPU form computes side by side, so that their sums stay in registers.
@@ -11,41 +14,73 @@ const WIDTH: usize = 16;
 /// Some channels side by side: one value of each.
 type Block = [f32; WIDTH];
 
-impl Kernel for &Scan<'_> {
-    type Output = (Tensor, Tensor);
+/// The inputs as plain memory, which threads may share; names and shapes as in [`Scan`].
+struct Call<'a> {
+    u: Rows<'a>,
+    dt: Rows<'a>,
+    a: &'a [f32],
+    b: Rows<'a>,
+    c: Rows<'a>,
+    d: &'a [f32],
+    gate: Option<Rows<'a>>,
+    state: &'a [f32],
+    d_state: usize,
+}
+
+/// y and the state after the last token.
+pub(super) fn scan(s: &Scan<'_>) -> (Tensor, Tensor) {
+    let [u, dt, b, c] = [s.u, s.dt, s.b, s.c].map(Rows::of);
+    let (len, d_inner, d_state) = (u.rows, u.cols, s.a.cols());
+    let (a, d, state) = (s.a.cpu(), s.d.cpu(), s.state.cpu());
+    let call = Call { u, dt, a, b, c, d, gate: s.gate.map(Rows::of), state, d_state };
+    let mut y = vec![0.0; len * d_inner];
+    let mut next = vec![0.0; d_inner * d_state];
+    let blocks = d_inner.div_ceil(WIDTH);
+    // A state's decay is a power, which takes as long as some ten products.
+    let count = threads::parts(len * d_inner * d_state * 16, blocks);
+    let end = |i: usize| (i * blocks / count * WIDTH).min(d_inner);
+    let parts = (0..count).map(|i| end(i)..end(i + 1));
+    let columns = threads::columns(&mut y, parts.clone().map(|part| part.len()));
+    let mut rest = &mut next[..];
+    let parts = parts.zip(columns).map(|(channels, y)| {
+        let (state, others) = std::mem::take(&mut rest).split_at_mut(channels.len() * d_state);
+        rest = others;
+        Part { call: &call, channels, y, state }
+    });
+    threads::share(parts, simd::run);
+    (Tensor::on_cpu(len, d_inner, y), Tensor::on_cpu(d_inner, d_state, next))
+}
+
+/// Some channels of all tokens.
+struct Part<'a> {
+    call: &'a Call<'a>,
+    channels: Range<usize>,
+    /// Of every token.
+    y: Vec<&'a mut [f32]>,
+    /// After the last one.
+    state: &'a mut [f32],
+}
+
+impl Kernel for Part<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self) -> (Tensor, Tensor) {
-        let (len, d_inner, d_state) = (self.u.rows, self.u.cols, self.a.cols());
-        let mut delta = Vec::with_capacity(len * d_inner);
-        for t in 0..len {
-            delta.extend(self.dt.cpu_row(t).iter().map(|&dt| math::softplus(dt)));
-        }
-        let mut y = vec![0.0; len * d_inner];
-        let mut state = vec![0.0; d_inner * d_state];
-        let mut block = StateBlock {
-            a: vec![[0.0; WIDTH]; d_state],
-            h: vec![[0.0; WIDTH]; d_state],
-            decays: vec![[0.0; WIDTH]; d_state],
-        };
-        for first in (0..d_inner).step_by(WIDTH) {
-            let part = first..(first + WIDTH).min(d_inner);
-            block.load(self, part.clone());
-            scan_block::<V>(self, part.clone(), &delta, &mut block, &mut y);
-            for (i, channel) in part.enumerate() {
-                for n in 0..d_state {
-                    state[channel * d_state + n] = block.h[n][i];
-                }
+    fn run<V: Vector>(mut self) {
+        let (start, d_state) = (self.channels.start, self.call.d_state);
+        let zeros = || vec![[0.0; WIDTH]; d_state];
+        let mut block = StateBlock { a: zeros(), h: zeros(), decays: zeros() };
+        for first in self.channels.clone().step_by(WIDTH) {
+            let part = first..(first + WIDTH).min(self.channels.end);
+            block.load(self.call, part.clone());
+            scan_block::<V>(self.call, part.clone(), start, &mut block, &mut self.y);
+            for (i, state) in self.state[(first - start) * d_state..]
+                .chunks_exact_mut(d_state.max(1))
+                .take(part.len())
+                .enumerate()
+            {
+                state.iter_mut().zip(&block.h).for_each(|(state, h)| *state = h[i]);
             }
         }
-        for (t, y) in y.chunks_exact_mut(d_inner).enumerate() {
-            let skipped = self.d.cpu().iter().zip(self.u.cpu_row(t));
-            y.iter_mut().zip(skipped).for_each(|(y, (d, u))| *y += d * u);
-            if let Some(z) = &self.gate {
-                y.iter_mut().zip(z.cpu_row(t)).for_each(|(y, &z)| *y *= math::silu(z));
-            }
-        }
-        (Tensor::on_cpu(len, d_inner, y), Tensor::on_cpu(d_inner, d_state, state))
     }
 }
 
@@ -57,13 +92,13 @@ struct StateBlock {
 }
 
 impl StateBlock {
-    fn load(&mut self, input: &Scan<'_>, part: Range<usize>) {
+    fn load(&mut self, input: &Call<'_>, part: Range<usize>) {
         let d_state = self.a.len();
         for (i, channel) in part.enumerate() {
             for n in 0..d_state {
                 let at = channel * d_state + n;
-                self.a[n][i] = input.a.cpu()[at] * std::f32::consts::LOG2_E;
-                self.h[n][i] = input.state.cpu()[at];
+                self.a[n][i] = input.a[at] * std::f32::consts::LOG2_E;
+                self.h[n][i] = input.state[at];
             }
         }
     }
@@ -72,30 +107,32 @@ impl StateBlock {
 /// The values of the channels `part`; lanes past its end are zeros.
 #[inline(always)]
 fn channels(row: &[f32], part: &Range<usize>) -> Block {
-    let mut block = [0.0; WIDTH];
-    match <&Block>::try_from(&row[part.clone()]) {
-        Ok(whole) => block = *whole,
-        Err(_) => block[..part.len()].copy_from_slice(&row[part.clone()]),
-    }
-    block
+    let row = &row[part.clone()];
+    // Not by a copy of either length, which would be a call.
+    let other = |i: usize| row.get(i).copied().unwrap_or(0.0);
+    std::array::from_fn(|i| if row.len() == WIDTH { row[i] } else { other(i) })
 }
 
-/// C.h for all tokens of the channels `part`; lanes past its end compute on leftovers that nobody reads.
+/// y of all tokens of the channels `part`, in columns from `start` on; lanes past its end compute on leftovers that nobody
+/// reads.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
 fn scan_block<V: Vector>(
-    input: &Scan<'_>,
+    input: &Call<'_>,
     part: Range<usize>,
-    delta: &[f32],
+    start: usize,
     block: &mut StateBlock,
-    y: &mut [f32],
+    y: &mut [&mut [f32]],
 ) {
-    let d_inner = input.u.cols;
     // WIDTH / LANES vectors cover a block; of a register for each of them, the others are not used.
     const MOST: usize = WIDTH / 4;
-    for t in 0..input.u.rows {
-        let u = channels(input.u.cpu_row(t), &part);
-        let delta = channels(&delta[t * d_inner..(t + 1) * d_inner], &part);
+    let d = channels(input.d, &part);
+    for (t, y) in y.iter_mut().enumerate() {
+        let u = channels(input.u.row(t), &part);
+        let mut delta = channels(input.dt.row(t), &part);
+        for delta in &mut delta {
+            *delta = math::softplus(*delta);
+        }
         // In a loop of its own: the constants of the polynomial and the sums together are more than the registers hold.
         for n in 0..block.a.len() {
             for i in (0..WIDTH).step_by(V::LANES) {
@@ -107,7 +144,7 @@ fn scan_block<V: Vector>(
                 }
             }
         }
-        let (b, c) = (input.b.cpu_row(t), input.c.cpu_row(t));
+        let (b, c) = (input.b.row(t), input.c.row(t));
         let mut drive = [V::splat(0.0); MOST];
         let mut sum = [V::splat(0.0); MOST];
         for i in 0..WIDTH / V::LANES {
@@ -135,10 +172,18 @@ fn scan_block<V: Vector>(
             // SAFETY: as above.
             unsafe { sum[i].store(out.as_mut_ptr().add(i * V::LANES)) };
         }
-        let row = &mut y[t * d_inner..][part.clone()];
-        match <&mut Block>::try_from(&mut *row) {
-            Ok(whole) => *whole = out,
-            Err(_) => row.copy_from_slice(&out[..part.len()]),
+        for i in 0..WIDTH {
+            out[i] += d[i] * u[i];
+        }
+        if let Some(z) = &input.gate {
+            let z = channels(z.row(t), &part);
+            for i in 0..WIDTH {
+                out[i] *= math::silu(z[i]);
+            }
+        }
+        let y = &mut y[part.start - start..part.end - start];
+        for (y, out) in y.iter_mut().zip(out) {
+            *y = out;
         }
     }
 }

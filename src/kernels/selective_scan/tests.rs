@@ -72,3 +72,19 @@ fn every_split_and_single_steps_equal_the_whole_exactly() {
         assert_eq!(state.cpu(), end.cpu());
     }
 }
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn threads_that_share_channels_do_not_change_a_bit() {
+    // Enough work for threads to be used; the last block of channels is not full.
+    let example = Example::new(&Device::Cpu, 7, 130, 179, 16);
+    let [one, two, three] = [1, 2, 3].map(|count| {
+        crate::threads::set(Some(count)).unwrap();
+        selective_scan(&Device::Cpu, &example.scan())
+    });
+    crate::threads::set(Some(1)).unwrap();
+    for (y, state) in [two, three] {
+        assert_eq!(y.cpu(), one.0.cpu());
+        assert_eq!(state.cpu(), one.1.cpu());
+    }
+}

@@ -46,7 +46,10 @@ impl<'a> Call<'a> {
     fn new(s: &Ssd<'a>) -> Self {
         let [x, b, c] = [s.x, s.b, s.c].map(Rows::of);
         let Ssd { n_head, headdim, n_groups, d_state, .. } = *s;
-        let steps = simd::widest(|| steps(s));
+        let steps = simd::widest(
+            #[inline(always)]
+            || steps(s),
+        );
         let (d, state) = (s.d.cpu(), s.state.cpu());
         Self { x, b, c, d, steps, n_head, headdim, n_groups, d_state, state }
     }
@@ -196,22 +199,18 @@ pub(super) fn chunked(s: &Ssd<'_>) -> (Tensor, Tensor) {
         simd::run(Scores { call: &call, chunk, group, scores: &mut scores });
         scores
     });
-    let heads = in_order(s.n_head, |head| {
+    let mut y = vec![0.0; s.x.rows * d_inner];
+    let mut state = vec![0.0; d_inner * n];
+    let columns = threads::columns(&mut y, (0..s.n_head).map(|_| p));
+    let heads = columns.into_iter().zip(state.chunks_mut((p * n).max(1))).enumerate();
+    threads::share(heads, |(head, (rows, state))| {
         let mut out = vec![0.0; call.x.rows * p + p * n];
         let (y, h) = out.split_at_mut(call.x.rows * p);
         transpose(&call.state[head * p * n..(head + 1) * p * n], n, h);
         simd::run(Head { call: &call, head, scores: &scores, y, h });
-        out
+        transpose(h, p, state);
+        rows.into_iter().zip(y.chunks_exact(p)).for_each(|(to, row)| to.copy_from_slice(row));
     });
-    let mut y = vec![0.0; s.x.rows * d_inner];
-    let mut state = vec![0.0; d_inner * n];
-    for (head, out) in heads.iter().enumerate() {
-        let (rows, h) = out.split_at(s.x.rows * p);
-        for (to, row) in y.chunks_exact_mut(d_inner).zip(rows.chunks_exact(p)) {
-            to[head * p..(head + 1) * p].copy_from_slice(row);
-        }
-        transpose(h, p, &mut state[head * p * n..(head + 1) * p * n]);
-    }
     finish(s, y, state)
 }
 

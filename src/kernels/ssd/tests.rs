@@ -94,3 +94,18 @@ fn pieces_with_carried_state_and_single_steps_equal_the_whole() {
         }
     }
 }
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn threads_that_share_heads_do_not_change_a_bit() {
+    let example = Example::new(&Device::Cpu, 8, SIZES);
+    let [one, two, three] = [1, 2, 4].map(|count| {
+        crate::threads::set(Some(count)).unwrap();
+        ssd_with(&Device::Cpu, &example.ssd(), SsdForm::Chunked)
+    });
+    crate::threads::set(Some(1)).unwrap();
+    for (y, state) in [two, three] {
+        assert_eq!(y.cpu(), one.0.cpu());
+        assert_eq!(state.cpu(), one.1.cpu());
+    }
+}
