@@ -8,12 +8,15 @@
 //! where the primal form needs 57 to 145 (mean 89). With few inputs kept it is the other way round, and with an H that is
 //! all but singular the dual form may not arrive at all; then the primal form takes its rows.
 //!
-//! A round begins with a residual in f64 and steps with products in f32, which lose little of what a round is to win. All
-//! rows that have not arrived share a product; one that has leaves it.
+//! A round begins with a residual in f64 and steps with products in f32. The dual form takes another round only for rows
+//! whose residual is too large in f64. Natively a row's own matrix is gathered (`gathered`) where that is small; else all
+//! rows that have not arrived share a product, and one that has leaves it.
 //!
 //! Shapes: rows, mask `[m, n]`, H and its scaled forms `[n, n]`. On a GPU: `kernels/refit.rs`, the primal form. So in wasm,
 //! where the dual form would be more to load.
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::gathered::{self, Until};
 use super::hessian::{Hessian, Scaled};
 use super::linalg::{axpy, dot};
 #[cfg(not(target_arch = "wasm32"))]
@@ -35,6 +38,15 @@ const FALL: f64 = 1e-3;
 const MOST_STEPS: usize = 100;
 /// Rounds; each begins with a residual computed in f64, which undoes what the f32 products lost.
 const ROUNDS: usize = 2;
+/// The dual form is done where the residual in f64 fell by this factor, that of all rounds.
+#[cfg(not(target_arch = "wasm32"))]
+const WHOLE_FALL: f64 = 1e-6;
+/// What a round aims at below its goal: f32 finds the residual a little smaller than f64.
+#[cfg(not(target_arch = "wasm32"))]
+const ROOM: f64 = 0.5;
+/// Rows of so few inputs take two rounds always, which costs nothing: their weights are then exact beyond f32.
+#[cfg(not(target_arch = "wasm32"))]
+const SHORT: usize = 64;
 
 /// Gives the kept weights of `rows` their best values and zeroes the others. Errors: cancelled.
 pub async fn gradients(
@@ -69,7 +81,7 @@ async fn primal(rows: &mut [f64], mask: &[bool], hessian: &Hessian, pace: &Pace)
         add_product(&mut residual, n, 1.0, rows_of(&open, n), Grid::new(&hessian.h, n, n, n));
         system.scale(&mut residual);
         pace.breathe().await?;
-        let (mut gain, _) = Round::run(residual, &system, pace).await?;
+        let (mut gain, _) = system.solve(residual, FALL, pace).await?;
         system.scale(&mut gain);
         open.iter_mut().zip(&gain).for_each(|(open, d)| *open -= d);
     }
@@ -84,48 +96,44 @@ async fn dual(rows: &mut [f64], mask: &[bool], hessian: &Hessian, pace: &Pace) -
     let n = hessian.n;
     let mut left = rows.to_vec();
     let system = System::new(hessian.scaled_inverse(pace).await?, mask, true);
+    let mut residual = rows.to_vec();
+    system.scale(&mut residual);
+    let goal = |square| square * WHOLE_FALL * WHOLE_FALL;
+    let goals: Vec<f64> = squares(&residual, n).map(goal).collect();
+    let mut fall = WHOLE_FALL;
     // What a round leaves of w_P is the next one's right side.
-    for round in 1..=ROUNDS {
-        let mut residual = left.clone();
-        system.scale(&mut residual);
-        let (mut y, all_arrived) = Round::run(residual, &system, pace).await?;
+    for round in 0..=ROUNDS {
+        let (mut y, all_arrived) = system.solve(residual, ROOM * fall, pace).await?;
         if !all_arrived {
             return Ok(false);
         }
-        if round < ROUNDS {
-            system.scale(&mut y);
-            follow(&mut left, &y, hessian, pace).await?;
+        system.scale(&mut y);
+        hessian.follow(&mut left, &y, pace).await?; // w + δ
+        residual = left.clone();
+        system.scale(&mut residual);
+        if round == 0 && n <= SHORT {
+            fall = FALL;
             continue;
         }
-        // What the last round adds is so small that f32 holds it.
-        let images = system.images(&y.iter().map(|y| *y as f32).collect::<Vec<f32>>());
-        for (row, image) in left.chunks_exact_mut(n).zip(images.chunks_exact(n)) {
-            let change = image.iter().zip(&system.scaled.scale).map(|(x, s)| f64::from(*x) / s);
-            row.iter_mut().zip(change).for_each(|(w, change)| *w -= change);
+        let squares: Vec<f64> = squares(&residual, n).collect();
+        let open = squares.iter().zip(&goals).filter(|(square, goal)| square > goal);
+        fall = open.map(|(square, goal)| (goal / square).sqrt()).fold(1.0, f64::min);
+        if fall == 1.0 {
+            break;
         }
+        let rows = residual.chunks_exact_mut(n).zip(squares.iter().zip(&goals));
+        let done = rows.filter(|(_, (square, goal))| square <= goal);
+        done.for_each(|(residual, _)| residual.fill(0.0));
     }
     rows.copy_from_slice(&left);
     zero(rows, mask);
     Ok(true)
 }
 
-/// Rows of U that are multiplied together.
+/// |row|² of every row.
 #[cfg(not(target_arch = "wasm32"))]
-const BLOCK: usize = 256;
-
-/// δ = -λ UᵀU in f64, block by block of the triangle U.
-#[cfg(not(target_arch = "wasm32"))]
-async fn follow(rows: &mut [f64], lambda: &[f64], hessian: &Hessian, pace: &Pace) -> Result<()> {
-    let (n, m) = (hessian.n, rows.len() / hessian.n);
-    for a in (0..n).step_by(BLOCK) {
-        let size = BLOCK.min(n - a);
-        let u = Grid::new(&hessian.u[a * n + a..], size, n - a, n);
-        let mut half = vec![0.0; m * size]; // λ Uᵀ
-        add_product(&mut half, size, 1.0, Grid::new(&lambda[a..], m, n - a, n), u.transposed());
-        add_product(&mut rows[a..], n, -1.0, Grid::new(&half, m, size, size), u);
-        pace.breathe().await?;
-    }
-    Ok(())
+fn squares(rows: &[f64], n: usize) -> impl Iterator<Item = f64> {
+    rows.chunks_exact(n).map(|row| widest(|| dot(row, row)))
 }
 
 /// Zeroes what goes.
@@ -170,6 +178,18 @@ impl<'a> System<'a> {
         }
     }
 
+    /// Solves for `residual`, whose unknowns are scaled and whose other values are 0, in every row, until that fell by
+    /// `fall`; says whether all rows have arrived.
+    async fn solve(&self, residual: Vec<f64>, fall: f64, pace: &Pace) -> Result<(Vec<f64>, bool)> {
+        #[cfg(not(target_arch = "wasm32"))]
+        if gathered::is_for(self.mask, self.unknown, self.n) {
+            let rows = (self.mask, self.unknown, residual);
+            let until = Until { fall, steps: MOST_STEPS };
+            return gathered::solve(&self.scaled.values, rows, until, pace).await;
+        }
+        Round::run(residual, self, fall, pace).await
+    }
+
     /// Products of rows with the matrix. It is its own transpose and goes in as it lies: the `gemm` crate then packs it in
     /// whole vectors, where the rows of a linear layer's weights have to be turned.
     #[cfg(not(target_arch = "wasm32"))]
@@ -209,17 +229,17 @@ impl Way {
 }
 
 impl<'a> Round<'a> {
-    /// Solves for `residual`, whose unknowns are scaled and whose other values are 0, in every row; says whether all rows
-    /// have arrived.
+    /// As [`System::solve`], with products of all rows.
     async fn run(
         residual: Vec<f64>,
         system: &'a System<'a>,
+        fall: f64,
         pace: &Pace,
     ) -> Result<(Vec<f64>, bool)> {
         let n = system.n;
         let norms = residual.chunks_exact(n).map(|r| dot(r, r)).enumerate();
         let mut ways: Vec<Way> =
-            norms.map(|(row, norm)| Way { row, norm, goal: norm * FALL * FALL }).collect();
+            norms.map(|(row, norm)| Way { row, norm, goal: norm * fall * fall }).collect();
         let solution = vec![0.0; residual.len()];
         let direction = residual.clone();
         let mut round = Round { system, solution, direction, residual, all_arrived: true };
@@ -301,6 +321,28 @@ mod tests {
                 let worst = found.chunks(n).enumerate().map(excess).fold(0.0, f64::max);
                 assert!(worst < 1e-8, "{share} of 9: {worst:e}");
             }
+        }
+    }
+
+    #[test]
+    #[cfg(not(target_arch = "wasm32"))]
+    fn rows_with_shared_products_arrive_where_gathered_ones_do() {
+        let n = 150;
+        let case = layer(5, n, 400, 84);
+        let h = hessian(&case.gram, n, 0.01);
+        let mask: Vec<bool> = (0..5 * n).map(|k| k * 7 % 9 < 4).collect();
+        let pace = Pace::default();
+        let scaled = block_on(h.scaled_inverse(&pace)).unwrap();
+        for unknown in [true, false] {
+            let system = System::new(scaled, &mask, unknown);
+            let mut right = f64s(&case.weights);
+            system.scale(&mut right);
+            let (first, all) = block_on(system.solve(right.clone(), 1e-6, &pace)).unwrap();
+            let (second, both) = block_on(Round::run(right, &system, 1e-6, &pace)).unwrap();
+            assert!(all && both);
+            let length = squares(&second, n).sum::<f64>().sqrt();
+            let apart = first.iter().zip(&second).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(apart > 0.0 && apart < 1e-5 * length, "{apart:e} of {length:e}");
         }
     }
 

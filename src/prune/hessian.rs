@@ -134,6 +134,22 @@ impl Hessian {
         Ok(self.scaled_inverse.get_or_init(|| scaled))
     }
 
+    /// Adds δ = -λ H⁻¹ to rows `[m, n]` for λ `[m, n]`, as -λ UᵀU block by block of the triangle. Errors: cancelled.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn follow(&self, rows: &mut [f64], lambda: &[f64], pace: &Pace) -> Result<()> {
+        const BLOCK: usize = 256;
+        let (n, m) = (self.n, rows.len() / self.n);
+        for a in (0..n).step_by(BLOCK) {
+            let size = BLOCK.min(n - a);
+            let u = Grid::new(&self.u[a * n + a..], size, n - a, n);
+            let mut half = vec![0.0; m * size]; // λ Uᵀ
+            add_product(&mut half, size, 1.0, Grid::new(&lambda[a..], m, n - a, n), u.transposed());
+            add_product(&mut rows[a..], n, -1.0, Grid::new(&half, m, size, size), u);
+            pace.breathe().await?;
+        }
+        Ok(())
+    }
+
     /// The leading block of (H[a.., a..])⁻¹: U[a..b, a..b]ᵀ U[a..b, a..b], `[b - a, b - a]`.
     pub async fn trailing_inverse(&self, a: usize, b: usize, pace: &Pace) -> Result<Vec<f64>> {
         let (size, n) = (b - a, self.n);

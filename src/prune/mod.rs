@@ -12,6 +12,8 @@ mod custom;
 mod device;
 mod drive;
 mod gated_norm;
+#[cfg(not(target_arch = "wasm32"))]
+mod gathered;
 mod gptq;
 mod gradients;
 mod grid;
