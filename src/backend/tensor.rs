@@ -69,6 +69,14 @@ impl Tensor {
         }
     }
 
+    /// The values, without a copy where nobody else holds them; only on the CPU device.
+    pub fn into_cpu(self) -> Vec<f32> {
+        match self.data {
+            Data::Cpu(values) => Rc::unwrap_or_clone(values),
+            Data::Gpu(_) => panic!("a GPU tensor was given to a CPU kernel"),
+        }
+    }
+
     /// The buffer; only on the GPU device.
     pub fn gpu(&self) -> &Buffer {
         match &self.data {

@@ -1,7 +1,7 @@
 //! Running sum of products of columns: G' = G + XᵀX, the Hessian of a linear layer's inputs without its factor 2.
 //!
-//! Shapes: x `[seq_len, d]`, G `[d, d]`. On the CPU one half is computed: natively by `cpu_gemm` with Xᵀ on both sides, in
-//! blocks of columns, in wasm from panels of columns. On the GPU an invocation computes 4 by 4 elements in registers;
+//! Shapes: x `[seq_len, d]`, G `[d, d]`. On the CPU one half is computed, from packed columns on both sides, and added
+//! where it lies: natively by `cpu_gemm::fma`, or by the `gemm` crate where the processor has no FMA. On the GPU an invocation computes 4 by 4 elements in registers;
 //! there both halves are only nearly the same, so readers take their mean.
 
 use super::cpu_gemm::{self, Rows};
@@ -9,8 +9,6 @@ use super::{Case, groups, random};
 use crate::Rng;
 use crate::backend::gpu::{Dispatch, Gpu, Shader, wgsl};
 use crate::backend::{Device, Tensor, View};
-#[cfg(not(target_arch = "wasm32"))]
-use crate::backend::{HostMatrix, PANEL, WeightValues};
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = Shader {
@@ -29,59 +27,20 @@ struct Params {
     x_stride: u32,
 }
 
-/// Columns of the sum that are computed together natively: whole panels.
-#[cfg(not(target_arch = "wasm32"))]
-const COLUMNS: usize = 8 * PANEL;
-
-/// Adds xᵀx to `sum` `[d, d]`.
-pub fn gram<'a>(device: &Device, x: impl Into<View<'a>>, sum: &Tensor) -> Tensor {
+/// Adds xᵀx to the symmetric `sum` `[d, d]`, in place where nobody else holds it.
+pub fn gram<'a>(device: &Device, x: impl Into<View<'a>>, sum: Tensor) -> Tensor {
     let x = x.into();
     assert_eq!((sum.rows(), sum.cols()), (x.cols, x.cols), "gram sum");
     match device {
         Device::Cpu => on_cpu(x, sum),
-        Device::Gpu(gpu) => on_gpu(gpu, x, sum),
+        Device::Gpu(gpu) => on_gpu(gpu, x, &sum),
     }
 }
 
-#[cfg(target_arch = "wasm32")]
-fn on_cpu(x: View<'_>, sum: &Tensor) -> Tensor {
-    let mut total = sum.cpu().to_vec();
+fn on_cpu(x: View<'_>, sum: Tensor) -> Tensor {
+    let mut total = sum.into_cpu();
     cpu_gemm::gram(Rows::of(x), &mut total);
     Tensor::on_cpu(x.cols, x.cols, total)
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn on_cpu(x: View<'_>, sum: &Tensor) -> Tensor {
-    let _reference = crate::arithmetic::reference();
-    let mut transposed = vec![0.0f32; x.cols * x.rows]; // [d, seq_len]
-    for t in 0..x.rows {
-        for (j, v) in x.cpu_row(t).iter().enumerate() {
-            transposed[j * x.rows + t] = *v;
-        }
-    }
-    let left = Rows { values: &transposed, rows: x.cols, cols: x.rows, stride: x.rows };
-    let right = HostMatrix::new(x.cols, x.rows, WeightValues::F32(&transposed));
-    let n = x.cols;
-    let mut upper = vec![0.0; n * n];
-    let block = |(b, upper): (usize, &mut [f32])| {
-        // Columns of the lower half, which are rows of the upper one.
-        let start = b * COLUMNS;
-        let columns = start..(start + COLUMNS).min(n);
-        let mut part = vec![0.0; (n - start) * columns.len()];
-        cpu_gemm::accumulate(left.slice(start..n), &right, columns.clone(), &mut part);
-        for (j, upper) in upper.chunks_exact_mut(n).enumerate() {
-            let products = part.chunks_exact(columns.len()).map(|row| row[j]).skip(j);
-            upper[start + j..].iter_mut().zip(products).for_each(|(to, product)| *to = product);
-        }
-    };
-    crate::threads::share(upper.chunks_mut(COLUMNS * n).enumerate(), block);
-    let mut total = sum.cpu().to_vec();
-    for (i, total) in total.chunks_exact_mut(n).enumerate() {
-        let (left, right) = total.split_at_mut(i);
-        left.iter_mut().enumerate().for_each(|(j, t)| *t += upper[j * n + i]);
-        right.iter_mut().zip(&upper[i * n + i..]).for_each(|(t, product)| *t += product);
-    }
-    Tensor::on_cpu(n, n, total)
 }
 
 fn on_gpu(gpu: &Gpu, x: View<'_>, sum: &Tensor) -> Tensor {
@@ -104,6 +63,12 @@ fn on_gpu(gpu: &Gpu, x: View<'_>, sum: &Tensor) -> Tensor {
     Tensor::on_gpu(x.cols, x.cols, y)
 }
 
+/// Normals, `[d, d]`.
+fn symmetric(rng: &mut Rng, d: usize) -> Vec<f32> {
+    let values = rng.normals(d * d, 1.0);
+    (0..d * d).map(|k| values[(k / d).max(k % d) * d + (k / d).min(k % d)]).collect()
+}
+
 /// Around the tiles of 4 and 32 columns; the last case is a view.
 pub fn cases() -> Vec<Case> {
     let sizes =
@@ -117,8 +82,8 @@ pub fn cases() -> Vec<Case> {
             run: Box::new(move |device| {
                 let mut rng = Rng::new(6);
                 let x = random(device, &mut rng, rows, from + cols);
-                let s = random(device, &mut rng, cols, cols);
-                vec![gram(device, x.columns(from, cols), &s)]
+                let s = device.tensor(cols, cols, &symmetric(&mut rng, cols));
+                vec![gram(device, x.columns(from, cols), s)]
             }),
         })
         .collect()
@@ -133,7 +98,7 @@ mod tests {
         let (rows, cols, from) = (13, 11, 3);
         let mut rng = Rng::new(8);
         let x = rng.normals(rows * (cols + from), 1.0);
-        let sum = rng.normals(cols * cols, 1.0);
+        let sum = symmetric(&mut rng, cols);
         let mut expected = Vec::new();
         for i in 0..cols {
             for j in 0..cols {
@@ -144,7 +109,7 @@ mod tests {
         }
         let device = Device::Cpu;
         let x = device.tensor(rows, cols + from, &x);
-        let found = gram(&device, x.columns(from, cols), &device.tensor(cols, cols, &sum));
+        let found = gram(&device, x.columns(from, cols), device.tensor(cols, cols, &sum));
         assert!(crate::kernels::largest_difference(found.cpu(), &expected) < 1e-5);
     }
 }

@@ -299,7 +299,7 @@ impl Group {
             }
             Statistic::Gram => {
                 let sums = sums.unwrap_or_else(|| device.zeros(x.cols, x.cols));
-                Some(gram(device, x, &sums))
+                Some(gram(device, x, sums))
             }
         };
     }

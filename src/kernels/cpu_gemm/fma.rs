@@ -332,7 +332,9 @@ unsafe fn add_input<V: Vector, const N: usize, const R: usize>(
     }
 }
 
+mod gram;
 mod pack;
+pub use gram::gram;
 use pack::{pack, transpose};
 
 #[cfg(test)]

@@ -33,3 +33,35 @@ pub fn product(x: Rows<'_>, weights: &[f32], outs: usize, y: &mut [f32], stride:
         );
     }
 }
+
+/// Adds xᵀx to `sum` `[x.cols, x.cols]`.
+pub fn gram(x: Rows<'_>, sum: &mut [f32]) {
+    let (n, stride) = (x.cols, x.stride);
+    assert_eq!(sum.len(), n * n, "gram sum");
+    x.check();
+    // SAFETY: `sum` has n rows of n values, x has `rows` rows of n values `stride` apart (asserted), read as xᵀ too; they do
+    // not overlap.
+    unsafe {
+        gemm::gemm(
+            n,
+            n,
+            x.rows,
+            sum.as_mut_ptr(),
+            1,
+            n as isize,
+            true,
+            x.values.as_ptr(),
+            stride as isize,
+            1,
+            x.values.as_ptr(),
+            1,
+            stride as isize,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
