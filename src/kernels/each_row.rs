@@ -2,11 +2,14 @@
 //!
 //! Native threads share the rows out. A row is computed in the same way wherever it stands, so their number changes no bit.
 
+#[cfg(not(target_arch = "wasm32"))]
 use super::simd::widest;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::threads;
 
 /// `[rows, cols]`: `make` is given the number of a row and zeros for it, and is compiled for the widest vectors of this
 /// machine (see [`widest`]); it must be `#[inline(always)]`, with loops instead of `for_each`, which need not be inlined.
+#[cfg(not(target_arch = "wasm32"))]
 #[inline(always)]
 pub fn each_row(rows: usize, cols: usize, make: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
     threads::rows(rows, cols, |range, y| {
@@ -19,6 +22,22 @@ pub fn each_row(rows: usize, cols: usize, make: impl Fn(usize, &mut [f32]) + Syn
             },
         );
     })
+}
+
+/// The same in the page, where a loop for all kernels is less to load.
+#[cfg(target_arch = "wasm32")]
+pub fn each_row(rows: usize, cols: usize, make: impl Fn(usize, &mut [f32])) -> Vec<f32> {
+    one_by_one(rows, cols, &make)
+}
+
+#[cfg(target_arch = "wasm32")]
+#[inline(never)]
+fn one_by_one(rows: usize, cols: usize, make: &dyn Fn(usize, &mut [f32])) -> Vec<f32> {
+    let mut y = vec![0.0; rows * cols];
+    for (t, row) in y.chunks_exact_mut(cols.max(1)).enumerate() {
+        make(t, row);
+    }
+    y
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]

@@ -76,6 +76,7 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
 }
 
 /// x Wᵀ `[x.rows, w.rows]`, added to what `start` puts into rows of zeros.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
 pub fn product_from(
     x: Rows<'_>,
     w: &HostMatrix,

@@ -189,6 +189,7 @@ fn transpose(values: &[f32], cols: usize, out: &mut [f32]) {
 }
 
 /// Listing 1, head after head and chunk after chunk, so that no state but the running one is kept. Threads share heads.
+#[inline(never)]
 pub(super) fn chunked(s: &Ssd<'_>) -> (Tensor, Tensor) {
     let call = Call::new(s);
     let (p, n, d_inner) = (s.headdim, s.d_state, s.n_head * s.headdim);
