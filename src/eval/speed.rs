@@ -306,7 +306,8 @@ mod tests {
         // that agree are those that miss.
         let normal = |noise: f64| move |x: f32| (noise * f64::from(x)).exp();
         let two = |x: f32| 1.0 + 0.1 * f64::from(x.signum()) + 1e-3 * f64::from(x);
-        let cases: [(&dyn Fn(f32) -> f64, f64, f64); 4] = [
+        type Round<'a> = &'a dyn Fn(f32) -> f64;
+        let cases: [(Round<'_>, f64, f64); 4] = [
             (&normal(0.01), 0.99, 1.0),
             (&normal(0.03), 0.3, 0.7),
             (&normal(0.2), 0.0, 0.01),
