@@ -210,7 +210,7 @@ impl Arm<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::super::leak::fixture;
     use super::*;
