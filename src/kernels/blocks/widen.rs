@@ -30,22 +30,16 @@ pub(in super::super) fn dropped_bits(dtype: Dtype) -> u32 {
 pub(super) fn accumulate(x: Rows<'_>, w: &WeightRows<'_>, dtype: Dtype, y: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if bf16::is_for(x.rows) {
-        return threads::by_rows(y, shape(x, w.rows), |rows, y| {
+        return threads::by_rows(y, cpu_gemm::shape(x, Layout::Rows, w.rows), |rows, y| {
             in_bf16(x.slice(rows), w, dtype, y);
         });
     }
     #[cfg(not(target_arch = "wasm32"))]
-    threads::by_rows(y, shape(x, w.rows), |rows, y| {
+    threads::by_rows(y, cpu_gemm::shape(x, Layout::Rows, w.rows), |rows, y| {
         on_one_thread(x.slice(rows), w, dtype, y);
     });
     #[cfg(target_arch = "wasm32")]
     on_one_thread(x, w, dtype, y);
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn shape(x: Rows<'_>, outs: usize) -> threads::Shape {
-    let fewest = cpu_gemm::fewest_rows(x.rows, Layout::Rows);
-    threads::Shape { rows: x.rows, stride: outs, products: x.rows * x.cols * outs, fewest }
 }
 
 fn on_one_thread(x: Rows<'_>, w: &WeightRows<'_>, dtype: Dtype, y: &mut [f32]) {

@@ -68,7 +68,7 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
     }
     let form = form(x.rows, w.layout());
     #[cfg(not(target_arch = "wasm32"))]
-    threads::by_rows(y, shape(x, w, outputs.len()), |rows, y| {
+    threads::by_rows(y, shape(x, w.layout(), outputs.len()), |rows, y| {
         form(x.slice(rows), w, outputs.clone(), y);
     });
     #[cfg(target_arch = "wasm32")]
@@ -92,7 +92,7 @@ pub fn product_from(
         }
     };
     #[cfg(not(target_arch = "wasm32"))]
-    return threads::product(shape(x, w, outs), work);
+    return threads::product(shape(x, w.layout(), outs), work);
     #[cfg(target_arch = "wasm32")]
     threads::rows(x.rows, outs, work)
 }
@@ -107,16 +107,17 @@ fn form(rows: usize, layout: Layout) -> fn(Rows<'_>, &HostMatrix, Range<usize>, 
     on_one_thread
 }
 
+/// The product of these rows with `outs` rows of weights, as threads share it.
 #[cfg(not(target_arch = "wasm32"))]
-fn shape(x: Rows<'_>, w: &HostMatrix, outs: usize) -> threads::Shape {
-    let fewest = fewest_rows(x.rows, w.layout());
+pub fn shape(x: Rows<'_>, layout: Layout, outs: usize) -> threads::Shape {
+    let fewest = fewest_rows(x.rows, layout);
     threads::Shape { rows: x.rows, stride: outs, products: x.rows * x.cols * outs, fewest }
 }
 
 /// Fewest of `rows` rows that may be multiplied by themselves. The forms of our own give a row the same bits among any
 /// number, and pack the weights for each part anew; the `gemm` crate cuts the sums of up to 64 rows in other places.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn fewest_rows(rows: usize, layout: Layout) -> usize {
+fn fewest_rows(rows: usize, layout: Layout) -> usize {
     #[cfg(target_arch = "x86_64")]
     if layout == Layout::Rows && (bf16::is_for(rows) || fma::is_for(rows)) {
         return 16;
