@@ -1,8 +1,8 @@
 //! How many threads native arithmetic may use.
 //!
 //! One unless a command says otherwise: speeds that are shown are those of one thread, as in the page. In the page there
-//! are no others. Results are the
-//! same to the bit with any number, because threads share out rows, columns or heads of a result, and never one sum.
+//! are no others. Results are the same to the bit with any number, because threads share out rows, columns or heads of a
+//! result, and never one sum.
 
 use crate::{Error, Result};
 use std::cell::Cell;

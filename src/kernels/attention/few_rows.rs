@@ -22,7 +22,7 @@ const LINE: usize = 16;
 
 /// Puts the result of every row into `y` `[seq_len, n_head * headdim]`.
 pub fn attention(call: &Call<'_>, n_kv_head: usize, y: &mut [f32]) {
-    // Four products take as long as one key and value wait for memory.
+    // A product here is counted as four, because it waits for memory: an estimate, which sets where threads begin.
     let products = call.rows() * n_kv_head * call.k.rows * call.headdim * 2;
     let parts = threads::parts(4 * products, n_kv_head);
     let part = |i: usize| i * n_kv_head / parts..(i + 1) * n_kv_head / parts;

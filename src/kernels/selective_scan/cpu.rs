@@ -122,7 +122,7 @@ fn channels(row: &[f32], part: &Range<usize>) -> Block {
     }
 }
 
-/// In the page a loop behind a call: written out for a block it is ten times as much to load.
+/// In the page a loop behind a call: written out for a block it is more to load.
 #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 #[cfg_attr(target_arch = "wasm32", inline(never))]
 fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
