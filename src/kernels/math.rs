@@ -30,7 +30,7 @@ pub fn exp2(x: f32) -> f32 {
 /// [`exp2`] of a vector of values, none above 127: the same operations in the same order, so the same bits.
 #[inline(always)]
 pub fn exp2_lanes<V: Vector>(x: V) -> V {
-    let x = x.at_least(-126.0);
+    let x = x.at_least(V::splat(-126.0));
     let round = V::splat(ROUND);
     let shifted = x.plus(round);
     let r = x.minus(shifted.minus(round));

@@ -37,8 +37,8 @@ pub trait Vector: Copy {
     fn times(self, other: Self) -> Self;
     /// self + a b
     fn fused(self, a: Self, b: Self) -> Self;
-    /// `low` where that is larger; NaN stays NaN.
-    fn at_least(self, low: f32) -> Self;
+    /// Lane by lane, `low` where that is larger; NaN stays NaN.
+    fn at_least(self, low: Self) -> Self;
     /// Adds the low bits of `shifted` to the exponent.
     fn scaled(self, shifted: Self) -> Self;
 
@@ -151,7 +151,7 @@ impl Vector for f32 {
         self + a * b
     }
     #[inline(always)]
-    fn at_least(self, low: f32) -> Self {
+    fn at_least(self, low: Self) -> Self {
         if self < low { low } else { self }
     }
     #[inline(always)]
@@ -238,8 +238,8 @@ mod four {
             low + high
         }
         #[inline(always)]
-        fn at_least(self, low: f32) -> Self {
-            Self(f32x4_pmax(self.0, f32x4_splat(low)))
+        fn at_least(self, low: Self) -> Self {
+            Self(f32x4_pmax(self.0, low.0))
         }
         #[inline(always)]
         fn scaled(self, shifted: Self) -> Self {
@@ -301,8 +301,8 @@ mod four {
             (self.0[0] + self.0[2]) + (self.0[1] + self.0[3])
         }
         #[inline(always)]
-        fn at_least(self, low: f32) -> Self {
-            Self(self.0.map(|v| v.at_least(low)))
+        fn at_least(self, low: Self) -> Self {
+            Self(from_fn(|i| self.0[i].at_least(low.0[i])))
         }
         #[inline(always)]
         fn scaled(self, shifted: Self) -> Self {

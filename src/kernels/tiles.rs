@@ -1,6 +1,7 @@
 //! Small products of row-major matrices on the CPU, for what attention and the SSD do many times a layer: out += a b.
 //!
-//! A tile of four rows by two vectors of columns stays in registers while it walks the inner axis. Sums run over the
+//! A tile of four rows (six with AVX2, whose additions wait longer for each other) by two vectors of columns stays in
+//! registers while it walks the inner axis. Sums run over the
 //! inner axis in order. What two vectors do not cover is done by narrower ones. Loops count and take no iterators:
 //! compilers leave closures as calls here, compiled for the baseline.
 
@@ -99,6 +100,10 @@ impl Product {
         let mut row = 0;
         // SAFETY: every call stays within `rows`.
         unsafe {
+            while V::LANES >= 8 && row + 6 <= self.sizes.rows {
+                self.tile::<V, 6, C>(row, col);
+                row += 6;
+            }
             while row + 4 <= self.sizes.rows {
                 self.tile::<V, 4, C>(row, col);
                 row += 4;

@@ -68,9 +68,9 @@ macro_rules! x86_vector {
             }
             /// The maximum gives its second operand where one is NaN.
             #[inline(always)]
-            fn at_least(self, low: f32) -> Self {
+            fn at_least(self, low: Self) -> Self {
                 // SAFETY: the instructions are there (above).
-                Self(unsafe { $max($splat(low), self.0) })
+                Self(unsafe { $max(low.0, self.0) })
             }
             #[inline(always)]
             fn scaled(self, shifted: Self) -> Self {
