@@ -4,6 +4,9 @@
 //! are no others. Results are the same to the bit with any number, because threads share out rows, columns or heads of a
 //! result, and never one sum.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod pool;
+
 use crate::{Error, Result};
 use std::cell::Cell;
 #[cfg(not(target_arch = "wasm32"))]
@@ -70,20 +73,15 @@ pub fn share<I: Send, T: Send>(
     if count.min(most) <= 1 {
         return items.map(work).collect();
     }
-    let items = Mutex::new(items);
+    let (items, all) = (Mutex::new(items), Mutex::new(Vec::new()));
     let next = || items.lock().expect("taking an item does not panic").next();
-    let run = || std::iter::from_fn(next).map(&work).collect::<Vec<T>>();
-    std::thread::scope(|scope| {
-        // This thread works too; what it does for an item takes no more threads.
-        let others: Vec<_> = (1..count.min(most)).map(|_| scope.spawn(run)).collect();
-        COUNT.set(1);
-        let mut all = run();
-        COUNT.set(count);
-        for other in others {
-            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        all
-    })
+    // This thread works too; what it does for an item takes no more threads.
+    let _one = alone();
+    pool::together(count.min(most) - 1, &|| {
+        let own: Vec<T> = std::iter::from_fn(next).map(&work).collect();
+        all.lock().expect("adding to a list does not panic").extend(own);
+    });
+    all.into_inner().expect("as above")
 }
 
 /// Multiplications below which threads cost more than they save: about 0.1 ms of one thread.
