@@ -8,8 +8,8 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, Thread, available_parallelism};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::{self, Thread};
 
 /// Looks before a thread that waits goes to sleep, 0.1 ms and more; none where there are more threads than cores, because
 /// those that work need the core.
@@ -28,10 +28,10 @@ const END: u8 = 2;
 /// them goes on here.
 pub fn together(others: usize, work: &(dyn Fn() + Sync)) {
     let mut helpers = HELPERS.take();
-    let looks = match available_parallelism() {
-        Ok(cores) if cores.get() <= others => 0,
-        _ => LOOKS,
-    };
+    // Asking the system reads files.
+    static CORES: OnceLock<usize> = OnceLock::new();
+    let cores = *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from));
+    let looks = if cores > others { LOOKS } else { 0 };
     while helpers.len() < others {
         helpers.push(Helper::start());
     }
