@@ -10,19 +10,14 @@ import { createServer } from "node:http";
 import { createReadStream } from "node:fs";
 import { basename, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { launchWithoutGpu } from "../tests/e2e/browser.mjs";
-import { serve } from "../tests/e2e/server.mjs";
+import { inBrowser, PROMPT, speeds } from "./dropped.mjs";
 import { modelFiles } from "./folder.mjs";
-import { peak } from "./memory.mjs";
 import { middle } from "./turns.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const WLLAMA = join(here, "node_modules/@wllama/wllama");
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm", ".gguf": "application/octet-stream" };
-const PROMPT = 512;
 const DECODE = 32;
-/** Something small for the first run; what is dropped after it is measured with the same method. */
-const LINK = "#v=1&m=lm-llama&ev=text:context=1,target=64,windows=1&gen=2&tr=off&sp=rtn:bits=8,group=row&b=cpu";
 
 const [folder, gguf, turns = "3"] = process.argv.slice(2);
 if (!folder || !gguf) throw new Error("usage: node page-bench/wllama.mjs FOLDER Q8.gguf [TURNS]");
@@ -42,54 +37,11 @@ for (let turn = 0; turn < Number(turns); turn++) {
 }
 report();
 
-/** Runs `inside` in a page of a fresh browser. */
-async function inBrowser(url, inside) {
-  const browser = await launchWithoutGpu();
-  try {
-    const page = await (await browser.newContext({ serviceWorkers: "block" })).newPage();
-    page.setDefaultTimeout(900_000);
-    const found = await inside(page, url);
-    return { ...found, memory: await peak(browser) };
-  } finally {
-    await browser.close();
-  }
-}
-
 /** Tokens a second of dense f16 and of int8, as the page's speed section tells them. */
 async function whittle() {
-  const server = await serve();
-  try {
-    return await inBrowser(server.url + LINK, async (page, url) => {
-      await page.addInitScript(listen);
-      await page.goto(url);
-      await page.waitForFunction(() => window.told.complete);
-      await page.evaluate(() => {
-        window.told = {};
-      });
-      await page.locator("#files").setInputFiles(files);
-      await page.waitForFunction(() => window.told.complete && window.told.speed);
-      const { baseline, compressed, prompt_tokens } = await page.evaluate(() => window.told.speed);
-      if (prompt_tokens !== PROMPT) throw new Error(`the page read ${prompt_tokens} tokens; expected ${PROMPT}`);
-      const speeds = (side) => ({ prefill: side.prefill_tokens_per_s.value, decode: side.decode_tokens_per_s.value });
-      return { f16: speeds(baseline), int8: speeds(compressed) };
-    });
-  } finally {
-    await server.close();
-  }
-}
-
-/** Runs in the page, before all else: keeps the newest speeds that the engine tells. */
-function listen() {
-  window.told = {};
-  window.Worker = class extends Worker {
-    constructor(...of) {
-      super(...of);
-      this.addEventListener("message", ({ data }) => {
-        if (data.type === "result" && data.part?.speed) window.told.speed = data.part.speed;
-        if (data.status?.text === "Run complete") window.told.complete = true;
-      });
-    }
-  };
+  const { baseline, compressed, memory } = await speeds(files, "tr=off&sp=rtn:bits=8,group=row");
+  const of = (side) => ({ prefill: side.prefill_tokens_per_s.value, decode: side.decode_tokens_per_s.value });
+  return { f16: of(baseline), int8: of(compressed), memory };
 }
 
 /** Tokens a second of q8_0, as llama.cpp times itself. */
