@@ -8,7 +8,8 @@ mod plain;
 #[cfg(not(target_arch = "wasm32"))]
 mod tiled;
 
-use super::heads::{Call, Head, weigh};
+use super::heads::{Call, Head};
+use crate::kernels::math::exp;
 use crate::kernels::simd::{self, Kernel, Vector};
 use crate::threads;
 #[cfg(target_arch = "wasm32")]
@@ -87,13 +88,40 @@ impl Kernel for InPlace<'_> {
             let seen = part.head(i / rows).seen(i % rows);
             scores[..seen].iter_mut().for_each(|s| *s *= call.scale);
             scores.iter_mut().zip(call.bias).for_each(|(s, bias)| *s += bias);
-            (_, sums[i]) = weigh(f32::NEG_INFINITY, scores, seen);
+            sums[i] = weigh(scores, seen);
         }
         form::add_values::<V>(&part, &weights, y);
         for (y, sum) in y.chunks_exact_mut(call.headdim).zip(sums) {
             y.iter_mut().for_each(|y| *y /= sum);
         }
     }
+}
+
+/// Turns the scores of a row, of which it sees the first `seen`, into weights relative to their largest. Gives their sum.
+#[inline(always)]
+fn weigh(scores: &mut [f32], seen: usize) -> f32 {
+    let (scores, unseen) = scores.split_at_mut(seen.min(scores.len()));
+    unseen.fill(0.0);
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let (chunks, rest) = scores.as_chunks::<16>();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(m, &s)| *m = larger(*m, s));
+    }
+    let largest = rest.iter().fold(f32::NEG_INFINITY, |m, &s| larger(m, s));
+    let largest = lanes.into_iter().fold(largest, larger);
+    scores.iter_mut().for_each(|s| *s = exp(*s - largest));
+    let mut sums = [0.0f32; 16];
+    let (chunks, rest) = scores.as_chunks::<16>();
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, s)| *sum += s);
+    }
+    sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
+}
+
+/// Unlike `f32::max`, one instruction a lane.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]

@@ -1,8 +1,7 @@
-//! What both forms of attention on the CPU share: the inputs as plain memory, one key head of them, the softmax of a row.
+//! What both forms of attention on the CPU share: the inputs as plain memory, one key head of them.
 
 use super::Attention;
 use crate::kernels::cpu_gemm::Rows;
-use crate::kernels::math::exp;
 
 /// The inputs as plain memory, which threads may share.
 pub(super) struct Call<'a> {
@@ -72,32 +71,4 @@ impl<'a> Head<'a> {
             y[start..start + headdim].copy_from_slice(row);
         }
     }
-}
-
-/// Turns the scores of a row, of which it sees the first `seen`, into weights relative to their largest and `before`.
-/// Gives that and the sum of the weights.
-#[inline(always)]
-pub(super) fn weigh(before: f32, scores: &mut [f32], seen: usize) -> (f32, f32) {
-    let (scores, unseen) = scores.split_at_mut(seen.min(scores.len()));
-    unseen.fill(0.0);
-    let mut lanes = [before; 16];
-    let (chunks, rest) = scores.as_chunks::<16>();
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(m, &s)| *m = larger(*m, s));
-    }
-    let largest = rest.iter().fold(before, |m, &s| larger(m, s));
-    let largest = lanes.into_iter().fold(largest, larger);
-    scores.iter_mut().for_each(|s| *s = exp(*s - largest));
-    let mut sums = [0.0f32; 16];
-    let (chunks, rest) = scores.as_chunks::<16>();
-    for chunk in chunks {
-        sums.iter_mut().zip(chunk).for_each(|(sum, s)| *sum += s);
-    }
-    (largest, sums.iter().sum::<f32>() + rest.iter().sum::<f32>())
-}
-
-/// Unlike `f32::max`, one instruction a lane.
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
 }
