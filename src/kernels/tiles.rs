@@ -1,9 +1,9 @@
 //! Small products of row-major matrices on the CPU, for what attention and the SSD do many times a layer: out += a b.
 //!
-//! A tile of four rows (six with AVX2, whose additions wait longer for each other) by two vectors of columns stays in
-//! registers while it walks the inner axis. Sums run over the
-//! inner axis in order. What two vectors do not cover is done by narrower ones. Loops count and take no iterators:
-//! compilers leave closures as calls here, compiled for the baseline.
+//! A tile of four rows by two vectors of columns (six rows where a vector has eight lanes or more: eight sums hardly fill the
+//! two units of such a processor) stays in registers while it walks the inner axis. Sums run over the inner axis in order.
+//! What two vectors do not cover is done by narrower ones. Loops count and take no iterators: compilers leave closures as
+//! calls here, compiled for the baseline.
 
 #![allow(clippy::needless_range_loop)]
 
