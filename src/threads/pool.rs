@@ -1,18 +1,18 @@
 //! Threads that stay between two operations.
 //!
-//! A prefill is some hundred operations of a millisecond or two. To start a thread for each, or to wake one that sleeps,
-//! takes a twentieth of that on a virtual machine; so a helper looks out for the next operation for a while before it
-//! sleeps, and the caller does the same for the end of it. A thread has helpers of its own, which end with it.
+//! A prefill is some hundred operations of a millisecond or two. To start a thread for each, or to wake one that sleeps, costs
+//! a part of that (docs/benchmarks-native.md); so a helper looks out for the next operation for a while before it sleeps,
+//! and the caller does the same for the end of it. A thread has helpers of its own, which end with it.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::{self, Thread};
 
-/// Looks before a thread that waits goes to sleep, 0.1 ms and more; none where there are more threads than cores, because
-/// those that work need the core.
+/// Looks before a thread that waits goes to sleep, an estimate: about 0.1 ms. None where there are more threads than cores,
+/// because those that work need the core.
 const LOOKS: usize = 4000;
 
 thread_local! {
@@ -63,6 +63,10 @@ struct Desk {
     ended: Mutex<Ended>,
 }
 
+fn open<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+    part.lock().expect("nobody panics at a desk")
+}
+
 struct Helper {
     desk: Arc<Desk>,
     thread: Thread,
@@ -78,14 +82,14 @@ impl Helper {
     }
 
     fn begin(&self, job: Job) {
-        *self.desk.job.lock().expect("a desk is never left in a panic") = Some(job);
+        *open(&self.desk.job) = Some(job);
         self.desk.state.store(BEGIN, Ordering::Release);
         self.thread.unpark();
     }
 
     fn wait(&self, looks: usize) -> Ended {
         self.desk.wait(looks, |state| state == IDLE);
-        std::mem::replace(&mut *self.desk.ended.lock().expect("as above"), Ok(()))
+        std::mem::replace(&mut *open(&self.desk.ended), Ok(()))
     }
 }
 
@@ -102,9 +106,9 @@ impl Desk {
         let mut looks = LOOKS;
         loop {
             self.wait(looks, |state| state != IDLE);
-            let Some(job) = self.job.lock().expect("as above").take() else { return };
+            let Some(job) = open(&self.job).take() else { return };
             looks = job.looks;
-            *self.ended.lock().expect("as above") = catch_unwind(AssertUnwindSafe(job.work));
+            *open(&self.ended) = catch_unwind(AssertUnwindSafe(job.work));
             // From here on the work may be gone.
             self.state.store(IDLE, Ordering::Release);
             job.caller.unpark();
