@@ -4,8 +4,8 @@
 //
 // Timed is from the first item that is scored until the last of both sides; every visit is a fresh browser.
 import { cpus } from "node:os";
-import { launchWithoutGpu } from "../tests/e2e/browser.mjs";
 import { serve } from "../tests/e2e/server.mjs";
+import { inBrowser } from "./dropped.mjs";
 import { middle } from "./turns.mjs";
 
 const LINK = "#v=1&m=lm-mamba2&ev=continuation:n=300&gen=2&tr=off&sp=magnitude&b=cpu";
@@ -26,16 +26,15 @@ console.log(`times as fast, formed within a turn: ${shown(middle(seconds.one.map
 /** Seconds from the first scored item to the last. */
 async function scoring(alone) {
   const server = await serve();
-  const browser = await launchWithoutGpu();
   try {
-    const page = await (await browser.newContext({ serviceWorkers: "block" })).newPage();
-    page.setDefaultTimeout(300_000);
-    await page.addInitScript(watch, alone);
-    await page.goto(server.url + LINK);
-    await page.waitForFunction(() => window.seen.last !== undefined);
-    return await page.evaluate(() => (window.seen.last - window.seen.first) / 1000);
+    const { first, last } = await inBrowser(server.url + LINK, async (page, url) => {
+      await page.addInitScript(watch, alone);
+      await page.goto(url);
+      await page.waitForFunction(() => window.seen.last !== undefined);
+      return await page.evaluate(() => window.seen);
+    });
+    return (last - first) / 1000;
   } finally {
-    await browser.close();
     await server.close();
   }
 }
