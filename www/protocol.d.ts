@@ -580,10 +580,6 @@ notes: Array<string>, };
  */
 export type Part = { "kind": "begin", 
 /**
- * As [`RunView::link`].
- */
-link: string, 
-/**
  * As [`RunView::backend`].
  */
 backend: string, } | { "kind": "text", 

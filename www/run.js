@@ -8,7 +8,6 @@ export function newRun(number) {
   return {
     number,
     finished: false,
-    link: "",
     backend: "",
     baseline: newSide(),
     compressed: newSide(),
@@ -36,7 +35,6 @@ const newSide = () => ({ text: "", tokens: 0, differs_at: null, done: false });
 export function take(run, part) {
   switch (part.kind) {
     case "begin":
-      run.link = part.link;
       run.backend = part.backend;
       break;
     case "text": {

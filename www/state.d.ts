@@ -6,7 +6,7 @@ import type { Ask, Catalog, Event, ItemView, PaperCost, Part, Point, Quality, Re
 export * from "./protocol.js";
 
 /** A run put together from its parts, with its items, which the engine tells once all are scored. */
-export type RunView = Protocol.RunView & { items: ItemView[] | null };
+export type RunView = Omit<Protocol.RunView, "link"> & { items: ItemView[] | null };
 
 export type Shown = Omit<View, "run"> & {
   /**

@@ -18,7 +18,7 @@ impl Told {
             return parts;
         }
         if last.backend.is_empty() {
-            parts.push(Part::Begin { link: now.link.clone(), backend: now.backend.clone() });
+            parts.push(Part::Begin { backend: now.backend.clone() });
         }
         parts.extend(text(Which::Baseline, &last.baseline, &now.baseline));
         if let (None, Some(ms)) = (last.first_number_ms, now.first_number_ms) {

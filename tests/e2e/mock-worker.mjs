@@ -201,7 +201,7 @@ function progress(step, steps) {
   const items = Math.round(ALL * Math.max(0, (step - 10) / (steps - 10)));
   const differs_at = second > PARTS_AT ? PARTS_AT : null;
   if (step === 1) {
-    piece({ kind: "begin", link: fragment(), backend: "CPU (wasm simd128)" });
+    piece({ kind: "begin", backend: "CPU (wasm simd128)" });
     piece({ kind: "first_number", ms: 412.3 });
     piece({ kind: "cost", cost: cost() });
   }

@@ -12,8 +12,6 @@ use serde::Serialize;
 pub enum Part {
     /// The first of a run.
     Begin {
-        /// As [`RunView::link`].
-        link: String,
         /// As [`RunView::backend`].
         backend: String,
     },
