@@ -5,6 +5,7 @@
 //! Source: the safetensors format (huggingface/safetensors README), the sharded index of transformers.
 
 mod bytes;
+mod hash;
 mod header;
 mod numbers;
 mod pickle;
@@ -13,21 +14,19 @@ mod torch;
 mod zip;
 
 use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
-use std::sync::OnceLock;
 
+use crate::error::{Error, Result};
+use crate::sniff;
 pub use bytes::Bytes;
+use hash::Hashing;
 use header::Header;
 pub use numbers::Numbers;
 pub use raw::{Dtype, RawTensor};
 use safetensors::tensor::Dtype as FileDtype;
-use sha2::{Digest, Sha256};
-
-use crate::bundle::hex;
-use crate::error::{Error, Result};
-use crate::sniff;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -57,7 +56,8 @@ pub struct Checkpoint {
     metadata: BTreeMap<String, String>,
     /// The file to name when a tensor is in none of them.
     listed_in: String,
-    sha256: OnceLock<String>,
+    sha256: OnceCell<String>,
+    hashing: RefCell<Hashing>,
 }
 
 impl fmt::Debug for Checkpoint {
@@ -178,7 +178,8 @@ impl Checkpoint {
             tensors: BTreeMap::new(),
             metadata: BTreeMap::new(),
             listed_in: listed_in.to_string(),
-            sha256: OnceLock::new(),
+            sha256: OnceCell::new(),
+            hashing: RefCell::default(),
         }
     }
 
@@ -200,8 +201,7 @@ impl Checkpoint {
             let found = entry.dtype;
             return fail(format!("has dtype {found}; supported are F64, F32, F16 and BF16"));
         };
-        let bytes = shard.bytes.read(entry.range.clone());
-        let bytes = bytes.map_err(|problem| Error::file(&shard.file, problem))?;
+        let bytes = self.bytes_of(entry)?;
         Ok(RawTensor { dtype, shape: entry.shape.clone(), bytes })
     }
 
@@ -244,6 +244,10 @@ impl Checkpoint {
     /// `Error::File` where the file can no longer be read.
     pub fn stored(&self, name: &str) -> Result<Cow<'_, [u8]>> {
         let Some(entry) = self.tensors.get(name) else { return Ok(Cow::default()) };
+        self.bytes_of(entry)
+    }
+
+    fn bytes_of(&self, entry: &Entry) -> Result<Cow<'_, [u8]>> {
         let shard = &self.shards[entry.shard];
         let bytes = shard.bytes.read(entry.range.clone());
         bytes.map_err(|problem| Error::file(&shard.file, problem))
@@ -300,28 +304,6 @@ impl Checkpoint {
     /// The `__metadata__` maps of all files.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
-    }
-
-    /// Hex SHA-256 of the weight files' bytes, in the order of their names: for one file what
-    /// `sha256sum` prints. Computed once.
-    ///
-    /// # Errors
-    /// As [`Checkpoint::stored`].
-    pub fn sha256(&self) -> Result<&str> {
-        const PIECE: usize = 4 << 20;
-        if let Some(known) = self.sha256.get() {
-            return Ok(known);
-        }
-        let mut hash = Sha256::new();
-        for shard in self.files() {
-            let size = shard.bytes.size();
-            for start in (0..size).step_by(PIECE) {
-                let piece = shard.bytes.read(start..size.min(start + PIECE));
-                hash.update(&piece.map_err(|problem| Error::file(&shard.file, problem))?);
-                shard.bytes.release(start..size.min(start + PIECE));
-            }
-        }
-        Ok(self.sha256.get_or_init(|| hex(&hash.finalize())))
     }
 }
 

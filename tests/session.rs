@@ -226,21 +226,46 @@ fn a_link_of_ones_own_model_waits_for_its_files_and_says_where_they_differ() {
     let said = view["notices"][0]["text"].as_str().unwrap();
     assert!(said.contains("0123456789abcdef") && said.contains("Open the same files"), "{said}");
     assert!(view["fragment"].as_str().unwrap().contains("m=own@0123456789abcdef"));
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/recall-llama");
-    let read = |name: &str| File {
-        name: name.into(),
-        bytes: std::fs::read(folder.join(name)).unwrap().into(),
-    };
-    let files = ["config.json", "tokenizer.json", "model.safetensors"].map(read).into();
-    assert_eq!(
-        session.handle(2, Request::Open { files, origin: String::new(), random: false }),
-        Next::Run
-    );
+    assert_eq!(session.handle(2, open_recall()), Next::Run);
     let view = of_type(&events, "view").pop().unwrap();
     let notices = view["notices"].to_string();
     assert!(notices.contains("other weights of own (0123456789abcdef)"), "{notices}");
     assert!(notices.contains("does not judge this model"), "{notices}");
     assert_eq!(view["settings"]["eval"], "recall");
+}
+
+/// A bundled model as files of the user's own.
+fn open_recall() -> Request {
+    let read = |name: &str| File { name: name.into(), bytes: recall_file(name).into() };
+    let files = ["config.json", "tokenizer.json", "model.safetensors"].map(read).into();
+    Request::Open { files, origin: String::new(), random: false }
+}
+
+fn recall_file(name: &str) -> Vec<u8> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/recall-llama");
+    std::fs::read(folder.join(name)).expect("a file of a bundled model")
+}
+
+#[test]
+fn the_hash_of_ones_own_weights_is_told_while_the_run_goes_on_and_stands_in_its_link() {
+    let (mut session, events) = listening();
+    let link = "#v=1&m=own&ev=recall:level=easy,n=8&gen=1&b=cpu".to_string();
+    session.handle(1, Request::Link { fragment: link });
+    assert_eq!(session.handle(2, open_recall()), Next::Run);
+    finished(&mut session, &events);
+    let hash = whittle::bundle::sha256_hex(&recall_file("model.safetensors"));
+    let in_link = format!("m=own@{}&", &hash[..16]);
+    let place = |found: &dyn Fn(&Value) -> bool| events.borrow().iter().position(found);
+    let first_number = place(&|e| e["part"]["kind"] == "first_number").expect("a number");
+    let quality = place(&|e| e["part"]["kind"] == "quality").expect("a figure");
+    let known = place(&|e| e["model"]["sha256"] == hash).expect("the hash");
+    assert!(first_number < known && known < quality, "{first_number} {known} {quality}");
+    let fragment = |at: usize| events.borrow()[at]["fragment"].to_string();
+    assert!(fragment(known).contains(&in_link), "{}", fragment(known));
+    let before = place(&|e| e["model"]["sha256"] == "").expect("a view without it");
+    assert!(before < first_number && fragment(before).contains("m=own@&"), "{}", fragment(before));
+    let point = of_type(&events, "point").pop().expect("a point");
+    assert!(point["point"]["fragment"].as_str().expect("a link").contains(&in_link), "{point}");
 }
 
 fn last_view(events: &Told) -> Value {

@@ -558,7 +558,7 @@ parameters: number,
  */
 bytes: number, 
 /**
- * Of the weights files, lower-case hex; its first 16 digits name the model in links.
+ * Of the weights files, lower-case hex, empty until it is known; its first 16 digits name the model in links.
  */
 sha256: string, 
 /**
@@ -666,7 +666,7 @@ number: number,
  */
 finished: boolean, 
 /**
- * Canonical link of the run.
+ * Canonical link of the run, empty until the hash of its weights is known.
  */
 link: string, 
 /**

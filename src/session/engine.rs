@@ -24,8 +24,8 @@ pub struct Engine {
     gpu: GpuSlot,
     loaded: Option<Rc<Loaded>>,
     own: Option<Rc<Loaded>>,
-    /// What the probe of a model (by sha256) said: whether the GPU is taken, and why.
-    probed: Option<(String, bool, String)>,
+    /// What the probe of a model (by its number) said: whether the GPU is taken, and why.
+    probed: Option<(u64, bool, String)>,
     /// Evaluation files that were read and checked, by name: the next run waits for no network.
     read: RefCell<HashMap<String, Rc<Vec<u8>>>>,
     /// Models on a device, made from `loaded`.
@@ -44,8 +44,8 @@ enum GpuSlot {
 /// The models of the last run, so that a change of one control does not load everything again.
 #[derive(Default)]
 pub(super) struct Cache {
-    /// (model sha256, device kind)
-    key: (String, &'static str),
+    /// The model's number and the kind of device.
+    key: Option<(u64, &'static str)>,
     pub baseline: Option<Rc<Model>>,
     /// The canonical pruning SPEC with its seedless inputs, and what came of it.
     pub pruned: Option<(String, PrunedModel)>,
@@ -204,7 +204,7 @@ impl Engine {
 
     /// Reads 128 tokens on both devices, twice; the second time counts.
     async fn probe(&mut self, gpu: Device, loaded: &Loaded) -> Result<Chosen> {
-        let known = self.probed.clone().filter(|(model, _, _)| model == loaded.sha256());
+        let known = self.probed.clone().filter(|(model, _, _)| *model == loaded.number);
         let (_, takes_gpu, why) = match known {
             Some(known) => known,
             None => self.measure(&gpu, loaded).await?,
@@ -212,7 +212,7 @@ impl Engine {
         Ok(chosen(if takes_gpu { gpu } else { Device::Cpu }, &why))
     }
 
-    async fn measure(&mut self, gpu: &Device, loaded: &Loaded) -> Result<(String, bool, String)> {
+    async fn measure(&mut self, gpu: &Device, loaded: &Loaded) -> Result<(u64, bool, String)> {
         let (cpu_ms, expected) = probe(&Device::Cpu, loaded).await?;
         let (takes_gpu, why) = match probe(gpu, loaded).await {
             Ok((ms, found)) => match disagreement(&expected, &found) {
@@ -221,7 +221,7 @@ impl Engine {
             },
             Err(e) => (false, format!("the GPU failed its probe: {e}")),
         };
-        let result = (loaded.sha256().to_string(), takes_gpu, why);
+        let result = (loaded.number, takes_gpu, why);
         self.probed = Some(result.clone());
         Ok(result)
     }
@@ -232,7 +232,7 @@ impl Engine {
         device: &Device,
         loaded: &Loaded,
     ) -> Result<(Rc<Model>, Rc<Weights>)> {
-        let key = (loaded.sha256().to_string(), device.kind());
+        let key = Some((loaded.number, device.kind()));
         if self.cache.key != key {
             self.cache = Cache { key, ..Cache::default() };
         }

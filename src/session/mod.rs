@@ -239,10 +239,9 @@ impl Session {
             return Next::Nothing;
         }
         self.awaited = None;
-        let own = self.engine.own().map(|own| own.sha256().to_string());
-        let bundled = bundle::Entry::find(&link.spec.model).map(|e| e.sha256().to_string());
-        let here = bundled.ok().or(own).unwrap_or_default();
-        link.other_weights(&here).into_iter().for_each(|text| self.notice(Level::Warning, text));
+        let own = |_| self.engine.own().map_or("", Loaded::sha256);
+        let here = bundle::Entry::find(&link.spec.model).map_or_else(own, bundle::Entry::sha256);
+        link.other_weights(here).into_iter().for_each(|text| self.notice(Level::Warning, text));
         Next::Run
     }
 
@@ -251,11 +250,10 @@ impl Session {
         let origin = spec::origin(origin)?;
         let loaded = self.engine.open_own(files)?;
         loaded.notes.iter().for_each(|note| self.notice(Level::Warning, note.clone()));
-        let here = loaded.sha256();
         self.spec.set("model", OWN)?;
         self.spec.origin = origin;
-        let awaited = self.awaited.take();
-        let other = awaited.and_then(|link| link.other_weights(here));
+        let awaited = self.awaited.take().filter(|link| !link.model_hash.is_empty());
+        let other = awaited.and_then(|link| link.other_weights(loaded.sha256()));
         other.into_iter().for_each(|text| self.notice(Level::Warning, text));
         let unfit = self.why_not().remove("eval").unwrap_or_default();
         let waits = eval::is_of_own_data(&self.spec.evaluation);
@@ -333,14 +331,22 @@ impl Session {
         self.view.backend_why = chosen.why;
         self.show();
         let (mut told, number) = (Told::default(), self.runs);
-        let (status, emit) = (&mut self.view.status, &self.emit);
+        let (view, emit) = (&mut self.view, &self.emit);
         let mut show = |run: &RunView, now: Status| {
             for part in told.news(run) {
                 emit(Event::Result { run: number, part });
             }
-            if *status != now {
-                *status = now.clone();
+            if view.status != now {
+                view.status = now.clone();
                 emit(Event::Status { status: now });
+            }
+            // The hash of files of the user's own is known only now, and it is a part of the link.
+            if let Some(model) = view.model.as_mut().filter(|model| model.sha256.is_empty())
+                && !run.link.is_empty()
+            {
+                model.sha256 = loaded.known_sha256().into();
+                view.fragment = run.link.clone();
+                emit(Event::View(Box::new(view.clone())));
             }
         };
         let whole = run_with_items(&mut self.engine, spec, number, pace, &mut show).await;

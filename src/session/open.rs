@@ -2,7 +2,7 @@
 //!
 //! What transformers loads is loaded here, with the same loss; what is left out is said in [`ModelView::notes`].
 
-use super::bundle::sha256_hex;
+use super::bundle::{Entry, sha256_hex};
 use super::forecast::{self, Forecast};
 use super::protocol::ModelView;
 use super::shape;
@@ -10,12 +10,14 @@ use super::spec::OWN;
 use crate::backend::Device;
 use crate::config::ModelConfig;
 use crate::models::{Model, Names, Weights, stored_name};
+use crate::pace::Pace;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Bytes, Checkpoint};
 use crate::{Error, Result};
 use serde_json::Value;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Name of a calibration text among a model's files.
 pub const OWN_CALIBRATION: &str = "calibration.txt";
@@ -34,6 +36,8 @@ pub const COMPANIONS: [&str; 8] = [
 
 /// A model as its files describe it, not yet on a device.
 pub struct Loaded {
+    /// Tells it from everything else that was opened, before its hash is known.
+    pub number: u64,
     /// A bundled id, or "own".
     pub id: String,
     /// For people.
@@ -75,10 +79,34 @@ impl CalibrationText {
 }
 
 impl Loaded {
-    /// Hex SHA-256 of the weights files; those of the command line are read for it when it is first asked for.
+    /// Hex SHA-256 of the weights files, which are read for it when it is first asked for; empty where the browser can no
+    /// longer read them.
     pub fn sha256(&self) -> &str {
-        // Only files of the browser can fail to be read, and those were when they were opened.
-        self.weights.checkpoint().sha256().unwrap_or_default()
+        match self.known_sha256() {
+            "" => self.weights.checkpoint().sha256().unwrap_or_default(),
+            known => known,
+        }
+    }
+
+    /// The same in steps, each of which tells the share that is done.
+    ///
+    /// Errors: cancelled, or a file that the browser can no longer read.
+    pub async fn hash(&self, pace: &Pace, hear: &mut dyn FnMut(f64)) -> Result<&str> {
+        while self.known_sha256().is_empty()
+            && let Some(share) = self.weights.checkpoint().hash_on()?
+        {
+            hear(share);
+            pace.breathe().await?;
+        }
+        Ok(self.known_sha256())
+    }
+
+    /// The same, empty before it was asked for. Bundled files were checked against theirs when they were read.
+    pub fn known_sha256(&self) -> &str {
+        match Entry::find(&self.id) {
+            Ok(entry) => entry.sha256(),
+            Err(_) => self.weights.checkpoint().known_sha256().unwrap_or_default(),
+        }
     }
 
     /// Size of the weights files.
@@ -94,7 +122,7 @@ impl Loaded {
             family: self.config.family().into(),
             parameters: self.parameters,
             bytes: self.bytes(),
-            sha256: self.sha256().into(),
+            sha256: self.known_sha256().into(),
             card: self.card.clone(),
             ignored: self.config.ignored().to_vec(),
             notes: self.notes.clone(),
@@ -150,6 +178,9 @@ impl Loaded {
 pub fn open<B: Into<Bytes>>(files: Vec<(String, B)>) -> Result<Loaded> {
     open_bytes(files.into_iter().map(|(name, bytes)| (name, bytes.into())).collect())
 }
+
+/// Models opened so far.
+static OPENED: AtomicU64 = AtomicU64::new(0);
 
 /// Apart from [`open`], which the page would hold once for every kind of bytes.
 fn open_bytes(files: Vec<(String, Bytes)>) -> Result<Loaded> {
@@ -223,11 +254,10 @@ fn open_bytes(files: Vec<(String, Bytes)>) -> Result<Loaded> {
         None => format!("Your own {} model", config.family()),
     };
     let parameters = shapes.map(elements).sum();
-    // The browser may no longer have the file when it is asked for.
-    #[cfg(target_arch = "wasm32")]
-    checkpoint.sha256()?;
     let (id, checked) = (OWN.into(), Cell::new(Some(checked)));
+    let number = OPENED.fetch_add(1, Ordering::Relaxed);
     Ok(Loaded {
+        number,
         id,
         label,
         parameters,

@@ -73,7 +73,6 @@ pub async fn run_with_items(
     let start = now_ms();
     run.say("Loading model", None);
     let loaded = engine.model(&spec.model).await?;
-    run.view.link = spec.fragment(loaded.sha256());
     // Before anything counts layers by them.
     if let Some(setting) = &spec.reduction {
         reduce::check(&loaded.config, setting)?;
@@ -105,6 +104,9 @@ pub async fn run_with_items(
         }
     };
     run.view.first_number_ms = Some(now_ms() - start);
+    let mut hear = |share| run.say_often("Computing the SHA-256 of the weights", Some(share));
+    let sha256 = loaded.hash(pace, &mut hear).await?;
+    run.view.link = spec.fragment(sha256);
 
     // Read before others are asked for help, so that it is handed to them with the rest.
     if let (Some(_), CalibrationText::Bundled(file)) = (&spec.pruning, &loaded.calibration) {
@@ -155,7 +157,7 @@ pub async fn run_with_items(
         published(&mut run, &comparison, &spec.evaluation, pace).await?;
         let call = |control: &Setting, items| {
             let spec = &RunSpec { reduction: Some(control.clone()), ..spec.clone() };
-            let fragment = spec.fragment(loaded.sha256());
+            let fragment = spec.fragment(sha256);
             engine.help.ask(number, &device, Ask { spec, fragment, baseline: false, items })
         };
         controls::score(&mut run, &comparison, setting, &spec.evaluation, &call, pace).await?;

@@ -18,8 +18,8 @@ const DECODE: usize = 16;
 pub struct Sweeper {
     backend: Backend,
     has_speed: bool,
-    /// sha256 of the newest model.
-    model: String,
+    /// The number of the newest model.
+    model: Option<u64>,
     shared: Shared,
 }
 
@@ -35,7 +35,7 @@ pub enum Timing {
 impl Sweeper {
     /// Knows nothing of any model yet.
     pub fn new(backend: Backend, timing: Timing) -> Sweeper {
-        let (model, shared) = (String::new(), Shared::default());
+        let (model, shared) = (None, Shared::default());
         Sweeper { backend, has_speed: timing == Timing::InTurns, model, shared }
     }
 
@@ -50,9 +50,9 @@ impl Sweeper {
         pace: &Pace,
         hear: &mut dyn FnMut(usize, usize),
     ) -> Result<Point> {
-        let sha256 = loaded.sha256();
-        if self.model != sha256 {
-            (self.model, self.shared) = (sha256.to_string(), Shared::default());
+        let sha256 = loaded.hash(pace, &mut |_| {}).await?;
+        if self.model != Some(loaded.number) {
+            (self.model, self.shared) = (Some(loaded.number), Shared::default());
         }
         cell.reduction.iter().try_for_each(|s| reduce::check(&loaded.config, s))?;
         cell.pruning.iter().try_for_each(|s| prune::check(&loaded.config, s))?;

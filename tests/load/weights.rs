@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype as FileDtype, TensorView, serialize};
+use whittle::bundle::sha256_hex;
 use whittle::weights::{Checkpoint, Dtype, shards};
 
 use super::corrupt::raw_file;
@@ -113,6 +114,8 @@ fn shards_are_joined_by_their_index_in_any_order() {
     let mut reversed = named("some/folder/");
     reversed.reverse();
     let again = Checkpoint::open(reversed).expect("sound shards");
+    // The files one after the other, in the order of their names.
+    assert_eq!(checkpoint.sha256().expect("readable"), sha256_hex(&[one, two].concat()));
     assert_eq!(checkpoint.sha256(), again.sha256());
 }
 
@@ -124,11 +127,18 @@ fn a_digest_of_several_pieces_is_what_sha256sum_prints() {
     // python3: data = bytes(i * i % 251 for i in range(5242880)), behind the header and its length.
     let header = r#"{"big":{"dtype":"U8","shape":[5242880],"data_offsets":[0,5242880]}}"#;
     let data: Vec<u8> = (0..5_242_880u64).map(|i| (i * i % 251) as u8).collect();
+    let expected = "612eb95270d8e43315d89b1b97d94addacb3a5aee8df3d8a3657cf7a07ef03ff";
     let checkpoint = open_one(raw_file(header, &data));
-    assert_eq!(
-        checkpoint.sha256().expect("readable"),
-        "612eb95270d8e43315d89b1b97d94addacb3a5aee8df3d8a3657cf7a07ef03ff"
-    );
+    assert_eq!(checkpoint.sha256().expect("readable"), expected);
+
+    let by_pieces = open_one(raw_file(header, &data));
+    let mut shares = Vec::new();
+    while let Some(share) = by_pieces.hash_on().expect("readable") {
+        assert_eq!(by_pieces.known_sha256(), None, "{share} of the file is not all of it");
+        shares.push(share);
+    }
+    assert!(shares.len() > 2 && shares.is_sorted() && shares.ends_with(&[1.0]), "{shares:?}");
+    assert_eq!(by_pieces.known_sha256(), Some(expected));
 }
 
 #[cfg(not(target_arch = "wasm32"))]

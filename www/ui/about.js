@@ -49,7 +49,7 @@ function ofEngine(dataset) {
 function ofModel({ label, family, parameters, bytes, sha256, ignored }) {
   return [
     fact("Model", label, { more: `${family} · ${count(parameters)} parameters · ${megabytes(bytes)}` }),
-    fact("SHA-256 of the weights", el("code", {}, sha256)),
+    fact("SHA-256 of the weights", sha256 ? el("code", {}, sha256) : "not known yet"),
     ...(ignored.length ? [fact("Unknown fields of config.json", ignored.join(", "), { more: "They were not used." })] : []),
   ];
 }

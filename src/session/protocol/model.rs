@@ -34,7 +34,7 @@ pub struct ModelView {
     pub parameters: u64,
     /// Size of the weights files.
     pub bytes: u64,
-    /// Of the weights files, lower-case hex; its first 16 digits name the model in links.
+    /// Of the weights files, lower-case hex, empty until it is known; its first 16 digits name the model in links.
     pub sha256: String,
     /// The model card (Markdown, shown as plain text).
     pub card: String,

@@ -103,7 +103,7 @@ pub struct RunView {
     pub number: u64,
     /// Whether nothing more comes.
     pub finished: bool,
-    /// Canonical link of the run.
+    /// Canonical link of the run, empty until the hash of its weights is known.
     pub link: String,
     /// The device it runs on, for people; empty before one was chosen.
     pub backend: String,
