@@ -4,6 +4,8 @@
 //! name, shape or dtype. Values are not looked at here: `models::Weights` refuses those that are not finite.
 //! Source: the safetensors format (huggingface/safetensors README), the sharded index of transformers.
 
+#[cfg(target_arch = "wasm32")]
+mod ahead;
 mod bytes;
 mod hash;
 mod header;
@@ -58,6 +60,8 @@ pub struct Checkpoint {
     listed_in: String,
     sha256: OnceCell<String>,
     hashing: RefCell<Hashing>,
+    #[cfg(target_arch = "wasm32")]
+    ahead: RefCell<ahead::Ahead>,
 }
 
 impl fmt::Debug for Checkpoint {
@@ -180,6 +184,8 @@ impl Checkpoint {
             listed_in: listed_in.to_string(),
             sha256: OnceCell::new(),
             hashing: RefCell::default(),
+            #[cfg(target_arch = "wasm32")]
+            ahead: RefCell::default(),
         }
     }
 
@@ -201,7 +207,7 @@ impl Checkpoint {
             let found = entry.dtype;
             return fail(format!("has dtype {found}; supported are F64, F32, F16 and BF16"));
         };
-        let bytes = self.bytes_of(entry)?;
+        let bytes = self.bytes_of(name, entry)?;
         Ok(RawTensor { dtype, shape: entry.shape.clone(), bytes })
     }
 
@@ -244,12 +250,18 @@ impl Checkpoint {
     /// `Error::File` where the file can no longer be read.
     pub fn stored(&self, name: &str) -> Result<Cow<'_, [u8]>> {
         let Some(entry) = self.tensors.get(name) else { return Ok(Cow::default()) };
-        self.bytes_of(entry)
+        self.bytes_of(name, entry)
     }
 
-    fn bytes_of(&self, entry: &Entry) -> Result<Cow<'_, [u8]>> {
+    fn bytes_of(&self, name: &str, entry: &Entry) -> Result<Cow<'_, [u8]>> {
         let shard = &self.shards[entry.shard];
-        let bytes = shard.bytes.read(entry.range.clone());
+        let bytes = match &shard.bytes {
+            #[cfg(target_arch = "wasm32")]
+            Bytes::Opened(_) => self.read_ahead(name, entry).map(Cow::Owned),
+            held => held.read(entry.range.clone()),
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        let _ = name;
         bytes.map_err(|problem| Error::file(&shard.file, problem))
     }
 

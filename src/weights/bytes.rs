@@ -87,7 +87,7 @@ impl Bytes {
 
 /// Bytes that the browser reads at once.
 #[cfg(target_arch = "wasm32")]
-const PIECE: usize = 2 << 20;
+const PIECE: usize = 8 << 20;
 
 /// Waits for the browser, as only a worker may.
 #[cfg(target_arch = "wasm32")]
