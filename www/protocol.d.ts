@@ -156,7 +156,7 @@ export type File = {
  */
 name: string, 
 /**
- * All of its content. Weights stay with the browser and are read tensor by tensor.
+ * All of its content. Weights stay with the browser and are read by places.
  */
 bytes: Uint8Array | Blob, };
 

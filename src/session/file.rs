@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct File {
     /// Without folders; decides what the file is taken for.
     pub name: String,
-    /// All of its content. Weights stay with the browser and are read tensor by tensor.
+    /// All of its content. Weights stay with the browser and are read by places.
     #[serde(with = "held")]
     #[cfg_attr(test, ts(type = "Uint8Array | Blob"))]
     pub bytes: Bytes,
