@@ -108,6 +108,7 @@ pub async fn main(args: Args) -> Result<()> {
         link.other_data(&hash).iter().for_each(|text| load::note(text));
         spec.data = hash;
     }
+    let compare = |here: &str| link.other_weights(here).iter().for_each(|text| load::note(text));
     if let Some(model) = &args.model {
         let (id, loaded) = load::model(&mut engine, model).await?;
         if args.link.is_none()
@@ -117,9 +118,12 @@ pub async fn main(args: Args) -> Result<()> {
         }
         spec.set("model", &id)?;
         spec.origin = load::origin(model)?;
-        compare(&link.model_hash, loaded.sha256());
+        // Files of one's own are read for their hash only where there is one to compare with.
+        if !link.model_hash.is_empty() {
+            compare(loaded.sha256());
+        }
     } else if let Ok(entry) = Entry::find(&spec.model) {
-        compare(&link.model_hash, entry.sha256());
+        compare(entry.sha256());
     }
     let settings = [
         ("eval", args.eval.clone()),
@@ -262,16 +266,6 @@ async fn calibrate_on(
     let hash = loaded.calibration.name();
     eprintln!("whittle: calibrated on {file} (sha256 {}); the link does not carry it", &hash[..16]);
     spec.set("model", OWN)
-}
-
-/// Says so when the weights are not those that a link was made with.
-fn compare(link: &str, here: &str) {
-    if !here.starts_with(link) {
-        let here = &here[..here.len().min(16)];
-        load::note(&format!(
-            "The link was made with other weights (sha256 {link}...); these are {here}.... The figures will differ."
-        ));
-    }
 }
 
 /// The settings to begin with: those of the link, or nothing compressed.
