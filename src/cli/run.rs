@@ -108,7 +108,6 @@ pub async fn main(args: Args) -> Result<()> {
         link.other_data(&hash).iter().for_each(|text| load::note(text));
         spec.data = hash;
     }
-    let compare = |here: &str| link.other_weights(here).iter().for_each(|text| load::note(text));
     if let Some(model) = &args.model {
         let (id, loaded) = load::model(&mut engine, model).await?;
         if args.link.is_none()
@@ -118,12 +117,9 @@ pub async fn main(args: Args) -> Result<()> {
         }
         spec.set("model", &id)?;
         spec.origin = load::origin(model)?;
-        // Files of one's own are read for their hash only where there is one to compare with.
-        if !link.model_hash.is_empty() {
-            compare(loaded.sha256());
-        }
+        link.other_weights(&|| loaded.sha256()).iter().for_each(|text| load::note(text));
     } else if let Ok(entry) = Entry::find(&spec.model) {
-        compare(entry.sha256());
+        link.other_weights(&|| entry.sha256()).iter().for_each(|text| load::note(text));
     }
     let settings = [
         ("eval", args.eval.clone()),

@@ -28,11 +28,12 @@ pub struct Link {
 }
 
 impl Link {
-    /// What is to be said where the weights are not those that the link was made with; `here` is their sha256.
-    pub fn other_weights(&self, here: &str) -> Option<String> {
+    /// What is to be said where the weights are not those that the link was made with. `here` gives their sha256, for which
+    /// files may have to be read: only a link that names a hash asks.
+    pub fn other_weights<'a>(&self, here: &dyn Fn() -> &'a str) -> Option<String> {
         let made_with = &self.model_hash;
-        let differ =
-            !made_with.is_empty() && !here.is_empty() && !here.starts_with(made_with.as_str());
+        let here = if made_with.is_empty() { "" } else { here() };
+        let differ = !here.is_empty() && !here.starts_with(made_with.as_str());
         differ.then(|| {
             let (model, here) = (&self.spec.model, &here[..here.len().min(16)]);
             format!("The link was made with other weights of {model} ({made_with}); these are {here}. Figures will differ.")

@@ -240,8 +240,8 @@ impl Session {
         }
         self.awaited = None;
         let own = |_| self.engine.own().map_or("", Loaded::sha256);
-        let here = bundle::Entry::find(&link.spec.model).map_or_else(own, bundle::Entry::sha256);
-        link.other_weights(here).into_iter().for_each(|text| self.notice(Level::Warning, text));
+        let here = || bundle::Entry::find(&link.spec.model).map_or_else(own, |e| e.sha256());
+        link.other_weights(&here).into_iter().for_each(|text| self.notice(Level::Warning, text));
         Next::Run
     }
 
@@ -252,8 +252,8 @@ impl Session {
         loaded.notes.iter().for_each(|note| self.notice(Level::Warning, note.clone()));
         self.spec.set("model", OWN)?;
         self.spec.origin = origin;
-        let awaited = self.awaited.take().filter(|link| !link.model_hash.is_empty());
-        let other = awaited.and_then(|link| link.other_weights(loaded.sha256()));
+        let awaited = self.awaited.take();
+        let other = awaited.and_then(|link| link.other_weights(&|| loaded.sha256()));
         other.into_iter().for_each(|text| self.notice(Level::Warning, text));
         let unfit = self.why_not().remove("eval").unwrap_or_default();
         let waits = eval::is_of_own_data(&self.spec.evaluation);
