@@ -28,7 +28,7 @@ mod native {
     use whittle::backend::Device;
     use whittle::config::ModelConfig;
     use whittle::method::Setting;
-    use whittle::models::{Execution, Model, NoHooks, Weights, linears, piece_tokens};
+    use whittle::models::{Execution, Model, NoHooks, Wanted, Weights, linears, piece_tokens};
     use whittle::pace::Pace;
     use whittle::prune::{self, Subject};
     use whittle::weights::{Bytes, Checkpoint};
@@ -74,7 +74,9 @@ mod native {
             prefills.push(cost(|| {
                 let mut hidden = None;
                 for piece in read.chunks(piece_tokens(&Device::Cpu)) {
-                    hidden = Some(model.forward(&Device::Cpu, piece, &mut state, &mut NoHooks));
+                    let (ids, last) = (Device::Cpu.ids(piece), Wanted::LastRow);
+                    let (device, hooks) = (&Device::Cpu, &mut NoHooks);
+                    hidden = Some(model.forward_ids(device, &ids, &mut state, hooks, last));
                 }
                 let hidden = hidden.expect("a prompt has a token");
                 model.logits(&Device::Cpu, hidden.row_range(hidden.rows() - 1, 1));

@@ -6,10 +6,10 @@
 use pollster::block_on;
 use serde_json::{Value, json};
 use whittle::Rng;
-use whittle::backend::{Device, gpu_for_tests};
+use whittle::backend::{Device, Ids, gpu_for_tests};
 use whittle::config::FAMILIES;
 use whittle::method::Setting;
-use whittle::models::{Model, NoHooks, check_sequence};
+use whittle::models::{Hooks, Model, NoHooks, Wanted, check_sequence};
 use whittle::pace::Pace;
 use whittle::prune::{self, Subject};
 use whittle::reduce::{self, Reducer};
@@ -105,9 +105,31 @@ fn parse(spec: &str, abouts: &[&'static whittle::method::About]) -> Setting {
     Setting::parse(spec, abouts).unwrap().unwrap()
 }
 
+/// A pass of which the last row is wanted gives the last of these rows, `[tokens, d_model]` and normed, and nothing else.
+fn check_last_row(
+    device: &Device,
+    model: &Model,
+    ids: &Ids,
+    hooks: &mut dyn Hooks,
+    (rows, what): (&[f32], &str),
+) {
+    let alone = model.forward_ids(device, ids, &mut model.start(device), hooks, Wanted::LastRow);
+    let alone = block_on(device.read(&alone)).unwrap();
+    let last = &rows[rows.len() - model.head().cols()..];
+    assert_eq!(alone.len(), last.len(), "{what}");
+    // One row may be multiplied by another kernel than many: sums in another order, of values of about 1.
+    let differs = |(a, b): (&f32, &f32)| (a - b).abs() > 1e-3 * (1.0 + b.abs());
+    assert!(!alone.iter().zip(last).any(differs), "{what}");
+}
+
 fn finite(device: &Device, loaded: &Loaded, model: &Model, ids: &[u32]) -> bool {
-    let hidden =
-        model.forward(device, &ids[..ids.len() - 1], &mut model.start(device), &mut NoHooks);
+    let read = device.ids(&ids[..ids.len() - 1]);
+    let mut state = model.start(device);
+    let hidden = model.forward_ids(device, &read, &mut state, &mut NoHooks, Wanted::EveryRow);
+    let rows = block_on(device.read(&hidden)).unwrap();
+    if rows.iter().all(|x| x.is_finite()) {
+        check_last_row(device, model, &read, &mut NoHooks, (&rows, loaded.config.family()));
+    }
     let nll = model.nll(device, &hidden, &device.ids(&ids[1..]));
     assert_eq!(loaded.config.n_layer(), loaded.config.layers.len());
     block_on(device.read(&nll)).unwrap().iter().all(|x| x.is_finite())
@@ -123,9 +145,14 @@ fn reduce_all(device: &Device, loaded: &Loaded, model: &Model, ids: &[u32]) -> u
             };
             let left = reducer.read(device, model, &device.ids(ids));
             let mut state = model.start(device);
-            let hidden = model.forward_ids(device, &left, &mut state, &mut reducer);
+            let hidden =
+                model.forward_ids(device, &left, &mut state, &mut reducer, Wanted::EveryRow);
             let values = block_on(device.read(&hidden)).unwrap();
             assert!(values.iter().all(|x| x.is_finite()), "{setting}");
+            let mut again = Reducer::new(&loaded.config, &setting, ids.len()).unwrap();
+            let left = again.read(device, model, &device.ids(ids));
+            let what = setting.to_string();
+            check_last_row(device, model, &left, &mut again, (&values, &what));
             ran += 1;
         }
     }

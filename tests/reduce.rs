@@ -7,7 +7,7 @@ use std::rc::Rc;
 use whittle::backend::{Device, Tensor, gpu_for_tests};
 use whittle::config::{ModelConfig, WITH_ATTENTION};
 use whittle::method::Setting;
-use whittle::models::{Model, NoHooks, State, Weights};
+use whittle::models::{Model, NoHooks, State, Wanted, Weights};
 use whittle::reduce::{LayerTrace, Place, Reducer, abouts, check, controls, place_of, savings};
 use whittle::tokenizer::Tokenizer;
 use whittle::weights::Checkpoint;
@@ -107,7 +107,7 @@ fn read(
     let context = ids(&fixture.config, TOKENS);
     let mut reducer = reducer(device, &fixture.config, spec, &context);
     let left = reducer.read(device, model, &device.ids(&context));
-    let hidden = model.forward_ids(device, &left, &mut state, &mut reducer);
+    let hidden = model.forward_ids(device, &left, &mut state, &mut reducer, Wanted::EveryRow);
     let trace = block_on(reducer.trace(device)).unwrap();
     (hidden, state, trace)
 }
@@ -243,7 +243,13 @@ fn cpu_and_gpu_choose_the_same_tokens_on_the_bundled_models_but_for_near_ties() 
             let [cpu, gpu] = models.each_ref().map(|(device, model)| {
                 let mut reducer = reducer(device, &fixture.config, &spec, &list);
                 let left = reducer.read(device, model, &device.ids(&list));
-                model.forward_ids(device, &left, &mut model.start(device), &mut reducer);
+                model.forward_ids(
+                    device,
+                    &left,
+                    &mut model.start(device),
+                    &mut reducer,
+                    Wanted::EveryRow,
+                );
                 block_on(reducer.trace(device)).unwrap()
             });
             assert!(!cpu.is_empty(), "{name} {spec}");

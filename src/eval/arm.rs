@@ -7,7 +7,7 @@ use crate::backend::{Device, Ids, Tensor};
 use crate::config::ModelConfig;
 use crate::kernels::rows::{concat_rows, copy};
 use crate::method::Setting;
-use crate::models::{Hooks, Model, NoHooks, State, check_sequence, piece_tokens};
+use crate::models::{Hooks, Model, NoHooks, State, Wanted, check_sequence, piece_tokens};
 use crate::pace::Pace;
 use crate::reduce::{LayerTrace, Reducer};
 use crate::tokenizer::Tokenizer;
@@ -58,7 +58,8 @@ impl Arm<'_> {
         let (pieces, mut hooks) = self.begin(ids)?;
         let (mut state, mut hidden) = (self.model.start(self.device), None);
         for left in &pieces {
-            hidden = Some(self.model.forward_ids(self.device, left, &mut state, &mut *hooks));
+            let (device, hooks, last) = (self.device, &mut *hooks, Wanted::LastRow);
+            hidden = Some(self.model.forward_ids(device, left, &mut state, hooks, last));
         }
         Ok(self.context(state, hidden))
     }
@@ -70,8 +71,8 @@ impl Arm<'_> {
         let (pieces, mut hooks) = self.begin(ids)?;
         let (mut state, mut hidden) = (self.model.start(self.device), None);
         for left in &pieces {
-            let (device, hooks) = (self.device, &mut *hooks);
-            let work = self.model.forward_in_steps(device, left, &mut state, hooks, self.pace);
+            let (device, hooks, how) = (self.device, &mut *hooks, (Wanted::LastRow, self.pace));
+            let work = self.model.forward_in_steps(device, left, &mut state, hooks, how);
             hidden = Some(work.await?);
         }
         Ok(self.context(state, hidden))
@@ -104,7 +105,8 @@ impl Arm<'_> {
         reducer: &mut Reducer,
     ) -> Result<Tensor> {
         let left = reducer.read(self.device, self.model, &self.device.ids(ids));
-        self.model.forward_in_steps(self.device, &left, state, reducer, self.pace).await
+        let how = (Wanted::EveryRow, self.pace);
+        self.model.forward_in_steps(self.device, &left, state, reducer, how).await
     }
 
     /// A reduction for these tokens, which knows their filler if the arm does.
@@ -127,14 +129,14 @@ impl Arm<'_> {
     /// Adds tokens to a context, unreduced.
     pub fn extend(&self, context: &mut Context, ids: &[u32]) -> Result<()> {
         self.check(context.state.next_position, ids)?;
-        let hidden = self.model.forward(self.device, ids, &mut context.state, &mut NoHooks);
-        context.last = self.last_row(&hidden);
+        self.follow(context, &self.device.ids(ids));
         Ok(())
     }
 
     /// Adds tokens that are on the device already, all below vocab_size, unreduced.
     pub fn follow(&self, context: &mut Context, ids: &Ids) {
-        let hidden = self.model.forward_ids(self.device, ids, &mut context.state, &mut NoHooks);
+        let (state, last) = (&mut context.state, Wanted::LastRow);
+        let hidden = self.model.forward_ids(self.device, ids, state, &mut NoHooks, last);
         context.last = self.last_row(&hidden);
     }
 
@@ -186,7 +188,8 @@ impl Arm<'_> {
             return Ok(last.clone());
         }
         let (device, inputs, hooks) = (self.device, self.device.ids(inputs), &mut NoHooks);
-        let work = self.model.forward_in_steps(device, &inputs, state, hooks, self.pace);
+        let how = (Wanted::EveryRow, self.pace);
+        let work = self.model.forward_in_steps(device, &inputs, state, hooks, how);
         Ok(concat_rows(device, last, &work.await?))
     }
 

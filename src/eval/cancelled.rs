@@ -5,7 +5,7 @@ use super::{EVALUATIONS, OF_OWN_DATA, Placed, Source, Task, no_context, parse};
 use crate::Error;
 use crate::backend::Device;
 use crate::method::Setting;
-use crate::models::{Hooks, LayerOutput, Model, Reduced};
+use crate::models::{Hooks, LayerOutput, Model, Reduced, Wanted};
 use crate::pace::Pace;
 use pollster::block_on;
 use std::rc::Rc;
@@ -42,7 +42,8 @@ fn a_pass_that_is_cancelled_in_a_layer_reaches_no_further_one() {
             let pace = Pace::default();
             let mut hooks = Canceller { pace: pace.clone(), after, seen: Vec::new() };
             let mut state = model.start(&device);
-            let work = model.forward_in_steps(&device, &ids, &mut state, &mut hooks, &pace);
+            let how = (Wanted::EveryRow, &pace);
+            let work = model.forward_in_steps(&device, &ids, &mut state, &mut hooks, how);
             let found = block_on(work).map(|rows| rows.cpu().to_vec());
             (found, hooks.seen)
         };
@@ -54,7 +55,7 @@ fn a_pass_that_is_cancelled_in_a_layer_reaches_no_further_one() {
         let (found, seen) = pass(n);
         let mut state = model.start(&device);
         let mut looks = Canceller { pace: Pace::default(), after: n, seen: Vec::new() };
-        let at_once = model.forward_ids(&device, &ids, &mut state, &mut looks);
+        let at_once = model.forward_ids(&device, &ids, &mut state, &mut looks, Wanted::EveryRow);
         assert!(found.unwrap() == at_once.cpu(), "{name}");
         assert_eq!(seen, looks.seen, "{name}");
     }

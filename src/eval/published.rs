@@ -11,7 +11,7 @@ use super::score::Score;
 use crate::Result;
 use crate::kernels::rows::copy;
 use crate::method::Setting;
-use crate::models::NoHooks;
+use crate::models::{NoHooks, Wanted};
 use crate::reduce::Reducer;
 
 /// Why these figures are wrong, for whoever sees them.
@@ -61,8 +61,8 @@ pub(super) async fn rows(arm: &Arm<'_>, context: &[u32], target: &[u32]) -> Resu
         Some(reducer) => arm.forward_reduced(inputs, &mut state, reducer).await?,
         None => {
             let ids = arm.device.ids(inputs);
-            let (model, hooks) = (arm.model, &mut NoHooks);
-            model.forward_in_steps(arm.device, &ids, &mut state, hooks, arm.pace).await?
+            let (model, hooks, how) = (arm.model, &mut NoHooks, (Wanted::EveryRow, arm.pace));
+            model.forward_in_steps(arm.device, &ids, &mut state, hooks, how).await?
         }
     };
     // Where too few rows are left the labels are cut to the first ones.

@@ -20,7 +20,7 @@ use crate::Result;
 use crate::backend::{Device, Tensor};
 use crate::config::{self, Layer, ModelConfig, Rope};
 use crate::kernels::add::add;
-use crate::kernels::rows::gather_rows;
+use crate::kernels::rows::{copy, gather_rows};
 use crate::kernels::scale::scale;
 
 pub(super) struct Block {
@@ -42,6 +42,8 @@ enum Mixer {
 pub(super) struct Place<'a> {
     pub index: usize,
     pub rows: Option<&'a AttendedRows>,
+    /// Whether what the layer gives is wanted for the last row alone.
+    pub wants_last: bool,
 }
 
 /// What a layer remembers before the first token.
@@ -160,7 +162,7 @@ impl Block {
     ) -> (Tensor, Option<Kept>) {
         let reduces = hooks.wants_layer(place.index, x.rows());
         let normed = Normed::new(&self.norm, &x);
-        let mixed = self.mixer.run(device, &normed, place, memory, reduces, hooks);
+        let mut mixed = self.mixer.run(device, &normed, place, memory, reduces, hooks);
         drop(normed);
         let cut = mixed.kept.clone().map(|rows| Kept { rows, log_sizes: None });
         let x = match &cut {
@@ -169,6 +171,13 @@ impl Block {
         };
         assert!(!reduces || cut.is_none(), "a layer that was cut is not reduced again");
         let out = self.mixer.out();
+        let x = match place.wants_last && !reduces {
+            true => {
+                mixed.gated = last_row(device, &mixed.gated);
+                last_row(device, &x)
+            }
+            false => x,
+        };
         if !reduces && !self.is_parallel && self.multiplier == 1.0 {
             let x = out.run_and_add(device, &mixed.gated, &x, hooks);
             // The MLP takes the most memory of a layer, and needs nothing of this.
@@ -206,6 +215,11 @@ impl Block {
             _ => x,
         }
     }
+}
+
+/// Row `rows - 1` `[1, cols]`.
+fn last_row(device: &Device, x: &Tensor) -> Tensor {
+    copy(device, x.row_range(x.rows() - 1, 1))
 }
 
 impl MixerOwned {

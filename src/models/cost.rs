@@ -1,5 +1,6 @@
 //! The arithmetic of a model on paper: multiply-adds times two; 9 for every state element of Mamba-1's scan, 5 of
-//! Mamba-2's (docs/token-reduction.md). Every layer is counted by itself. Memory likewise, before it is taken.
+//! Mamba-2's (docs/token-reduction.md). Every layer is counted by itself, and whole for every token that enters it, as the
+//! papers count; what [`Wanted::LastRow`](super::Wanted) leaves out of the last one is in it. Memory likewise, before it is taken.
 
 use super::linear::linears;
 use crate::config::{Mixer, ModelConfig};

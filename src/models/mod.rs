@@ -125,9 +125,20 @@ pub fn piece_tokens(device: &Device) -> usize {
     }
 }
 
+/// Which hidden rows somebody wants of a forward pass.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// That of every token that is left.
+    EveryRow,
+    /// That of the last token. The last layer then computes for this one alone what it adds to the stream: of a context
+    /// that is read, nothing else is looked at.
+    LastRow,
+}
+
 /// What goes from one layer of a forward pass to the next.
 struct Pass {
     x: Tensor, // [rows that are left, d_model]
+    wanted: Wanted,
     /// In a model with attention.
     rows: Option<AttendedRows>,
 }
@@ -192,18 +203,19 @@ impl Model {
         state: &mut State,
         hooks: &mut dyn Hooks,
     ) -> Tensor {
-        self.forward_ids(device, &device.ids(ids), state, hooks)
+        self.forward_ids(device, &device.ids(ids), state, hooks, Wanted::EveryRow)
     }
 
-    /// The same with ids that are on the device already, all below vocab_size.
+    /// The same with ids that are on the device already, all below vocab_size; gives the rows that are wanted.
     pub fn forward_ids(
         &self,
         device: &Device,
         ids: &Ids,
         state: &mut State,
         hooks: &mut dyn Hooks,
+        wanted: Wanted,
     ) -> Tensor {
-        let mut pass = self.enter(device, ids, state);
+        let mut pass = self.enter(device, ids, state, wanted);
         for index in 0..self.layers.len() {
             pass = self.pass_layer(device, index, pass, state, hooks);
         }
@@ -220,7 +232,7 @@ impl Model {
         hooks: &mut dyn Hooks,
     ) -> Tensor {
         let ids = device.ids(ids);
-        let mut pass = self.enter(device, &ids, &state);
+        let mut pass = self.enter(device, &ids, &state, Wanted::EveryRow);
         for index in 0..self.layers.len() {
             pass = self.pass_layer(device, index, pass, &mut state, hooks);
             state.layers[index] = LayerState::Kv(None);
@@ -239,9 +251,9 @@ impl Model {
         ids: &Ids,
         state: &mut State,
         hooks: &mut dyn Hooks,
-        pace: &Pace,
+        (wanted, pace): (Wanted, &Pace),
     ) -> Result<Tensor> {
-        let mut pass = self.enter(device, ids, state);
+        let mut pass = self.enter(device, ids, state, wanted);
         for index in 0..self.layers.len() {
             pace.breathe().await?;
             pass = self.pass_layer(device, index, pass, state, hooks);
@@ -249,29 +261,31 @@ impl Model {
         Ok(self.leave(device, ids, &pass, state))
     }
 
-    fn enter(&self, device: &Device, ids: &Ids, state: &State) -> Pass {
+    fn enter(&self, device: &Device, ids: &Ids, state: &State, wanted: Wanted) -> Pass {
         assert!(!ids.is_empty(), "forward of no tokens");
         let x = self.embed_at(device, ids, state.next_position);
         let attends = self.config.layers.iter().any(|l| l.mixer.kind() == Kind::Attention);
-        Pass { x, rows: attends.then(|| AttendedRows::new(state.positions(device, ids.len()))) }
+        let rows = attends.then(|| AttendedRows::new(state.positions(device, ids.len())));
+        Pass { x, wanted, rows }
     }
 
     fn pass_layer(
         &self,
         device: &Device,
         index: usize,
-        Pass { x, rows }: Pass,
+        Pass { x, wanted, rows }: Pass,
         state: &mut State,
         hooks: &mut dyn Hooks,
     ) -> Pass {
-        let place = Place { index, rows: rows.as_ref() };
+        let wants_last = wanted == Wanted::LastRow && index + 1 == self.layers.len();
+        let place = Place { index, rows: rows.as_ref(), wants_last };
         let memory = &mut state.layers[index];
         let (x, kept) = self.layers[index].run(device, &place, x, memory, hooks);
         let rows = match kept {
             Some(kept) => rows.map(|rows| rows.after(device, kept)),
             None => rows,
         };
-        Pass { x, rows }
+        Pass { x, wanted, rows }
     }
 
     fn leave(&self, device: &Device, ids: &Ids, pass: &Pass, state: &mut State) -> Tensor {
@@ -308,7 +322,7 @@ impl Model {
         let positions: Vec<u32> = (0..x.rows() as u32).collect();
         let rows =
             (mixer.kind() == Kind::Attention).then(|| AttendedRows::new(device.ids(&positions)));
-        let place = Place { index, rows: rows.as_ref() };
+        let place = Place { index, rows: rows.as_ref(), wants_last: false };
         self.layers[index].run(device, &place, x, &mut block::start(mixer, device), hooks).0
     }
 

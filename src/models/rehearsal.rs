@@ -1,7 +1,7 @@
 //! The pipelines that a model is going to need, made while its weights still load: a driver takes milliseconds for each,
 //! and the first token would wait for all of them.
 
-use super::{Model, NoHooks};
+use super::{Model, NoHooks, Wanted};
 use crate::backend::{Device, Ids, Tensor};
 use crate::kernels::greedy::greedy;
 use crate::kernels::rows::copy;
@@ -27,7 +27,8 @@ impl Model {
                 let (mut state, prompt) = (self.start(device), (0..n).collect::<Vec<u32>>());
                 let mut ids = device.ids(&prompt);
                 for _ in 0..2 {
-                    let hidden = self.forward_ids(device, &ids, &mut state, &mut NoHooks);
+                    let hidden =
+                        self.forward_ids(device, &ids, &mut state, &mut NoHooks, Wanted::EveryRow);
                     self.nll(device, &hidden, &ids);
                     ids = self.most_likely(device, &hidden);
                 }

@@ -4,7 +4,7 @@ use super::Input;
 use crate::backend::Tensor;
 use crate::config::ModelConfig;
 use crate::kernels::rows::{concat_rows, copy, gather_ids};
-use crate::models::{NoHooks, flops};
+use crate::models::{NoHooks, Wanted, flops};
 
 /// FLOPs of [`surprisal`]: a reading of the whole context, with the head for every token but the first.
 pub(super) fn cost(config: &ModelConfig, tokens: usize) -> f64 {
@@ -20,7 +20,8 @@ pub(super) fn surprisal(input: &Input<'_>) -> Tensor {
     if n < 2 {
         return none;
     }
-    let hidden = model.forward_ids(device, ids, &mut model.start(device), &mut NoHooks);
+    let hidden =
+        model.forward_ids(device, ids, &mut model.start(device), &mut NoHooks, Wanted::EveryRow);
     let places: Vec<u32> = (1..n as u32).collect();
     let targets = gather_ids(device, ids, &device.ids(&places));
     let nll = model.nll(device, hidden.row_range(0, n - 1), &targets); // [n - 1, 2]
