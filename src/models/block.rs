@@ -171,7 +171,8 @@ impl Block {
         };
         assert!(!reduces || cut.is_none(), "a layer that was cut is not reduced again");
         let out = self.mixer.out();
-        let x = match place.wants_last && !reduces {
+        // Of a decoded token there is no other row to leave out.
+        let x = match place.wants_last && !reduces && x.rows() > 1 {
             true => {
                 mixed.gated = last_row(device, &mixed.gated);
                 last_row(device, &x)
