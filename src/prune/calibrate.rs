@@ -174,7 +174,8 @@ impl Walk {
     }
 
     /// What the matrices `linears` of the first layer are fed, up to which it is run. No setting changes that: it is taken
-    /// from what was kept of the same sequences, or kept where nothing is. Errors: cancelled, or the GPU failed.
+    /// from what was kept of the same sequences, or kept where no more than a first layer of them is. Errors: cancelled, or
+    /// the GPU failed.
     pub async fn gather_first(
         &mut self,
         device: &Device,
@@ -187,6 +188,8 @@ impl Walk {
         if let Some(kept) = kept.as_ref().filter(|k| k.serves(statistic, sequences, linears)) {
             return Ok(kept.layers[0].clone());
         }
+        // What serves no longer goes before the new one is gathered: both together might be too large.
+        kept.take_if(|k| k.sequences != sequences || k.layers.len() == 1);
         let inputs = self.gather(device, model, 0, (linears, End::OfInputs), pace).await?;
         let inputs = Rc::new(inputs);
         if kept.is_none() && Calibration::may_keep(statistic, sequences, linears) {

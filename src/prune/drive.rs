@@ -3,7 +3,7 @@
 //! Inputs of layer l + 1 come from the layers as pruned so far, or from the dense model; inside a layer all
 //! matrices use the inputs of the layer as it was before. Dense statistics are kept in the caller's cache, so that
 //! another ratio or method reads no text again. Inputs from pruned layers depend on the setting and are gathered
-//! anew each time.
+//! anew each time; before the first layer there is none.
 
 use super::by_matrix::{ByMatrix, HostInputs, Inputs, MatrixJob, Needs};
 use super::calibrate::{Calibration, End, Group, LayerInputs, Statistic, Walk};
@@ -74,7 +74,7 @@ async fn prune(method: &dyn ByMatrix, task: Task<'_>) -> Result<Pruned> {
     let widest = if needs >= Needs::Factor { widths.max().unwrap_or(0) } else { 0 };
     let mut pruned = Pruned::start(sequences, widest);
     match setting.choice("inputs") {
-        "pruned" => run.follow_pruned(sequences, &chosen, &mut pruned, progress).await?,
+        "pruned" => run.follow_pruned(sequences, &chosen, cache, &mut pruned, progress).await?,
         _ => run.follow_dense(sequences, &chosen, cache, &mut pruned, progress).await?,
     }
     progress(chosen.len(), chosen.len());
@@ -129,6 +129,7 @@ impl Run<'_> {
         &self,
         sequences: &[Vec<u32>],
         chosen: &[Linear],
+        cache: &mut Option<Calibration>,
         pruned: &mut Pruned,
         progress: &mut Progress<'_>,
     ) -> Result<()> {
@@ -139,8 +140,13 @@ impl Run<'_> {
         for layer in 0..=last {
             let linears = of_layer(chosen, layer);
             progress(pruned.report.len(), chosen.len());
-            let of_inputs = (linears, End::OfInputs);
-            let inputs = walk.gather(device, &model, layer, of_inputs, self.pace).await?;
+            let inputs = if layer == 0 {
+                let kept = (sequences, &mut *cache);
+                walk.gather_first(device, &model, linears, kept, self.pace).await?
+            } else {
+                let of_inputs = (linears, End::OfInputs);
+                Rc::new(walk.gather(device, &model, layer, of_inputs, self.pace).await?)
+            };
             let edits = self.prune_layer(linears, &inputs, pruned, chosen.len(), progress).await?;
             if layer < last {
                 model.reload_layer(device, &weights.with_edits(edits.clone()), layer)?;

@@ -313,6 +313,12 @@ fn kept_statistics_change_nothing() {
         "wanda:matrices=all",
         "wanda:layers=1",
         "sparsegpt",
+        // Nothing of the first layer, then all of it, then what is kept of it.
+        "mrp:layers=1",
+        "mrp",
+        "mrp:sparsity=0.7",
+        "sparsegpt:inputs=dense",
+        "mrp:sparsity=0.6",
     ] {
         let cold = loaded.prune(spec, &mut None).unwrap();
         let warm = loaded.prune(spec, &mut cache).unwrap();
