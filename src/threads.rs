@@ -150,30 +150,41 @@ pub fn by_rows<T: Send>(
     share(shape.cut(values), |(range, part)| work(range, part));
 }
 
-/// The rows of a product, of which `work` makes some from zeros; these are shared out too.
+/// The rows of a product, of which `work` makes some from nothing, shared out.
+///
+/// # Safety
+/// `work` must set every value that it is given.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn product(shape: Shape, work: impl Fn(Range<usize>, &mut [f32]) + Sync) -> Vec<f32> {
+pub unsafe fn product(
+    shape: Shape,
+    work: impl Fn(Range<usize>, &mut [MaybeUninit<f32>]) + Sync,
+) -> Vec<f32> {
     let size = shape.rows * shape.stride;
-    if shape.parts() == 1 {
-        let mut y = vec![0.0; size];
-        work(0..shape.rows, &mut y);
-        return y;
-    }
     let mut y = Vec::with_capacity(size);
-    share(shape.cut(&mut y.spare_capacity_mut()[..size]), |(range, part)| {
-        part.fill(MaybeUninit::new(0.0));
-        // SAFETY: every value has just been set.
-        work(range, unsafe { part.assume_init_mut() });
-    });
-    // SAFETY: the parts, each of which was filled, are all of the first `size` values.
+    let values = &mut y.spare_capacity_mut()[..size];
+    match shape.parts() {
+        1 => work(0..shape.rows, values),
+        _ => drop(share(shape.cut(values), |(range, part)| work(range, part))),
+    }
+    // SAFETY: the parts are all of the first `size` values, and the caller's promise.
     unsafe { y.set_len(size) };
     y
+}
+
+/// These values, zeros from now on.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn zeros(values: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    values.fill(MaybeUninit::new(0.0));
+    // SAFETY: every value has just been set.
+    unsafe { values.assume_init_mut() }
 }
 
 /// `rows` rows of `cols` values, of which `work` makes some from zeros.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn rows(rows: usize, cols: usize, work: impl Fn(Range<usize>, &mut [f32]) + Sync) -> Vec<f32> {
-    product(Shape { rows, stride: cols, products: rows * cols * OF_A_VALUE, fewest: 1 }, work)
+    let shape = Shape { rows, stride: cols, products: rows * cols * OF_A_VALUE, fewest: 1 };
+    // SAFETY: all values are set to zero.
+    unsafe { product(shape, |range, part| work(range, zeros(part))) }
 }
 
 /// `rows` rows of `cols` values, of which `work` makes some from zeros: all of them.

@@ -17,6 +17,7 @@ use super::Rows;
 use crate::kernels::simd::{self, Kernel, Vector};
 use half::f16;
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Fewest rows. Fewer read the weights longer than they multiply.
@@ -103,15 +104,20 @@ impl Activations {
         let most = most_rows();
         assert!(most > 0, "a processor with AVX2 and FMA");
         x.check();
-        let mut values = vec![0.0; x.rows * x.cols + SIDE];
+        let size = x.rows * x.cols;
+        let mut values = Vec::with_capacity(size + SIDE);
+        let places = &mut values.spare_capacity_mut()[..size + SIDE];
+        places[size..].fill(MaybeUninit::new(0.0));
         for inputs in blocks(x.cols) {
             for tile in tiles(x.rows, most) {
                 let from = &x.values[tile.start * x.stride + inputs.start..];
-                let to = &mut values[inputs.start * x.rows + tile.start * inputs.len()..];
+                let to = &mut places[inputs.start * x.rows + tile.start * inputs.len()..];
                 // SAFETY: the processor has the instructions.
                 unsafe { transpose(from, x.stride, (tile.len(), inputs.len()), to, tile.len()) };
             }
         }
+        // SAFETY: every input of every tile was set, and what is behind them.
+        unsafe { values.set_len(size + SIDE) };
         Activations { rows: x.rows, cols: x.cols, most, values }
     }
 
@@ -122,8 +128,21 @@ impl Activations {
             return;
         }
         assert!(stride >= outs && y.len() >= (self.rows - 1) * stride + outs, "results");
-        simd::run(Product { x: self, weights, outs, y, stride });
+        simd::run(Product { x: self, weights, outs, y: places(y), stride, is_set: true });
     }
+
+    /// Sets y `[rows, outs]`, every value of it, to x Wᵀ for row-major weights `[outs, cols]`; there must be inputs.
+    pub fn set<T: Weight>(&self, weights: &[T], outs: usize, y: &mut [MaybeUninit<f32>]) {
+        assert_eq!(weights.len(), outs * self.cols, "weights");
+        assert!(self.cols > 0 && y.len() == self.rows * outs, "results");
+        simd::run(Product { x: self, weights, outs, y, stride: outs, is_set: false });
+    }
+}
+
+/// Numbers as places for numbers.
+fn places(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: both are laid out alike; those who get them here write nothing but numbers.
+    unsafe { &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<f32>]) }
 }
 
 /// The inputs in blocks of about one size, whole [`SIDE`]s but for the last.
@@ -148,8 +167,10 @@ struct Product<'a, T> {
     x: &'a Activations,
     weights: &'a [T],
     outs: usize,
-    y: &'a mut [f32],
+    y: &'a mut [MaybeUninit<f32>],
     stride: usize,
+    /// Whether the products are added to what y holds; else the first inputs' are stored there.
+    is_set: bool,
 }
 
 impl<T: Weight> Kernel for Product<'_, T> {
@@ -203,8 +224,9 @@ impl<T: Weight> Product<'_, T> {
                 let n = width.min(outs.end - out);
                 let y = &mut self.y[rows.start * self.stride + out..];
                 assert!(y.len() >= (rows.len() - 1) * self.stride + n, "results");
-                let (x, panel) = (x.as_ptr(), panel.as_ptr());
-                let tile = Tile { x, panel, depth, y: y.as_mut_ptr(), stride: self.stride, n };
+                let (x, panel, y) = (x.as_ptr(), panel.as_ptr(), y.as_mut_ptr().cast());
+                let adds = self.is_set || inputs.start > 0;
+                let tile = Tile { x, panel, depth, y, stride: self.stride, n, adds };
                 // SAFETY: the slices have what a tile of so many rows reads and writes.
                 unsafe { tile.of_height::<V, N>(rows.len()) };
                 out += width;
@@ -225,6 +247,8 @@ struct Tile {
     stride: usize,
     /// Outputs of the panel that y has.
     n: usize,
+    /// To what is in y; else y holds nothing yet.
+    adds: bool,
 }
 
 impl Tile {
@@ -248,10 +272,11 @@ impl Tile {
         }
     }
 
-    /// Adds the products of `R` rows with `N` vectors of outputs to y.
+    /// Adds the products of `R` rows with `N` vectors of outputs to y, or sets y to them.
     ///
     /// # Safety
-    /// x must be valid for reading `[depth, R]`, the panel `[depth, N, LANES]`, and every row of y for `n` outputs.
+    /// x must be valid for reading `[depth, R]`, the panel `[depth, N, LANES]`, and every row of y for `n` outputs, set where
+    /// they are added.
     #[inline(always)]
     unsafe fn run<V: Vector, const N: usize, const R: usize>(self) {
         let mut sums = [[V::splat(0.0); N]; R];
@@ -274,16 +299,22 @@ impl Tile {
                 x = x.add(R);
                 w = w.add(N * V::LANES);
             }
-            self.add::<V, N, R>(&sums);
+            match self.adds {
+                true => self.store::<V, N, R, true>(&sums),
+                false => self.store::<V, N, R, false>(&sums),
+            }
         }
     }
 
-    /// Adds the sums to y.
+    /// Adds the sums to y, or sets y to them.
     ///
     /// # Safety
-    /// Every row of y must be valid for `n` outputs.
+    /// Every row of y must be valid for `n` outputs, and set where they are added.
     #[inline(always)]
-    unsafe fn add<V: Vector, const N: usize, const R: usize>(&self, sums: &[[V; N]; R]) {
+    unsafe fn store<V: Vector, const N: usize, const R: usize, const ADDS: bool>(
+        &self,
+        sums: &[[V; N]; R],
+    ) {
         let mut few = [0.0; WIDEST];
         for r in 0..R {
             // SAFETY: the caller's promise; `few` has room for N vectors.
@@ -292,14 +323,16 @@ impl Tile {
                 if self.n == N * V::LANES {
                     for v in 0..N {
                         let y = y.add(v * V::LANES);
-                        V::load(y).plus(sums[r][v]).store(y);
+                        let sum = if ADDS { V::load(y).plus(sums[r][v]) } else { sums[r][v] };
+                        sum.store(y);
                     }
                 } else {
                     for v in 0..N {
                         sums[r][v].store(few[v * V::LANES..][..V::LANES].as_mut_ptr());
                     }
                     for o in 0..self.n {
-                        *y.add(o) += few[o];
+                        let before = if ADDS { *y.add(o) } else { 0.0 };
+                        y.add(o).write(before + few[o]);
                     }
                 }
             }

@@ -21,6 +21,8 @@ use crate::backend::Stored;
 use crate::backend::WeightValues;
 use crate::backend::{HostMatrix, Layout, PANEL, View};
 use crate::threads;
+#[cfg(target_arch = "x86_64")]
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Activations on the CPU: `rows` rows of `cols` values, `stride` apart, the first at the start of `values`.
@@ -75,24 +77,35 @@ pub fn accumulate(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f
     form(x, w, outputs, y);
 }
 
-/// x Wᵀ `[x.rows, w.rows]`, added to what `start` puts into rows of zeros.
+/// x Wᵀ `[x.rows, w.rows]`, added to what `start` puts into rows of zeros, if there is one.
 #[cfg_attr(target_arch = "wasm32", inline(never))]
 pub fn product_from(
     x: Rows<'_>,
     w: &HostMatrix,
-    start: impl Fn(Range<usize>, &mut [f32]) + Sync,
+    start: Option<impl Fn(Range<usize>, &mut [f32]) + Sync>,
 ) -> Vec<f32> {
     x.check();
     assert_eq!(x.cols, w.cols(), "activations and weights");
     let (form, outs) = (form(x.rows, w.layout()), w.rows());
     let work = |rows: Range<usize>, y: &mut [f32]| {
-        start(rows.clone(), y);
+        if let Some(start) = &start {
+            start(rows.clone(), y);
+        }
         if !y.is_empty() && x.cols > 0 {
             form(x.slice(rows), w, 0..outs, y);
         }
     };
+    #[cfg(target_arch = "x86_64")]
+    if start.is_none() && x.cols > 0 && is_fma(x.rows, w.layout()) {
+        let set = |rows, y: &mut [_]| set_in_fma(x.slice(rows), w, y);
+        // SAFETY: it sets every value.
+        return unsafe { threads::product(shape(x, w.layout(), outs), set) };
+    }
     #[cfg(not(target_arch = "wasm32"))]
-    return threads::product(shape(x, w.layout(), outs), work);
+    let from_zeros = |rows, y: &mut [_]| work(rows, threads::zeros(y));
+    #[cfg(not(target_arch = "wasm32"))]
+    // SAFETY: all values are set to zero.
+    return unsafe { threads::product(shape(x, w.layout(), outs), from_zeros) };
     #[cfg(target_arch = "wasm32")]
     threads::rows(x.rows, outs, work)
 }
@@ -133,6 +146,22 @@ fn in_bf16(x: Rows<'_>, w: &HostMatrix, outputs: Range<usize>, y: &mut [f32]) {
     match w.stored() {
         Stored::F32(all) => x.accumulate(&all[values], outs, y, outs),
         Stored::F16(all) => x.accumulate(&all[values], outs, y, outs),
+    }
+}
+
+/// Whether `fma` multiplies so many rows.
+#[cfg(target_arch = "x86_64")]
+fn is_fma(rows: usize, layout: Layout) -> bool {
+    layout == Layout::Rows && !bf16::is_for(rows) && fma::is_for(rows)
+}
+
+/// Sets y `[x.rows, w.rows]` to x Wᵀ.
+#[cfg(target_arch = "x86_64")]
+fn set_in_fma(x: Rows<'_>, w: &HostMatrix, y: &mut [MaybeUninit<f32>]) {
+    let x = fma::Activations::new(x);
+    match w.stored() {
+        Stored::F32(all) => x.set(all, w.rows(), y),
+        Stored::F16(all) => x.set(all, w.rows(), y),
     }
 }
 
@@ -295,7 +324,7 @@ mod tests {
                     crate::threads::set(Some(count)).unwrap();
                     let mut y = vec![0.5; rows * outs];
                     accumulate(x, &matrix, 0..outs, &mut y);
-                    y
+                    (y, product_from(x, &matrix, None::<fn(Range<usize>, &mut [f32])>))
                 });
                 crate::threads::set(Some(1)).unwrap();
                 let same = found[0] == found[1] && found[0] == found[2];

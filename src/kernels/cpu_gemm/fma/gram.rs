@@ -111,7 +111,7 @@ impl Columns<'_> {
                     let y = &mut self.sum[tile.start * self.n + out..];
                     assert!(y.len() >= (tile.len() - 1) * self.n + n, "results");
                     let (x, panel, y) = (left.as_ptr(), panel.as_ptr(), y.as_mut_ptr());
-                    let of = Tile { x, panel, depth, y, stride: self.n, n };
+                    let of = Tile { x, panel, depth, y, stride: self.n, n, adds: true };
                     // SAFETY: the slices have what a tile of so many rows reads and writes.
                     unsafe { of.of_height::<V, N>(tile.len()) };
                     out += width;

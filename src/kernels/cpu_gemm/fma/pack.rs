@@ -3,8 +3,9 @@
 // Compilers leave the closures of iterators as calls here, compiled for the baseline.
 #![allow(clippy::needless_range_loop)]
 
-use super::{SIDE, Weight};
+use super::{SIDE, Weight, places};
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Packs these inputs of the weights `[n, cols]` into panels `[n / width, inputs, width]`. Outputs that the last panel has
@@ -21,7 +22,7 @@ pub fn pack<T: Weight>(
     for first in (0..outs).step_by(SIDE) {
         let from = &weights[first * cols + inputs.start..];
         let to = &mut packed[first / width * width * depth + first % width..];
-        transpose(from, cols, (SIDE.min(outs - first), depth), to, width);
+        transpose(from, cols, (SIDE.min(outs - first), depth), places(to), width);
     }
 }
 
@@ -32,7 +33,7 @@ pub fn transpose<T: Weight>(
     from: &[T],
     stride: usize,
     (height, depth): (usize, usize),
-    to: &mut [f32],
+    to: &mut [MaybeUninit<f32>],
     step: usize,
 ) {
     assert!((1..=SIDE).contains(&height) && depth > 0, "rows to transpose");
@@ -42,7 +43,7 @@ pub fn transpose<T: Weight>(
     for i in (0..whole).step_by(SIDE) {
         // SAFETY: the instructions are there; eight inputs from i on are there in `height` rows, and places for eight.
         unsafe {
-            let (from, to) = (from.as_ptr().add(i), to.as_mut_ptr().add(i * step));
+            let (from, to) = (from.as_ptr().add(i), to.as_mut_ptr().add(i * step).cast::<f32>());
             let rows = match height {
                 1 => few_rows::<T, 1>(from, stride),
                 2 => few_rows::<T, 2>(from, stride),
@@ -61,7 +62,8 @@ pub fn transpose<T: Weight>(
     }
     for i in whole..depth {
         for r in 0..SIDE {
-            to[i * step + r] = if r < height { from[r * stride + i].one() } else { 0.0 };
+            let value = if r < height { from[r * stride + i].one() } else { 0.0 };
+            to[i * step + r] = MaybeUninit::new(value);
         }
     }
 }

@@ -52,6 +52,14 @@ fn products_are_the_defined_sums_to_the_bit() {
             let mut found = y.clone();
             packed.accumulate(&halves, outs, &mut found, stride);
             assert!(found == plain(x, &halves, outs, &y, stride), "f16 {rows}x{cols}x{outs}");
+            // Whatever lay there before.
+            let mut unset = vec![MaybeUninit::new(f32::NAN); rows * outs];
+            packed.set(&halves, outs, &mut unset);
+            let nothing = vec![0.0; rows * outs];
+            let mut set = unset.iter().zip(plain(x, &halves, outs, &nothing, outs));
+            // SAFETY: they were numbers before.
+            let same = set.all(|(y, expected)| unsafe { y.assume_init() } == expected);
+            assert!(same, "set {rows}x{cols}x{outs}");
         }
     }
 }
