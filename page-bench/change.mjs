@@ -1,11 +1,15 @@
-// How soon a changed setting has figures: the default model, its sparsity moved by one step and let go.
+// How soon a changed setting has figures: the default model, how much is pruned moved by one step and let go.
 //
 // BEFORE=FOLDER also visits the page that was built into FOLDER, in turns: one of an earlier version, if it has the same slider.
 import { launch, watchedPage } from "../tests/e2e/browser.mjs";
 import { dist, serve } from "../tests/e2e/server.mjs";
 import { middle } from "./turns.mjs";
 
-export const CHANGES = ["wanda", "mrp"];
+/** What the first slider of the pruning moves, and the link that opens the page. */
+const CHANGES = [
+  { of: "the share that the page prunes at first", link: "" },
+  ...["wanda", "mrp"].map((method) => ({ of: `${method}'s sparsity`, link: `#v=1&m=lm-mamba2&tr=utrc&sp=${method}` })),
+];
 /** Each in a browser of its own. */
 const VISITS = 7;
 /** Half of the interval of the accuracy's change that is narrow enough to look at. */
@@ -17,20 +21,19 @@ export const FIGURES = [
   ["the first measured change", 0.5, "first"],
   [`an interval of at most ${100 * NARROW} points to each side`, 5, "narrow"],
   ["every item", undefined, "scored"],
-  ["the run's end", undefined, "end"],
+  ["the run's end", 4, "end"],
 ];
 
-/** Seconds after the change, of every method and figure: { before: {...}, now: {...} } by method; a figure that a page does not
- *  have is absent. */
+/** Seconds after every change, by figure: [{ of, now: {...}, before: {...} }]; a figure that a page does not have is absent. */
 export async function changes() {
   const folders = { now: dist, ...(process.env.BEFORE && { before: process.env.BEFORE }) };
   const servers = await Promise.all(Object.entries(folders).map(async ([which, folder]) => [which, await serve(folder)]));
   try {
     const found = [];
-    for (const method of CHANGES) {
+    for (const { of, link } of CHANGES) {
       const visits = Object.fromEntries(servers.map(([which]) => [which, []]));
-      for (let i = 0; i < VISITS; i++) for (const [which, server] of servers) visits[which].push(await visit(server.url, method));
-      found.push({ method, ...Object.fromEntries(Object.entries(visits).map(([which, seen]) => [which, summary(seen)])) });
+      for (let i = 0; i < VISITS; i++) for (const [which, server] of servers) visits[which].push(await visit(server.url + link));
+      found.push({ of, ...Object.fromEntries(Object.entries(visits).map(([which, seen]) => [which, summary(seen)])) });
     }
     return found;
   } finally {
@@ -44,13 +47,13 @@ function summary(visits) {
 }
 
 /** Milliseconds of one visit. */
-async function visit(url, method) {
+async function visit(url) {
   const browser = await launch();
   try {
     const { page, problems } = await watchedPage(browser);
     page.setDefaultTimeout(300_000);
     await page.addInitScript(watch, NARROW);
-    await page.goto(`${url}#v=1&m=lm-mamba2&tr=utrc&sp=${method}`);
+    await page.goto(url);
     await page.waitForFunction(() => window.seen?.complete);
     await page.evaluate(change);
     await page.waitForFunction(() => window.seen.end);

@@ -129,11 +129,12 @@ async function kernels(names, rows, about) {
 
 async function page(rows, about) {
   console.error("measuring page");
-  const { bytes, files, wasmGzip, firstNumber, firstWords, backend } = await visits();
+  const { bytes, files, wasmGzip, firstNumber, firstWords, firstRun, backend } = await visits();
   rows.push(
     limitRow(`First visit, ${files} files, uncompressed`, fixed(bytes / 1e6), "MB", 5),
     limitRow("Engine wasm, gzip -9", fixed(wasmGzip / 1e3), "kB", 700),
     limitRow("Navigation to the first baseline number", firstNumber, "s", 5),
+    limitRow("Navigation to the end of the first run", firstRun, "s", 8),
   );
   about.push(["Backend the page chose", backend]);
   about.push(["Navigation to the first generated word of the baseline", spread(firstWords, "s")]);
@@ -147,9 +148,9 @@ async function pruning(rows) {
 async function change(rows) {
   console.error("measuring change");
   const name = process.env.BEFORE && `the page of ${commit(process.env.BEFORE)}`;
-  for (const { method, now, before } of await changes()) {
+  for (const { of, now, before } of await changes()) {
     for (const [what, limit, figure] of FIGURES) {
-      if (now[figure]) rows.push(earlierRow(`After a change of ${method}'s sparsity: ${what}`, "s", limit, now[figure], { name, figure: before?.[figure] }));
+      if (now[figure]) rows.push(earlierRow(`After a change of ${of}: ${what}`, "s", limit, now[figure], { name, figure: before?.[figure] }));
     }
   }
 }

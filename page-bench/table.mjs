@@ -36,5 +36,8 @@ export function spread({ low, median, high }, unit) {
   return [short(median), ...(unit ? [unit] : []), ...middle].join(" ");
 }
 
-/** Three digits. */
-const short = (n) => (n >= 100 ? n.toFixed(0) : n.toPrecision(3));
+/** Three digits. Errors: what was to be measured was not. */
+function short(n) {
+  if (!Number.isFinite(n)) throw new Error(`found a figure of ${n}; expected a number that was measured`);
+  return n >= 100 ? n.toFixed(0) : n.toPrecision(3);
+}

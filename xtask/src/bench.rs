@@ -33,12 +33,12 @@ A bar is what the project set itself before measuring. What the figures mean:
 - The WebGPU adapter is Chromium's SwiftShader, also where there is a GPU: the figures say nothing about a real one.
 - Whittle's kernels are built, bound and passed through wasm-opt as the page's module for browsers with relaxed SIMD is.
 - A first visit is every file that the page asks for until its first run is complete. Seconds are medians of 7 visits,
-  each in a fresh browser, served from the same machine, until the page says `First baseline number`.
+  each in a fresh browser, served from the same machine, until the page says `First baseline number` and `Run complete`.
 - Pruning in the page: from `Reading calibration text` to the pruned model, 50 %, default knobs, in the first run of a visit;
   three visits.
-- After a change: lm-mamba2 with UTRC and a pruning, its first run complete, sparsity moved one step and let go; seven visits,
-  each in a fresh browser, in turns with those of an older page where there is one (`BEFORE=its dist folder`). The cost on paper
-  is timed from the movement, all else from letting go.";
+- After a change: lm-mamba2 as the page opens, or with UTRC and a pruning, its first run complete, the pruning's first slider
+  moved one step and let go; seven visits, each in a fresh browser, in turns with those of an older page where there is one
+  (`BEFORE=its dist folder`). The cost on paper is timed from the movement, all else from letting go.";
 
 struct Options {
     native: bool,
