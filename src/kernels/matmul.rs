@@ -199,6 +199,7 @@ impl<'a> MatmulJob<'a> {
                 }
             }
         };
+        let has_start = residual.is_some() || bias.is_some();
         let x = Rows::of(self.x);
         let add = |add: &dyn Fn(&mut [f32])| {
             let mut y = threads::rows(rows, outs, start);
@@ -207,10 +208,7 @@ impl<'a> MatmulJob<'a> {
         };
         let y = match (self.w.data(), self.packed()) {
             (_, Some(packed)) => add(&|y| packed::accumulate(x, packed, y)),
-            (MatrixData::Cpu(w), _) => {
-                let has_start = residual.is_some() || bias.is_some();
-                cpu_gemm::product_from(x, w, has_start.then_some(start))
-            }
+            (MatrixData::Cpu(w), _) => cpu_gemm::product_from(x, w, has_start.then_some(start)),
             (MatrixData::Blocks(w), _) => add(&|y| blocks::accumulate(x, w, y)),
             (MatrixData::Gpu(..), _) => panic!("matmul: the weights are on a GPU"),
         };
