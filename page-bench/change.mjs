@@ -1,11 +1,11 @@
-// How soon a changed setting has figures: the default model, how much is pruned moved by one step and let go.
+// How soon a changed setting has figures: how much is pruned, moved by one step and let go.
 //
 // BEFORE=FOLDER also visits the page that was built into FOLDER, in turns: one of an earlier version, if it has the same slider.
 import { launch, watchedPage } from "../tests/e2e/browser.mjs";
 import { dist, serve } from "../tests/e2e/server.mjs";
 import { middle } from "./turns.mjs";
 
-/** What the first slider of the pruning moves, and the link that opens the page. */
+/** What the first slider of the pruning moves, and the link that opens the page; "" is how it opens by itself. */
 const CHANGES = [
   { of: "the share that the page prunes at first", link: "" },
   ...["wanda", "mrp"].map((method) => ({ of: `${method}'s sparsity`, link: `#v=1&m=lm-mamba2&tr=utrc&sp=${method}` })),

@@ -36,8 +36,8 @@ A bar is what the project set itself before measuring. What the figures mean:
   each in a fresh browser, served from the same machine, until the page says `First baseline number` and `Run complete`.
 - Pruning in the page: from `Reading calibration text` to the pruned model, 50 %, default knobs, in the first run of a visit;
   three visits.
-- After a change: lm-mamba2 as the page opens, or with UTRC and a pruning, its first run complete, the pruning's first slider
-  moved one step and let go; seven visits, each in a fresh browser, in turns with those of an older page where there is one
+- After a change: the page as it opens (lm-mamba, half of its channels), or lm-mamba2 with UTRC and a pruning, its first run
+  complete, the pruning's first slider moved one step and let go; seven visits, each in a fresh browser, in turns with those of an older page where there is one
   (`BEFORE=its dist folder`). The cost on paper is timed from the movement, all else from letting go.";
 
 struct Options {
