@@ -173,26 +173,28 @@ impl Walk {
         Ok(out)
     }
 
-    /// What the matrices `linears` of the first layer are fed, up to which it is run. No setting changes that: it is taken
-    /// from what was kept of the same sequences, or kept where no more than a first layer of them is. Errors: cancelled, or
-    /// the GPU failed.
-    pub async fn gather_first(
+    /// What the matrices `linears` of a layer are fed, up to which it is run; the walk stays where it is. What enters the
+    /// first layer no setting changes: it is taken from what was kept of the same sequences, or kept where no more than
+    /// a first layer of them is. Errors: cancelled, or the GPU failed.
+    pub async fn inputs(
         &mut self,
         device: &Device,
         model: &Model,
-        linears: &[Linear],
+        (layer, linears): (usize, &[Linear]),
         (sequences, kept): (&[Vec<u32>], &mut Option<Calibration>),
         pace: &Pace,
     ) -> Result<Rc<LayerInputs>> {
-        let statistic = self.statistic;
-        if let Some(kept) = kept.as_ref().filter(|k| k.serves(statistic, sequences, linears)) {
-            return Ok(kept.layers[0].clone());
+        let (statistic, is_first) = (self.statistic, layer == 0);
+        if is_first {
+            if let Some(kept) = kept.as_ref().filter(|k| k.serves(statistic, sequences, linears)) {
+                return Ok(kept.layers[0].clone());
+            }
+            // What serves no longer goes before the new one is gathered: both together might be too large.
+            kept.take_if(|k| k.sequences != sequences || k.layers.len() == 1);
         }
-        // What serves no longer goes before the new one is gathered: both together might be too large.
-        kept.take_if(|k| k.sequences != sequences || k.layers.len() == 1);
-        let inputs = self.gather(device, model, 0, (linears, End::OfInputs), pace).await?;
-        let inputs = Rc::new(inputs);
-        if kept.is_none() && Calibration::may_keep(statistic, sequences, linears) {
+        let of_inputs = (linears, End::OfInputs);
+        let inputs = Rc::new(self.gather(device, model, layer, of_inputs, pace).await?);
+        if is_first && kept.is_none() && Calibration::may_keep(statistic, sequences, linears) {
             let layers = vec![inputs.clone()];
             *kept = Some(Calibration { layers, ..Calibration::new(statistic, sequences) });
         }

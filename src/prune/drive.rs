@@ -140,13 +140,8 @@ impl Run<'_> {
         for layer in 0..=last {
             let linears = of_layer(chosen, layer);
             progress(pruned.report.len(), chosen.len());
-            let inputs = if layer == 0 {
-                let kept = (sequences, &mut *cache);
-                walk.gather_first(device, &model, linears, kept, self.pace).await?
-            } else {
-                let of_inputs = (linears, End::OfInputs);
-                Rc::new(walk.gather(device, &model, layer, of_inputs, self.pace).await?)
-            };
+            let (of_layer, kept) = ((layer, linears), (sequences, &mut *cache));
+            let inputs = walk.inputs(device, &model, of_layer, kept, self.pace).await?;
             let edits = self.prune_layer(linears, &inputs, pruned, chosen.len(), progress).await?;
             if layer < last {
                 model.reload_layer(device, &weights.with_edits(edits.clone()), layer)?;

@@ -134,12 +134,12 @@ impl Cut<'_> {
             let feeds = |l: &&Linear| units.reads(layer, &l.name);
             let readers: Vec<Linear> = linears.iter().filter(feeds).cloned().collect();
             let (inputs, states) = if units.has_readers() {
-                let gathered = if follows_pruned && layer == 0 {
-                    let kept = (sequences, &mut *cache);
-                    walk.gather_first(device, dense, &readers, kept, self.pace).await?
+                let gathered = if follows_pruned {
+                    let (of_layer, kept) = ((layer, &readers[..]), (sequences, &mut *cache));
+                    walk.inputs(device, dense, of_layer, kept, self.pace).await?
                 } else {
-                    let end = if follows_pruned { End::OfInputs } else { End::OfLayer };
-                    Rc::new(walk.gather(device, dense, layer, (&readers, end), self.pace).await?)
+                    let to_end = (&readers[..], End::OfLayer);
+                    Rc::new(walk.gather(device, dense, layer, to_end, self.pace).await?)
                 };
                 (gathered, None)
             } else {
