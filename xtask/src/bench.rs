@@ -37,8 +37,9 @@ A bar is what the project set itself before measuring. What the figures mean:
 - Pruning in the page: from `Reading calibration text` to the pruned model, 50 %, default knobs, in the first run of a visit;
   three visits.
 - After a change: the page as it opens (lm-mamba, half of its channels), or lm-mamba2 with UTRC and a pruning, its first run
-  complete, the pruning's first slider moved one step and let go; seven visits, each in a fresh browser, in turns with those of an older page where there is one
-  (`BEFORE=its dist folder`). The cost on paper is timed from the movement, all else from letting go.";
+  complete, the pruning's first slider moved one step and let go; seven visits, each in a fresh browser, in turns with
+  those of an older page where there is one (`BEFORE=its dist folder`). The cost on paper is timed from the movement,
+  all else from letting go.";
 
 struct Options {
     native: bool,
